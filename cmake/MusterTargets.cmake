@@ -1,0 +1,40 @@
+# How a room (a folder of src/) and a program become targets, all under the same warnings.
+
+add_library(muster_api INTERFACE)  # the public headers
+target_include_directories(muster_api INTERFACE $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
+                                                $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+
+add_library(muster_flags INTERFACE)  # how muster's own sources are compiled
+target_compile_options(muster_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
+                                              -Wnon-virtual-dtor -Woverloaded-virtual)
+target_compile_definitions(muster_flags INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX _GLIBCXX_ASSERTIONS)
+# GCC 12 warns of an overlap that cannot be when std::string grows by a literal (GCC bug 105651).
+target_compile_options(muster_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+if(MUSTER_WERROR)
+  target_compile_options(muster_flags INTERFACE -Werror)
+endif()
+if(MUSTER_FAILPOINTS)
+  target_compile_definitions(muster_flags INTERFACE MUSTER_FAILPOINTS=1)
+endif()
+if(MUSTER_SANITIZE)
+  add_compile_options(-fsanitize=${MUSTER_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=${MUSTER_SANITIZE})
+endif()
+
+# muster_room(NAME PUBLIC targets... PRIVATE targets...): the static library of src/NAME.
+function(muster_room room)
+  cmake_parse_arguments(ARG "" "" "PUBLIC;PRIVATE" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${room}/*.cpp)
+  add_library(muster_${room} STATIC ${sources})
+  target_include_directories(muster_${room} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/src>)
+  target_link_libraries(muster_${room} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:muster_flags>)
+  set_property(GLOBAL APPEND PROPERTY MUSTER_ROOMS muster_${room})
+endfunction()
+
+# muster_program(NAME FOLDER targets...): an executable from all sources of a folder.
+function(muster_program program folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
+  add_executable(${program} ${sources})
+  target_link_libraries(${program} PRIVATE ${ARGN} muster_flags)
+  install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()

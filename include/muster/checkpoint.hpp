@@ -1,0 +1,187 @@
+#pragma once
+// Saving and loading a State collectively: one HDF5 file per tag in a directory.
+//
+// "Collective" means: every rank of the communicator calls it, with the same arguments where not said otherwise.
+// A collective call throws the same CollectiveError on every rank, whichever rank failed; the communicator, the
+// directory and the Checkpointer stay usable. Arguments that are wrong are found before any rank touches the disk.
+// Thread safety: one thread at a time may be inside muster, over all objects of a process (HDF5 is not thread-safe).
+// MPI must be initialised (any thread level) before and finalised after every call here.
+
+#include <mpi.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <muster/error.hpp>
+#include <muster/grid.hpp>
+#include <muster/state.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace muster {
+
+struct CheckpointerOptions {
+  // File offsets of large tensors are multiples of this many bytes; a power of two from 512 to 64 MiB. 4096 suits
+  // local disks; name the stripe size on a striped file system.
+  std::uint64_t alignment_bytes = 4096;
+  // How long any rank waits for the others between two phases, in seconds, > 0. On expiry the waiting ranks throw
+  // Error{timeout}; the communicator of this Checkpointer is of no use after that.
+  double timeout_s = 1800;
+  // The degrees recorded in the file. Until shards over tensor and pipeline ranks arrive only `data` may exceed 1.
+  Grid grid;
+};
+
+struct SaveOptions {
+  // File name of the checkpoint without ".h5": 1 to 200 bytes, no '/', no control character, not starting with '.'.
+  std::string tag = {};
+  // Training step for people and tools to see. Unset: the number that ends the tag ("step_100"), else none.
+  std::optional<std::int64_t> step = std::nullopt;
+  // Any JSON value of the program's; null means none. Integers, doubles (NaN and infinities too) and binary values
+  // come back exact to the last bit. Strings must be UTF-8. Rank 0's value is the one saved.
+  nlohmann::json user_content = nullptr;
+  // Keep this many newest tags (>= 1) and delete older ones once this one is published; unset keeps all.
+  // A tag that cannot be read is neither counted nor deleted.
+  std::optional<int> num_kept_ckpts = std::nullopt;
+  // Accepted for programs written against it; this version returns when the checkpoint is durable either way.
+  bool async_save = false;
+  // Tensor by tensor, never a second copy of the state: muster always works so, and takes the flag for what it is.
+  bool use_xser = true;
+  // At most so many ranks of a node (>= 1) write at the same time; unset: all of them.
+  std::optional<int> num_workers = std::nullopt;
+  // Replace a tag of the same name, atomically. Off: that is Error{exists} before anything is written.
+  bool replace_existing = false;
+};
+
+struct SaveReport {
+  std::string tag = {};
+  std::filesystem::path file;
+  std::uint64_t sequence = 0;       // position in the order of all checkpoints of the directory
+  std::uint64_t payload_bytes = 0;  // of tensors, over all ranks
+  std::uint64_t file_bytes = 0;
+  double total_s = 0;                       // on this rank
+  std::map<std::string, double> phase_s;    // seconds of each phase on this rank, by its name
+  bool plan_reused = false;                 // same plan as this Checkpointer's previous save
+  std::uint64_t collective_transfers = 0;   // payload transfers of this rank that parallel HDF5 ran collectively
+  std::uint64_t independent_transfers = 0;  // and those that it did not
+  std::vector<std::string> removed_tags;    // by retention; on rank 0
+  std::vector<std::string> warnings;        // what went wrong after publication (on rank 0)
+};
+
+struct LoadOptions {
+  // The tag to load. Unset: the newest sound checkpoint of the directory; a newer one that turns out to be damaged
+  // is skipped with a warning.
+  std::optional<std::string> tag = std::nullopt;
+  // On: a missing, unexpected, differently shaped or differently typed tensor is an error that lists all of them, and
+  // nothing was changed. Off: what fits is loaded, the rest stays as it is and is listed in a warning.
+  bool strict = true;
+  // At most so many ranks of a node (>= 1) read at the same time; unset: all of them.
+  std::optional<int> num_workers = std::nullopt;
+};
+
+// One tensor as it was saved.
+struct SavedTensor {
+  std::string path;
+  DType dtype = DType::float32;
+  Shape shape;
+};
+
+// What a checkpoint holds, as shown to the function that prepares the target of a load.
+struct CheckpointContents {
+  std::string tag = {};
+  std::optional<std::int64_t> step = std::nullopt;
+  std::uint64_t sequence = 0;
+  int world_size = 0;                               // ranks that saved it
+  std::vector<SavedTensor> tensors;                 // in file order
+  std::map<std::string, nlohmann::json> documents;  // by path; "/user_content" among them where there is one
+
+  [[nodiscard]] const SavedTensor* find_tensor(const std::string& path) const;  // null where there is none
+  [[nodiscard]] const nlohmann::json* find_document(const std::string& path) const;
+};
+
+// Where a load puts what it reads. Keys are compared inside `sections` only.
+struct LoadTarget {
+  // Tensors to fill; each needs `data` or `write`.
+  State state;
+  // First path components that the program wants whole ("model", "optimizer"): with strict on, everything that the
+  // checkpoint holds there must be wanted.
+  std::vector<std::string> sections;
+  // More that is wrong with this checkpoint as a source; listed together with what the comparison of keys finds.
+  std::vector<std::string> problems;
+  // Called on every rank once all tensors are filled everywhere; must not fail for reasons of this rank alone.
+  std::function<void()> commit;
+};
+
+struct LoadReport {
+  CheckpointContents contents;
+  std::optional<nlohmann::json> user_content = std::nullopt;  // none where the checkpoint has none
+  std::vector<std::string> skipped;            // with strict off: one line for each tensor not loaded
+  std::vector<std::string> warnings;           // damaged tags passed over, pointers that were wrong; same on all ranks
+  std::uint64_t read_bytes = 0;                // payload bytes that this rank read from storage
+  double total_s = 0;
+};
+
+// Saves to and loads from one directory. Keeps the plan and the head of the last save, so that the next save of the
+// same state goes straight to the payload. Move-only.
+class Checkpointer {
+ public:
+  // Collective over comm (it is duplicated; the caller's own stays untouched). The directory need not exist.
+  Checkpointer(MPI_Comm comm, std::filesystem::path directory, CheckpointerOptions options = {});
+  // Collective in MPI's sense (frees the private communicator); does nothing after MPI_Finalize.
+  ~Checkpointer();
+  Checkpointer(Checkpointer&&) noexcept;
+  Checkpointer& operator=(Checkpointer&&) noexcept;
+  Checkpointer(const Checkpointer&) = delete;
+  Checkpointer& operator=(const Checkpointer&) = delete;
+
+  // Collective. Saves the state under options.tag. On return on any rank, the file, its name and the `latest` pointer
+  // are on stable storage. On an exception nothing was published, the part file is gone and all earlier tags are as
+  // they were. Errors: usage (bad tag, key twice, no memory behind a tensor), mismatch (ranks differ in tag, keys,
+  // dtypes, shapes; all of them named), exists, io, timeout.
+  SaveReport save(const State& state, const SaveOptions& options);
+  // The same for a state that takes work to describe: `describe` is local, runs once on every rank inside phase
+  // "agree", and what it throws fails the save on all of them.
+  using Describe = std::function<State()>;
+  SaveReport save(const Describe& describe, const SaveOptions& options);
+
+  // Collective. Finds the checkpoint, shows it to `prepare` on every rank (local; for each candidate again), checks
+  // the target on all ranks, then fills it. Each payload byte is read from storage once in the whole job, its hash is
+  // checked, and it travels over MPI to the ranks that want it, through at most 2 x 16 MiB of buffers a rank.
+  // Errors: not_found, mismatch (target untouched), corrupt (an explicit tag: target partly filled), io, timeout.
+  using Prepare = std::function<LoadTarget(const CheckpointContents&)>;
+  LoadReport load(const LoadOptions& options, const Prepare& prepare);
+  // The same with a target that does not depend on what is found.
+  LoadReport load(const LoadOptions& options, const LoadTarget& target);
+
+  // Collective. The tag that a load without a tag would try first: the newest whose head and tables are sound.
+  std::optional<std::string> latest_tag();
+
+  // Collective. Completes what is in flight (nothing, while saves are synchronous). Idempotent.
+  void finalize();
+
+  [[nodiscard]] const std::filesystem::path& directory() const;  // local
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The Checkpointer that the free functions use for (comm, directory): made on first use, kept as an attribute of the
+// communicator, released by finalize_checkpoint, when the communicator is freed, or in MPI_Finalize. Collective.
+Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& directory);
+
+// Collective. Saves a State without Torch; see Checkpointer::save.
+SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
+                           const SaveOptions& options);
+// Collective. Loads into a State without Torch; see Checkpointer::load.
+LoadReport load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const LoadTarget& target,
+                           const LoadOptions& options = {});
+// Collective. Whether a load without a tag would find something to try. False where the directory does not exist.
+bool has_checkpoint(MPI_Comm comm, const std::filesystem::path& directory);
+// Collective. Completes every save in flight on this communicator and releases its Checkpointers.
+void finalize_checkpoint(MPI_Comm comm);
+
+}  // namespace muster

@@ -1,0 +1,8 @@
+#pragma once
+// All of the core. For LibTorch modules, optimizers and schedulers include <muster/torch.hpp> as well.
+
+#include <muster/checkpoint.hpp>
+#include <muster/error.hpp>
+#include <muster/grid.hpp>
+#include <muster/state.hpp>
+#include <muster/version.hpp>

@@ -1,0 +1,141 @@
+#pragma once
+// The state of a training job as the core sees it: named tensors plus small JSON documents.
+// Everything here is local (no MPI, no I/O). Objects are plain values: distinct ones may be used from distinct threads.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace muster {
+
+enum class DType : std::uint8_t {
+  float64,
+  float32,
+  float16,
+  bfloat16,
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  boolean,
+  complex64,
+  complex128,
+};
+
+// Bytes of one element: 1, 2, 4, 8 or 16.
+std::uint64_t item_bytes(DType dtype);
+// "float64", ..., "boolean", "complex128".
+std::string_view name(DType dtype);
+
+// Sizes of the dimensions, outermost first; empty for a 0-d tensor (one element). Any of them may be 0.
+using Shape = std::vector<std::uint64_t>;
+
+// Number of elements. Throws Error{usage} when it, or its number of bytes at 16 an element, does not fit 63 bits.
+std::uint64_t element_count(const Shape& shape);
+// "[2, 3]"; "[]" for a 0-d tensor.
+std::string to_string(const Shape& shape);
+
+// The part of a global tensor that this rank holds, densely packed and row-major in its memory.
+class Shard {
+ public:
+  // All of it: every rank of the data-parallel group holds a replica.
+  static Shard whole();
+  // Elements [first_element, first_element + count) of the row-major order (ZeRO, FSDP, per-rank rows).
+  static Shard flat(std::uint64_t first_element, std::uint64_t count);
+  // A box: offset and shape in elements, one entry a dimension of the global shape.
+  static Shard block(Shape offset, Shape shape);
+
+  enum class Kind : std::uint8_t { whole, flat, block };
+  [[nodiscard]] Kind kind() const { return kind_; }
+  [[nodiscard]] std::uint64_t first_element() const { return first_; }  // flat only
+  [[nodiscard]] std::uint64_t count() const { return count_; }          // flat only
+  [[nodiscard]] const Shape& offset() const { return offset_; }         // block only
+  [[nodiscard]] const Shape& shape() const { return shape_; }           // block only
+
+  friend bool operator==(const Shard&, const Shard&) = default;
+
+ private:
+  Kind kind_ = Kind::whole;
+  std::uint64_t first_ = 0;
+  std::uint64_t count_ = 0;
+  Shape offset_;
+  Shape shape_;
+};
+
+// "whole", "elements [0, 8)" or "block [0, 4) x [2, 6)".
+std::string to_string(const Shard& shard);
+
+// A range [first, first + count) of the row-major elements of a global tensor.
+struct ElementRange {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  friend bool operator==(const ElementRange&, const ElementRange&) = default;
+};
+
+// The one range that a shard covers, or nothing where it is a box that is not one contiguous range.
+// Throws Error{usage} when the shard does not lie inside the shape.
+std::optional<ElementRange> contiguous_range(const Shard& shard, const Shape& global_shape);
+
+// What a tensor is, apart from where its bytes lie in memory.
+struct TensorDescription {
+  std::string path;  // HDF5 path, from object_path()
+  DType dtype = DType::float32;
+  Shape global_shape;
+  Shard shard;
+};
+
+// The absolute HDF5 path of an object: object_path({"model", "fc.weight"}) is "/model/fc.weight".
+// A key may hold any character. '/', '%' and NUL, which a link name cannot hold, are written as %2F, %25, %00, and
+// the key "." as %2E; everything else stays as it is. Throws Error{usage} for an empty key, or one over 60000 bytes.
+std::string object_path(std::initializer_list<std::string_view> keys);
+// The keys again.
+std::vector<std::string> object_keys(std::string_view path);
+
+// How the core reaches the bytes of a shard, counted from its first byte in row-major order.
+// Either `data` points to all of them (host memory, dense), or the functions copy a range: then memory of any other
+// kind (a device, a strided view) passes through one bounded buffer of muster's.
+// The functions are called on the thread that called save or load; what they throw fails the phase on all ranks.
+struct TensorMemory {
+  std::byte* data = nullptr;
+  std::function<void(std::uint64_t first_byte, std::span<std::byte> to)> read;           // needed to save
+  std::function<void(std::uint64_t first_byte, std::span<const std::byte> from)> write;  // needed to load
+};
+
+struct Tensor {
+  TensorDescription description;
+  TensorMemory memory;
+};
+
+// A small JSON value saved beside the tensors. Rank 0's is the one saved.
+struct Document {
+  std::string path;
+  nlohmann::json value;
+};
+
+// What a rank holds. References to tensor memory stay the caller's: it must outlive the save or load call.
+class State {
+ public:
+  // A dense tensor in host memory to be saved. `data` may be null only where the shard has no elements.
+  void add(std::string path, DType dtype, Shape global_shape, const void* data, Shard shard = Shard::whole());
+  // The same, to be saved from or loaded into.
+  void add_mutable(std::string path, DType dtype, Shape global_shape, void* data, Shard shard = Shard::whole());
+  void add(Tensor tensor);
+  void add(Document document);
+
+  [[nodiscard]] const std::vector<Tensor>& tensors() const { return tensors_; }
+  [[nodiscard]] const std::vector<Document>& documents() const { return documents_; }
+
+ private:
+  std::vector<Tensor> tensors_;
+  std::vector<Document> documents_;
+};
+
+}  // namespace muster

@@ -1,0 +1,30 @@
+#pragma once
+// Time: durations for telemetry, UTC for people.
+
+#include <chrono>
+#include <string>
+
+namespace muster {
+
+class Stopwatch {
+ public:
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+  // Seconds since the start or the last lap.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - lap_).count();
+    lap_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point lap_ = start_;
+};
+
+// "2026-11-22T20:15:03Z"
+std::string utc_now();
+
+}  // namespace muster

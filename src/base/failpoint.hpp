@@ -1,0 +1,26 @@
+#pragma once
+// Places where tests make a phase fail. Compiled to nothing without MUSTER_FAILPOINTS.
+//
+// A point has a name ("save.write"). It is armed in the process (arm) or by the environment of the process that
+// starts: MUSTER_FAILPOINT="save.write:throw", with the actions
+//   throw    an Error{io} "fault injected at save.write"
+//   kill     SIGKILL to this process
+//   stop     SIGSTOP to this process
+// In the environment "name@rank:action" confines it to one rank of MPI_COMM_WORLD (as the launcher's environment
+// tells), and several are separated by ','. A point fires every time it is passed until disarmed.
+
+#include <string>
+
+namespace muster::failpoint {
+
+#ifdef MUSTER_FAILPOINTS
+void arm(const std::string& point, const std::string& action);
+void disarm_all();
+void pass(const char* point);
+#else
+inline void arm(const std::string&, const std::string&) {}
+inline void disarm_all() {}
+inline void pass(const char*) {}
+#endif
+
+}  // namespace muster::failpoint

@@ -1,0 +1,141 @@
+#include "coord/extent_mover.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <muster/error.hpp>
+#include <optional>
+
+#include "base/failpoint.hpp"
+#include "base/hash.hpp"
+#include "base/posix.hpp"
+#include "model/layout.hpp"
+#include "mpi/agree.hpp"
+
+namespace muster::coord {
+
+namespace {
+
+class Mover {
+ public:
+  Mover(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
+        const std::vector<Destination>& destinations)
+      : comm_(comm), path_(file), catalog_(catalog), destinations_(destinations) {}
+
+  void open(bool reads) {
+    mpi::run_agreed(comm_, "read", [&] {
+      failpoint::pass("load.read");
+      if (reads) file_.emplace(path_, O_RDONLY);
+      own_.resize(reads ? kMaxExtentBytes : 0);
+      received_.resize(kMaxExtentBytes);
+    });
+  }
+
+  // The units of one round, at most one a reader.
+  void move(const std::vector<const plan::ReadUnit*>& round) {
+    mpi::run_agreed(comm_, "read", [&] {
+      if (failure_) std::rethrow_exception(failure_);  // of the round before
+      for (const auto* unit : round) {
+        if (unit->reader == comm_.rank()) read(*unit);
+      }
+    });
+    for (const auto* unit : round) hand_on(*unit);
+  }
+
+  std::uint64_t finish() {
+    mpi::agree(comm_, "read", failure_);
+    return read_bytes_;
+  }
+
+ private:
+  void read(const plan::ReadUnit& unit) {
+    const std::span bytes(own_.data(), unit.bytes);
+    file_->read_at(bytes, unit.offset);
+    read_bytes_ += unit.bytes;
+    for (std::size_t i = unit.first_extent; i < unit.first_extent + unit.extents; ++i) {
+      const auto& extent = catalog_.extents[i];
+      const auto hash = hash_bytes(bytes.subspan(extent.offset - unit.offset, extent.bytes));
+      if (hash == extent.hash) continue;
+      const auto& tensor = catalog_.tensors[extent.tensor];
+      const auto first = extent.offset - tensor.offset;
+      throw Error(ErrorKind::corrupt, fmt::format("{}: {} bytes [{}, {}) (written by rank {}) hash to {}, saved was {}",
+                                                  path_.string(), tensor.path, first, first + extent.bytes,
+                                                  extent.writer, hash_text(hash), hash_text(extent.hash)));
+    }
+  }
+
+  // From the reader to whoever wants it: a broadcast where all do, else one message each.
+  void hand_on(const plan::ReadUnit& unit) {
+    const bool reads = unit.reader == comm_.rank();
+    const bool wants = std::binary_search(unit.wanted_by.begin(), unit.wanted_by.end(), comm_.rank());
+    const std::span bytes(reads ? own_.data() : received_.data(), unit.bytes);
+    if (unit.wanted_by.size() == static_cast<std::size_t>(comm_.size())) {
+      comm_.broadcast(bytes, unit.reader);
+    } else if (reads) {
+      for (const int rank : unit.wanted_by) {
+        if (rank != comm_.rank()) comm_.send(bytes, rank);
+      }
+    } else if (wants) {
+      comm_.receive(bytes, unit.reader);
+    }
+    if (!wants || failure_) return;
+    try {
+      place(unit, bytes);
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+
+  void place(const plan::ReadUnit& unit, std::span<const std::byte> bytes) {
+    for (std::size_t i = unit.first_extent; i < unit.first_extent + unit.extents; ++i) {
+      const auto& extent = catalog_.extents[i];
+      const auto in_tensor = extent.offset - catalog_.tensors[extent.tensor].offset;
+      const auto from = std::lower_bound(destinations_.begin(), destinations_.end(), extent.tensor,
+                                         [](const auto& d, std::uint32_t tensor) { return d.want.tensor < tensor; });
+      for (auto to = from; to != destinations_.end() && to->want.tensor == extent.tensor; ++to) {
+        const auto first = std::max(in_tensor, to->want.first_byte);
+        const auto last = std::min(in_tensor + extent.bytes, to->want.first_byte + to->want.bytes);
+        if (first >= last) continue;
+        const auto part = bytes.subspan(extent.offset - unit.offset + (first - in_tensor), last - first);
+        const auto at = first - to->want.first_byte;
+        if (to->memory->data != nullptr) {
+          std::memcpy(to->memory->data + at, part.data(), part.size());
+        } else {
+          to->memory->write(at, part);
+        }
+      }
+    }
+  }
+
+  const mpi::CommView& comm_;
+  const std::filesystem::path& path_;
+  const Catalog& catalog_;
+  const std::vector<Destination>& destinations_;
+  std::optional<posix::File> file_;
+  Bytes own_;
+  Bytes received_;
+  std::uint64_t read_bytes_ = 0;
+  std::exception_ptr failure_;
+};
+
+}  // namespace
+
+std::uint64_t move_extents(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
+                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations) {
+  Mover mover(comm, file, catalog, destinations);
+  mover.open(std::any_of(units.begin(), units.end(), [&](const auto& unit) { return unit.reader == comm.rank(); }));
+  // Round k: the k-th unit of every reader.
+  std::vector<std::vector<const plan::ReadUnit*>> rounds;
+  std::map<int, std::size_t> next_round;
+  for (const auto& unit : units) {
+    const auto round = next_round[unit.reader]++;
+    if (round == rounds.size()) rounds.emplace_back();
+    rounds[round].push_back(&unit);
+  }
+  for (const auto& round : rounds) mover.move(round);
+  return mover.finish();
+}
+
+}  // namespace muster::coord

@@ -1,0 +1,20 @@
+#pragma once
+// Payload from storage to the ranks that want it: read once, checked, handed on, in rounds of bounded memory.
+
+#include <filesystem>
+#include <vector>
+
+#include "coord/target.hpp"
+#include "model/catalog.hpp"
+#include "mpi/comm.hpp"
+#include "plan/read_plan.hpp"
+
+namespace muster::coord {
+
+// Collective. Every unit is read by its reader, its extents are hashed and compared with the catalog, and it goes to
+// all ranks that want it. Returns the bytes that this rank read from storage. Throws CollectiveError{"read"} (corrupt,
+// io) on all ranks; no byte of a damaged extent reaches a destination. Uses two buffers of kMaxExtentBytes.
+std::uint64_t move_extents(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
+                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations);
+
+}  // namespace muster::coord

@@ -1,0 +1,172 @@
+#include "coord/loader.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <muster/error.hpp>
+
+#include "base/clock.hpp"
+#include "base/failpoint.hpp"
+#include "base/log.hpp"
+#include "coord/exchange.hpp"
+#include "coord/extent_mover.hpp"
+#include "coord/target.hpp"
+#include "h5/catalog_reader.hpp"
+#include "model/catalog_bytes.hpp"
+#include "model/layout.hpp"
+#include "mpi/agree.hpp"
+#include "plan/read_plan.hpp"
+#include "store/names.hpp"
+#include "store/resume.hpp"
+
+namespace muster::coord {
+
+namespace {
+
+void check_options(const LoadOptions& options) {
+  if (options.tag) store::check_tag(*options.tag);
+  if (options.num_workers && *options.num_workers < 1) {
+    throw Error(ErrorKind::usage, fmt::format("num_workers is {}; it must be at least 1", *options.num_workers));
+  }
+}
+
+std::string options_text(const LoadOptions& options) {
+  return fmt::format("tag={} strict={} num_workers={}", options.tag ? "'" + *options.tag + "'" : "unset",
+                     options.strict, options.num_workers ? std::to_string(*options.num_workers) : "unset");
+}
+
+// Lists of texts from rank 0 to all.
+void broadcast(const mpi::CommView& comm, std::vector<std::string>& texts) {
+  ByteWriter writer;
+  for (const auto& text : texts) writer.put_text(text);
+  auto bytes = writer.take();
+  comm.broadcast(bytes, 0);
+  texts.clear();
+  for (ByteReader reader(bytes); !reader.at_end();) texts.push_back(reader.get_text());
+}
+
+RankSet readers(const Team& team, const LoadOptions& options) {
+  RankSet chosen;
+  std::map<int, int> used;
+  for (int rank = 0; rank < team.comm.size(); ++rank) {
+    const auto on_node = used[team.node_of_rank[static_cast<std::size_t>(rank)]]++;
+    if (!options.num_workers || on_node < *options.num_workers) chosen.push_back(rank);
+  }
+  return chosen;
+}
+
+std::vector<plan::Wish> all_wishes(const mpi::CommView& comm, const std::vector<Destination>& destinations) {
+  ByteWriter writer;
+  for (const auto& destination : destinations) writer.put(destination.want);
+  std::vector<plan::Wish> wishes;
+  for (const auto& saying : all_sayings(comm, writer.bytes())) {
+    wishes.push_back({saying.ranks, {}});
+    for (ByteReader reader(saying.bytes); !reader.at_end();) wishes.back().wants.push_back(reader.get<plan::Want>());
+  }
+  return wishes;
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const auto& line : lines) text += "\n    " + line;
+  return text;
+}
+
+}  // namespace
+
+LoadReport Loader::load(const LoadOptions& options, const Checkpointer::Prepare& prepare) {
+  const auto& comm = team_.comm;
+  const Stopwatch watch;
+  mpi::run_agreed(comm, "find", [&] {
+    failpoint::pass("load.find");
+    check_options(options);
+  });
+  require_same(comm, "find", "the options of the load", options_text(options));
+  if (options.tag) {
+    auto report = load_tag(*options.tag, options, prepare);
+    report.total_s = watch.seconds();
+    return report;
+  }
+  store::ResumeOrder order;
+  mpi::run_on_root(comm, "find", [&] {
+    order = store::resume_order(directory_);
+    if (!order.tags.empty()) return;
+    std::string message = "no checkpoint to resume from in " + directory_.path().string();
+    for (const auto& warning : order.warnings) message += "; " + warning;
+    throw Error(ErrorKind::not_found, message);
+  });
+  broadcast(comm, order.tags);
+  broadcast(comm, order.warnings);
+  for (std::size_t i = 0;; ++i) {
+    try {
+      auto report = load_tag(order.tags[i], options, prepare);
+      report.warnings.insert(report.warnings.begin(), order.warnings.begin(), order.warnings.end());
+      if (team_.is_root()) {
+        for (const auto& warning : report.warnings) log_warning(warning);
+      }
+      report.total_s = watch.seconds();
+      return report;
+    } catch (const CollectiveError& error) {
+      // The same on all ranks, so all go on to the next tag, or none.
+      if (error.kind() != ErrorKind::corrupt || i + 1 == order.tags.size()) throw;
+      order.warnings.push_back("skipping tag " + order.tags[i] + ": " + error.what());
+    }
+  }
+}
+
+LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, const Checkpointer::Prepare& prepare) {
+  const auto& comm = team_.comm;
+  const auto file = store::tag_file(directory_.path(), tag);
+
+  Bytes packed;
+  mpi::run_on_root(comm, "find", [&] { packed = pack(h5::read_catalog(file)); });
+  comm.broadcast(packed, 0);
+
+  Catalog catalog;
+  LoadReport report;
+  LoadTarget target;
+  mpi::run_agreed(comm, "prepare", [&] {
+    failpoint::pass("load.prepare");
+    catalog = unpack_catalog(packed);
+    packed = {};
+    report.contents = contents_of(catalog);
+    if (const auto* content = report.contents.find_document(kUserContentPath)) report.user_content = *content;
+    target = prepare(report.contents);
+  });
+  Comparison comparison;
+  mpi::run_agreed(comm, "check", [&] {
+    failpoint::pass("load.check");
+    comparison = compare(target, catalog);
+    if (comparison.problems.empty()) return;
+    if (options.strict) {
+      throw Error(ErrorKind::mismatch,
+                  file.string() + " does not fit what it is to be loaded into:" + joined(comparison.problems));
+    }
+    report.skipped = comparison.problems;
+    if (team_.is_root()) {
+      log_warning("loaded " + file.string() + " only in part (strict is off):" + joined(report.skipped));
+    }
+  });
+
+  const auto wishes = all_wishes(comm, comparison.destinations);
+  std::vector<plan::ReadUnit> units;
+  mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, readers(team_, options)); });
+  report.read_bytes = move_extents(comm, file, catalog, units, comparison.destinations);
+
+  mpi::run_agreed(comm, "commit", [&] {
+    failpoint::pass("load.commit");
+    if (target.commit) target.commit();
+  });
+  return report;
+}
+
+std::optional<std::string> Loader::latest_tag() {
+  std::vector<std::string> tags;
+  mpi::run_on_root(team_.comm, "find", [&] { tags = store::resume_order(directory_).tags; });
+  broadcast(team_.comm, tags);
+  if (tags.empty()) return std::nullopt;
+  return tags.front();
+}
+
+}  // namespace muster::coord

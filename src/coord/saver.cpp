@@ -1,0 +1,370 @@
+#include "coord/saver.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <muster/version.hpp>
+#include <unordered_map>
+
+#include "base/exact_json.hpp"
+#include "base/failpoint.hpp"
+#include "base/hash.hpp"
+#include "base/log.hpp"
+#include "base/posix.hpp"
+#include "coord/exchange.hpp"
+#include "h5/library.hpp"
+#include "mpi/agree.hpp"
+#include "plan/balance.hpp"
+#include "plan/description.hpp"
+#include "plan/layout.hpp"
+#include "plan/merge.hpp"
+#include "store/names.hpp"
+#include "store/part.hpp"
+#include "store/publish.hpp"
+#include "store/retention.hpp"
+
+namespace muster::coord {
+
+namespace {
+
+void check_options(const SaveOptions& options) {
+  store::check_tag(options.tag);
+  if (options.num_kept_ckpts && *options.num_kept_ckpts < 1) {
+    throw Error(ErrorKind::usage, fmt::format("num_kept_ckpts is {}; it must be at least 1", *options.num_kept_ckpts));
+  }
+  if (options.num_workers && *options.num_workers < 1) {
+    throw Error(ErrorKind::usage, fmt::format("num_workers is {}; it must be at least 1", *options.num_workers));
+  }
+}
+
+// The number at the end of the tag: "step_100" is step 100.
+std::optional<std::int64_t> step_of(const SaveOptions& options) {
+  if (options.step) return options.step;
+  const auto& tag = options.tag;
+  auto begin = tag.size();
+  while (begin > 0 && tag[begin - 1] >= '0' && tag[begin - 1] <= '9') --begin;
+  if (begin == tag.size() || tag.size() - begin > 18) return std::nullopt;
+  return std::stoll(tag.substr(begin));
+}
+
+std::string options_text(const SaveOptions& options) {
+  const auto number = [](const auto& value) { return value ? std::to_string(*value) : std::string("unset"); };
+  return fmt::format("step={} num_kept_ckpts={} num_workers={} replace_existing={}", number(options.step),
+                     number(options.num_kept_ckpts), number(options.num_workers), options.replace_existing);
+}
+
+// By path; rank 0's are the ones saved.
+std::map<std::string, std::string> document_texts(const State& state) {
+  std::map<std::string, std::string> texts;
+  for (const auto& document : state.documents()) {
+    texts[document.path] = to_exact_text(document.value, document.path);
+  }
+  return texts;
+}
+
+void check_readable(const State& state) {
+  for (const auto& [description, memory] : state.tensors()) {
+    const auto range = contiguous_range(description.shard, description.global_shape);
+    if (range->count > 0 && memory.data == nullptr && !memory.read) {
+      throw Error(ErrorKind::usage, description.path + ": nothing to read it from");
+    }
+  }
+}
+
+// This rank's shards, by dataset of the layout.
+engine::LocalShards local_shards(const Layout& layout, const State& state) {
+  std::unordered_map<std::string_view, std::size_t> dataset_of;
+  for (std::size_t i = 0; i < layout.datasets.size(); ++i) dataset_of[layout.datasets[i].path] = i;
+  engine::LocalShards shards(layout.datasets.size());
+  for (const auto& tensor : state.tensors()) {
+    const auto& description = tensor.description;
+    const auto range = contiguous_range(description.shard, description.global_shape);
+    const auto item = item_bytes(description.dtype);
+    shards[dataset_of.at(description.path)] = {&tensor.memory, range->first * item, range->count * item};
+  }
+  return shards;
+}
+
+std::string mpi_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  MPI_Get_library_version(text.data(), &length);
+  const std::string_view version(text.data(), static_cast<std::size_t>(length));
+  return std::string(version.substr(0, version.find_first_of(",\n")));
+}
+
+}  // namespace
+
+struct Saver::Job {
+  explicit Job(const SaveOptions& save_options) : options(save_options) {}
+
+  // Seconds since the last phase ended.
+  double end_phase(const char* phase) {
+    const double seconds = watch.lap();
+    report.phase_s[phase] = seconds;
+    return seconds;
+  }
+
+  const SaveOptions& options;
+  State state;
+  std::map<std::string, std::string> documents;
+  std::uint64_t fingerprint = 0;
+  std::filesystem::path part;
+  bool part_may_exist = false;
+  std::uint64_t sequence = 0;  // rank 0
+  std::unique_ptr<engine::PartWriter> writer;
+  engine::WriteResult written;
+  TelemetryRow telemetry;
+  std::vector<std::uint64_t> extent_hashes;  // rank 0
+  std::vector<TelemetryRow> all_telemetry;   // rank 0
+  Stopwatch watch;
+  SaveReport report;
+};
+
+Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options,
+             std::unique_ptr<engine::Engine> engine)
+    : team_(team), directory_(directory), options_(options), engine_(std::move(engine)) {}
+
+SaveReport Saver::save(const Checkpointer::Describe& describe, const SaveOptions& options) {
+  Job job(options);
+  try {
+    agree(job, describe);
+    plan(job);
+    open(job);
+    write(job);
+    sync(job);
+    publish(job);
+  } catch (...) {
+    job.writer.reset();
+    remove_part(job);
+    throw;
+  }
+  retire_old_tags(job);
+  auto& report = job.report;
+  report.tag = options.tag;
+  report.file = store::tag_file(directory_.path(), options.tag);
+  report.payload_bytes = layout_->payload_bytes;
+  report.file_bytes = layout_->file_bytes;
+  report.collective_transfers = job.written.collective_transfers;
+  report.independent_transfers = job.written.independent_transfers;
+  report.total_s = job.watch.seconds();
+  return report;
+}
+
+void Saver::agree(Job& job, const Checkpointer::Describe& describe) {
+  const auto& comm = team_.comm;
+  mpi::run_agreed(comm, "agree", [&] {
+    failpoint::pass("save.agree");
+    check_options(job.options);
+    job.state = describe();
+    if (!job.options.user_content.is_null()) job.state.add(Document{kUserContentPath, job.options.user_content});
+    plan::check_state(job.state);
+    check_readable(job.state);
+    job.documents = document_texts(job.state);
+    job.part = store::part_file(directory_.path(), job.options.tag);
+    const auto file = store::tag_file(directory_.path(), job.options.tag);
+    if (team_.is_root() && !job.options.replace_existing && std::filesystem::exists(file)) {
+      throw Error(ErrorKind::exists, file.string() + " exists already; replacing it was not asked for");
+    }
+  });
+  require_same(comm, "agree", "the tag", "'" + job.options.tag + "'");
+  require_same(comm, "agree", "the options of the save", options_text(job.options));
+  job.telemetry.rank = comm.rank();
+  job.telemetry.node = team_.node_of_rank[static_cast<std::size_t>(comm.rank())];
+  job.telemetry.agree_s = job.end_phase("agree");
+}
+
+bool Saver::fits_kept_layout(const Job& job) const {
+  if (!layout_ || job.fingerprint != fingerprint_) return false;
+  if (!team_.is_root()) return true;
+  std::size_t texts = 0;
+  for (const auto& dataset : layout_->datasets) {
+    if (dataset.kind != DatasetKind::text || dataset.path == kRunPath) continue;
+    ++texts;
+    const auto document = job.documents.find(dataset.path);
+    if (document == job.documents.end() || document->second.size() >= dataset.bytes) return false;
+  }
+  return texts == job.documents.size();
+}
+
+std::vector<DocumentSlot> Saver::slots_for(const std::map<std::string, std::string>& documents) const {
+  std::vector<DocumentSlot> slots;
+  for (const auto& [path, text] : documents) {
+    auto capacity = plan::document_capacity_bytes(text.size());
+    // Never smaller than last time, so that a text around a power of two does not change the plan again and again.
+    if (const auto* kept = layout_ ? layout_->find(path) : nullptr; kept != nullptr) {
+      capacity = std::max(capacity, kept->bytes);
+    }
+    slots.push_back({path, capacity});
+  }
+  return slots;
+}
+
+GlobalState Saver::bring_together(const State& state) const {
+  const auto described = plan::describe(state);
+  std::vector<plan::Voice> voices;
+  for (const auto& list : {described.whole, described.parts}) {
+    for (const auto& saying : all_sayings(team_.comm, plan::pack(list))) {
+      voices.push_back({saying.ranks, plan::unpack(saying.bytes)});
+    }
+  }
+  GlobalState global;
+  mpi::run_agreed(team_.comm, "plan", [&] {
+    // Every rank comes to the same result; one rank's words are enough.
+    try {
+      global = plan::merge(team_.comm.size(), voices);
+    } catch (const Error&) {
+      if (team_.is_root()) throw;
+    }
+  });
+  return global;
+}
+
+void Saver::plan(Job& job) {
+  const auto& comm = team_.comm;
+  mpi::run_agreed(comm, "plan", [&] {
+    failpoint::pass("save.plan");
+    const auto described = plan::describe(job.state);
+    Hasher hasher;
+    hasher.add(plan::pack(described.whole));
+    hasher.add(plan::pack(described.parts));
+    hasher.add(as_bytes(std::to_string(job.options.num_workers.value_or(0))));
+    job.fingerprint = hasher.value();
+  });
+  std::array<std::uint64_t, 1> reusable{fits_kept_layout(job) ? std::uint64_t{1} : 0};
+  comm.all_min(reusable);
+  job.report.plan_reused = reusable[0] == 1;
+  if (!job.report.plan_reused) {
+    auto global = bring_together(job.state);
+    ByteWriter writer;
+    for (const auto& slot : slots_for(job.documents)) {
+      writer.put_text(slot.path);
+      writer.put(slot.capacity_bytes);
+    }
+    auto slots = writer.take();
+    comm.broadcast(slots, 0);
+    layout_.reset();
+    head_.reset();
+    mpi::run_agreed(comm, "plan", [&] {
+      for (ByteReader reader(slots); !reader.at_end();) {
+        auto path = reader.get_text();
+        global.documents.push_back({std::move(path), reader.get<std::uint64_t>()});
+      }
+      const plan::BalanceOptions balance{.node_of_rank = team_.node_of_rank,
+                                         .writers_per_node = job.options.num_workers.value_or(0),
+                                         .alignment_bytes = options_.alignment_bytes};
+      layout_ = plan::lay_out(plan::balance(global, balance), options_.alignment_bytes);
+      fingerprint_ = job.fingerprint;
+    });
+  }
+  job.telemetry.plan_s = job.end_phase("plan");
+}
+
+void Saver::open(Job& job) {
+  const auto& comm = team_.comm;
+  job.part_may_exist = true;
+  mpi::run_agreed(comm, "open", [&] {
+    failpoint::pass("save.open");
+    if (!team_.is_root()) return;
+    directory_.create();
+    directory_.clear_leftovers();
+    job.sequence = directory_.next_sequence();
+    store::create_part(job.part, *layout_, head_);
+  });
+  // A rank that does not see the file must say so before the others wait for it in a collective open.
+  mpi::run_agreed(comm, "open", [&] { posix::File(job.part, O_RDWR).close(); });
+  mpi::run_agreed(comm, "open", [&] { job.writer = engine_->open(comm, job.part, *layout_); });
+  job.telemetry.open_s = job.end_phase("open");
+}
+
+void Saver::write(Job& job) {
+  const auto& comm = team_.comm;
+  const auto shards = mpi::run_agreed(comm, "write", [&] {
+    failpoint::pass("save.write");
+    return local_shards(*layout_, job.state);
+  });
+  mpi::run_agreed(comm, "write", [&] { job.written = job.writer->write(shards); });
+  job.telemetry.bytes = job.written.bytes;
+  job.telemetry.write_s = job.end_phase("write");
+}
+
+void Saver::sync(Job& job) {
+  const auto& comm = team_.comm;
+  mpi::run_agreed(comm, "sync", [&] { failpoint::pass("save.sync"); });
+  mpi::run_agreed(comm, "sync", [&] { job.writer->sync(); });
+  job.writer.reset();
+  job.telemetry.sync_s = job.end_phase("sync");
+}
+
+RunInfo Saver::run_info(const Job& job) const {
+  RunInfo run;
+  run.tag = job.options.tag;
+  run.step = step_of(job.options);
+  run.sequence = job.sequence;
+  run.saved_at = utc_now();
+  run.world_size = team_.comm.size();
+  run.payload_bytes = layout_->payload_bytes;
+  run.file_bytes = layout_->file_bytes;
+  const auto& grid = team_.grid;
+  run.details = {
+      {"grid", {{"tensor", grid.tensor}, {"pipeline", grid.pipeline}, {"data", grid.data}, {"expert", grid.expert}}},
+      {"nodes", 1 + *std::max_element(team_.node_of_rank.begin(), team_.node_of_rank.end())},
+      {"engine", engine_->name()},
+      {"engine_reason", "the only engine of this version"},
+      {"muster_version", kVersion},
+      {"hdf5_version", h5::library_version()},
+      {"mpi_version", mpi_version()},
+  };
+  return run;
+}
+
+void Saver::publish(Job& job) {
+  const auto& comm = team_.comm;
+  // Hashes and telemetry to rank 0, which knows from the layout whose extent is whose.
+  ByteWriter writer;
+  writer.put(job.telemetry);
+  for (const auto hash : job.written.hashes) writer.put(hash);
+  const auto told = comm.gather(writer.bytes());
+  mpi::run_agreed(comm, "publish", [&] {
+    failpoint::pass("save.publish");
+    if (!team_.is_root()) return;
+    h5::TableContents contents;
+    std::vector<ByteReader> readers(told.begin(), told.end());
+    for (auto& reader : readers) contents.telemetry.push_back(reader.get<TelemetryRow>());
+    for (const auto& extent : layout_->extents) {
+      contents.extent_hashes.push_back(readers[static_cast<std::size_t>(extent.writer)].get<std::uint64_t>());
+    }
+    contents.run = run_info(job);
+    contents.documents = job.documents;
+    store::seal_part(job.part, *layout_, *head_, contents);
+  });
+  mpi::run_on_root(comm, "publish", [&] { store::publish(directory_.path(), job.part, job.options.tag); });
+  job.part_may_exist = false;
+  std::array<std::uint64_t, 1> sequence{job.sequence};
+  comm.all_sum(sequence);  // only rank 0 knows it
+  job.report.sequence = sequence[0];
+  job.end_phase("publish");
+}
+
+void Saver::retire_old_tags(Job& job) {
+  if (!team_.is_root() || !job.options.num_kept_ckpts) return;
+  try {
+    auto tags = store::tags_to_retire(directory_.list(), *job.options.num_kept_ckpts, job.options.tag);
+    store::retire(directory_.path(), tags);
+    job.report.removed_tags = std::move(tags);
+  } catch (const Error& error) {
+    // The checkpoint itself is safe; old ones that stay are tried again by the next save.
+    job.report.warnings.push_back(std::string("old checkpoints were not all removed: ") + error.what());
+    log_warning(job.report.warnings.back());
+  }
+}
+
+void Saver::remove_part(const Job& job) const {
+  if (!team_.is_root() || !job.part_may_exist) return;
+  std::error_code ignored;
+  std::filesystem::remove(job.part, ignored);
+}
+
+}  // namespace muster::coord

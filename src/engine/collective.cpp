@@ -1,0 +1,216 @@
+#include "engine/collective.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <muster/error.hpp>
+#include <optional>
+
+#include "base/failpoint.hpp"
+#include "base/hash.hpp"
+#include "base/narrow.hpp"
+#include "h5/datatype.hpp"
+#include "h5/handle.hpp"
+#include "h5/selection.hpp"
+#include "mpi/agree.hpp"
+
+namespace muster::engine {
+
+namespace {
+
+using h5::check;
+
+h5::PropertyList property_list(hid_t kind) { return {H5Pcreate(kind), "H5Pcreate"}; }
+
+h5::PropertyList parallel_access(const mpi::CommView& comm) {
+  auto list = property_list(H5P_FILE_ACCESS);
+  check(H5Pset_fapl_mpio(list.get(), comm.handle(), MPI_INFO_NULL), "H5Pset_fapl_mpio");
+  // One rank reads the metadata for all.
+  check(H5Pset_all_coll_metadata_ops(list.get(), true), "H5Pset_all_coll_metadata_ops");
+  check(H5Pset_coll_metadata_write(list.get(), true), "H5Pset_coll_metadata_write");
+  return list;
+}
+
+h5::PropertyList collective_transfer() {
+  auto list = property_list(H5P_DATASET_XFER);
+  check(H5Pset_dxpl_mpio(list.get(), H5FD_MPIO_COLLECTIVE), "H5Pset_dxpl_mpio");
+  return list;
+}
+
+std::vector<h5::Datatype> all_tensor_types() {
+  std::vector<h5::Datatype> types;
+  for (auto dtype = 0; dtype <= static_cast<int>(DType::complex128); ++dtype) {
+    types.push_back(h5::tensor_type(static_cast<DType>(dtype)));
+  }
+  return types;
+}
+
+// The extents of one dataset, in rounds: rounds[k] holds this rank's k-th extent, or none.
+struct DatasetRounds {
+  std::uint32_t dataset = 0;
+  std::vector<const Extent*> rounds;
+};
+
+std::vector<DatasetRounds> rounds_of(const Layout& layout, int rank) {
+  std::vector<DatasetRounds> all;
+  std::map<int, std::size_t> round_of_writer;
+  for (const auto& extent : layout.extents) {
+    if (all.empty() || all.back().dataset != extent.dataset) {
+      all.push_back({extent.dataset, {}});
+      round_of_writer.clear();
+    }
+    auto& rounds = all.back().rounds;
+    const auto round = round_of_writer[extent.writer]++;
+    if (rounds.size() <= round) rounds.resize(round + 1, nullptr);
+    if (extent.writer == rank) rounds[round] = &extent;
+  }
+  return all;
+}
+
+class CollectiveWriter : public PartWriter {
+ public:
+  CollectiveWriter(const mpi::CommView& comm, const std::filesystem::path& part, const Layout& layout)
+      : comm_(comm),
+        layout_(layout),
+        part_(part),
+        transfer_(collective_transfer()),
+        types_(all_tensor_types()),
+        file_(H5Fopen(part.c_str(), H5F_ACC_RDWR, parallel_access(comm).get()), "open " + part.string()) {}
+
+  WriteResult write(const LocalShards& shards) override {
+    const h5::QuietErrors quiet;
+    // Datasets are opened in batches, each agreed upon before its transfers: a rank without an open dataset could not
+    // take part in them, and the others would wait for ever.
+    constexpr std::size_t kBatch = 64;
+    const auto all = rounds_of(layout_, comm_.rank());
+    for (std::size_t first = 0; first < all.size(); first += kBatch) {
+      const auto last = std::min(all.size(), first + kBatch);
+      auto open = mpi::run_agreed(comm_, "write", [&] {
+        std::vector<h5::DatasetHandle> datasets;
+        for (auto i = first; i < last; ++i) {
+          const auto& path = layout_.datasets[all[i].dataset].path;
+          datasets.emplace_back(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), "open " + path);
+        }
+        return datasets;
+      });
+      for (auto i = first; i < last; ++i) {
+        for (const auto* extent : all[i].rounds) write_round(open[i - first], all[i].dataset, extent, shards);
+      }
+    }
+    if (failure_) std::rethrow_exception(failure_);
+    return std::move(result_);
+  }
+
+  void sync() override {
+    const h5::QuietErrors quiet;
+    std::exception_ptr failure;
+    try {
+      check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "flush " + part_.string());
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    file_.close("close " + part_.string());
+    if (failure) std::rethrow_exception(failure);
+  }
+
+ private:
+  // What one rank brings to a transfer.
+  struct Selections {
+    h5::Dataspace file;
+    h5::Dataspace memory;
+  };
+
+  static Selections select(const h5::DatasetHandle& dataset, const Dataset& info, const Extent* extent) {
+    const auto item = item_bytes(info.dtype);
+    ElementRange range;
+    if (extent != nullptr) range = {(extent->offset - info.offset) / item, extent->bytes / item};
+    h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + info.path);
+    h5::select_range(file, info.shape, range);
+    const hsize_t count = std::max<std::uint64_t>(range.count, 1);
+    h5::Dataspace memory(H5Screate_simple(1, &count, nullptr), "H5Screate_simple");
+    if (range.count == 0) check(H5Sselect_none(memory.get()), "H5Sselect_none");
+    return {std::move(file), std::move(memory)};
+  }
+
+  // A rank that cannot even select nothing cannot take part in the transfer: ending it is better than a hang.
+  static Selections select_nothing(const h5::DatasetHandle& dataset, const Dataset& info) noexcept {
+    return select(dataset, info, nullptr);
+  }
+
+  // One collective transfer. Never throws: what fails here is kept, and this rank goes on with empty selections.
+  void write_round(const h5::DatasetHandle& dataset, std::uint32_t index, const Extent* extent,
+                   const LocalShards& shards) {
+    const auto& info = layout_.datasets[index];
+    std::span<const std::byte> bytes;
+    std::optional<Selections> selections;
+    if (extent != nullptr && !failure_) {
+      keep_failure([&] {
+        failpoint::pass("engine.extent");
+        bytes = source_.get(layout_, shards, *extent);
+        selections = select(dataset, info, extent);
+        result_.hashes.push_back(hash_bytes(bytes));
+      });
+    }
+    const bool takes_part = selections.has_value();
+    if (!takes_part) selections = select_nothing(dataset, info);
+    keep_failure([&] { transfer(dataset, info, *selections, takes_part ? extent : nullptr, bytes); });
+  }
+
+  void transfer(const h5::DatasetHandle& dataset, const Dataset& info, const Selections& selections,
+                const Extent* extent, std::span<const std::byte> bytes) {
+    const std::byte nothing{};
+    const herr_t status =
+        H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(), transfer_.get(),
+                 extent != nullptr ? static_cast<const void*>(bytes.data()) : &nothing);
+    if (status < 0) {
+      h5::fail(extent == nullptr ? "take part in writing " + info.path
+                                 : fmt::format("write {} bytes [{}, {}) to {}", info.path, extent->offset - info.offset,
+                                               extent->offset - info.offset + extent->bytes, part_.string()));
+    }
+    if (extent != nullptr) result_.bytes += extent->bytes;
+    std::uint32_t local_cause = 0;
+    std::uint32_t global_cause = 0;
+    check(H5Pget_mpio_no_collective_cause(transfer_.get(), &local_cause, &global_cause),
+          "H5Pget_mpio_no_collective_cause");
+    ++(global_cause == 0 ? result_.collective_transfers : result_.independent_transfers);
+  }
+
+  // Kept open: made before the first transfer, so that none can fail for the want of one.
+  hid_t type_of(DType dtype) const { return types_[static_cast<std::size_t>(dtype)].get(); }
+
+  template <class Work>
+  void keep_failure(Work&& work) {
+    try {
+      work();
+    } catch (...) {
+      if (!failure_) failure_ = std::current_exception();
+    }
+  }
+
+  const mpi::CommView comm_;
+  const Layout& layout_;
+  const std::filesystem::path part_;
+  h5::PropertyList transfer_;
+  std::vector<h5::Datatype> types_;
+  h5::File file_;
+  ExtentBytes source_;
+  WriteResult result_;
+  std::exception_ptr failure_;
+};
+
+class CollectiveEngine : public Engine {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "collective"; }
+  std::unique_ptr<PartWriter> open(const mpi::CommView& comm, const std::filesystem::path& part,
+                                   const Layout& layout) override {
+    const h5::QuietErrors quiet;
+    return std::make_unique<CollectiveWriter>(comm, part, layout);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_collective_engine() { return std::make_unique<CollectiveEngine>(); }
+
+}  // namespace muster::engine

@@ -1,0 +1,117 @@
+#include "h5/datatype.hpp"
+
+#include <muster/error.hpp>
+
+#include "base/narrow.hpp"
+#include "h5/table_rows.hpp"
+
+namespace muster::h5 {
+
+namespace {
+
+Datatype copy_of(hid_t type) { return {H5Tcopy(type), "H5Tcopy"}; }
+
+// A float of 16 bits: sign, exponent, mantissa from the top.
+Datatype half_type(std::size_t exponent_bits, std::size_t mantissa_bits, std::size_t bias) {
+  auto type = copy_of(H5T_IEEE_F32LE);
+  check(H5Tset_fields(type.get(), 15, mantissa_bits, exponent_bits, 0, mantissa_bits), "H5Tset_fields");
+  check(H5Tset_size(type.get(), 2), "H5Tset_size");
+  check(H5Tset_ebias(type.get(), bias), "H5Tset_ebias");
+  return type;
+}
+
+Datatype boolean_type() {
+  Datatype type(H5Tenum_create(H5T_STD_I8LE), "H5Tenum_create");
+  std::int8_t value = 0;
+  check(H5Tenum_insert(type.get(), "FALSE", &value), "H5Tenum_insert");
+  value = 1;
+  check(H5Tenum_insert(type.get(), "TRUE", &value), "H5Tenum_insert");
+  return type;
+}
+
+Datatype complex_type(hid_t part, std::size_t part_bytes) {
+  Datatype type(H5Tcreate(H5T_COMPOUND, 2 * part_bytes), "H5Tcreate");
+  check(H5Tinsert(type.get(), "r", 0, part), "H5Tinsert");
+  check(H5Tinsert(type.get(), "i", part_bytes, part), "H5Tinsert");
+  return type;
+}
+
+}  // namespace
+
+Datatype tensor_type(DType dtype) {
+  switch (dtype) {
+    case DType::float64:
+      return copy_of(H5T_IEEE_F64LE);
+    case DType::float32:
+      return copy_of(H5T_IEEE_F32LE);
+    case DType::float16:
+      return half_type(5, 10, 15);
+    case DType::bfloat16:
+      return half_type(8, 7, 127);
+    case DType::int8:
+      return copy_of(H5T_STD_I8LE);
+    case DType::int16:
+      return copy_of(H5T_STD_I16LE);
+    case DType::int32:
+      return copy_of(H5T_STD_I32LE);
+    case DType::int64:
+      return copy_of(H5T_STD_I64LE);
+    case DType::uint8:
+      return copy_of(H5T_STD_U8LE);
+    case DType::boolean:
+      return boolean_type();
+    case DType::complex64:
+      return complex_type(H5T_IEEE_F32LE, 4);
+    case DType::complex128:
+      return complex_type(H5T_IEEE_F64LE, 8);
+  }
+  throw Error(ErrorKind::internal, "unknown dtype");
+}
+
+std::optional<DType> dtype_of(hid_t type) {
+  for (const auto dtype :
+       {DType::float32, DType::bfloat16, DType::float16, DType::float64, DType::int64, DType::int32, DType::int16,
+        DType::int8, DType::uint8, DType::boolean, DType::complex64, DType::complex128}) {
+    if (H5Tequal(type, tensor_type(dtype).get()) > 0) return dtype;
+  }
+  return std::nullopt;
+}
+
+Datatype text_type(std::uint64_t capacity_bytes) {
+  auto type = copy_of(H5T_C_S1);
+  check(H5Tset_size(type.get(), narrow<std::size_t>(capacity_bytes)), "H5Tset_size");
+  check(H5Tset_strpad(type.get(), H5T_STR_NULLTERM), "H5Tset_strpad");
+  check(H5Tset_cset(type.get(), H5T_CSET_UTF8), "H5Tset_cset");
+  return type;
+}
+
+Datatype integrity_type() {
+  Datatype type(H5Tcreate(H5T_COMPOUND, sizeof(IntegrityRow)), "H5Tcreate");
+  const auto field = [&](const char* name, std::size_t offset, hid_t field_type) {
+    check(H5Tinsert(type.get(), name, offset, field_type), "H5Tinsert");
+  };
+  field("dataset", offsetof(IntegrityRow, dataset), H5T_STD_REF_OBJ);
+  field("offset", offsetof(IntegrityRow, offset), H5T_STD_U64LE);
+  field("bytes", offsetof(IntegrityRow, bytes), H5T_STD_U64LE);
+  field("xxh3", offsetof(IntegrityRow, hash), H5T_STD_U64LE);
+  field("writer", offsetof(IntegrityRow, writer), H5T_STD_I32LE);
+  return type;
+}
+
+Datatype telemetry_type() {
+  Datatype type(H5Tcreate(H5T_COMPOUND, sizeof(TelemetryRecord)), "H5Tcreate");
+  const auto field = [&](const char* name, std::size_t offset, hid_t field_type) {
+    check(H5Tinsert(type.get(), name, offset, field_type), "H5Tinsert");
+  };
+  field("rank", offsetof(TelemetryRecord, rank), H5T_STD_I32LE);
+  field("node", offsetof(TelemetryRecord, node), H5T_STD_I32LE);
+  field("bytes", offsetof(TelemetryRecord, bytes), H5T_STD_U64LE);
+  field("agree_s", offsetof(TelemetryRecord, agree_s), H5T_IEEE_F64LE);
+  field("plan_s", offsetof(TelemetryRecord, plan_s), H5T_IEEE_F64LE);
+  field("open_s", offsetof(TelemetryRecord, open_s), H5T_IEEE_F64LE);
+  field("write_s", offsetof(TelemetryRecord, write_s), H5T_IEEE_F64LE);
+  field("sync_s", offsetof(TelemetryRecord, sync_s), H5T_IEEE_F64LE);
+  return type;
+}
+
+}  // namespace muster::h5

@@ -1,0 +1,144 @@
+#include "h5/head.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <map>
+#include <muster/error.hpp>
+
+#include "base/narrow.hpp"
+#include "base/posix.hpp"
+#include "h5/datatype.hpp"
+#include "h5/handle.hpp"
+#include "h5/locking.hpp"
+
+namespace muster::h5 {
+
+namespace {
+
+PropertyList property_list(hid_t kind) { return {H5Pcreate(kind), "H5Pcreate"}; }
+
+PropertyList file_access(const Layout& layout) {
+  auto list = property_list(H5P_FILE_ACCESS);
+  check(H5Pset_libver_bounds(list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "H5Pset_libver_bounds");
+  check(H5Pset_alignment(list.get(), aligned_threshold_bytes(layout.alignment_bytes), layout.alignment_bytes),
+        "H5Pset_alignment");
+  // One block for all metadata, in front of everything; raw data is given out byte after byte behind it.
+  check(H5Pset_meta_block_size(list.get(), layout.head_bytes), "H5Pset_meta_block_size");
+  check(H5Pset_small_data_block_size(list.get(), 0), "H5Pset_small_data_block_size");
+  disable_locking(list.get());
+  return list;
+}
+
+PropertyList file_creation() {
+  auto list = property_list(H5P_FILE_CREATE);
+  check(H5Pset_obj_track_times(list.get(), false), "H5Pset_obj_track_times");
+  // No free-space manager: it would put small tensors into the gaps before aligned ones, out of order.
+  check(H5Pset_file_space_strategy(list.get(), H5F_FSPACE_STRATEGY_AGGR, false, 1), "H5Pset_file_space_strategy");
+  return list;
+}
+
+class Builder {
+ public:
+  Builder(const Layout& layout, const std::filesystem::path& path)
+      : layout_(layout),
+        file_(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, file_creation().get(), file_access(layout).get()),
+              "create " + path.string()),
+        dataset_creation_(property_list(H5P_DATASET_CREATE)),
+        group_creation_(property_list(H5P_GROUP_CREATE)),
+        link_creation_(property_list(H5P_LINK_CREATE)) {
+    check(H5Pset_alloc_time(dataset_creation_.get(), H5D_ALLOC_TIME_EARLY), "H5Pset_alloc_time");
+    check(H5Pset_fill_time(dataset_creation_.get(), H5D_FILL_TIME_NEVER), "H5Pset_fill_time");
+    check(H5Pset_obj_track_times(dataset_creation_.get(), false), "H5Pset_obj_track_times");
+    check(H5Pset_obj_track_times(group_creation_.get(), false), "H5Pset_obj_track_times");
+    check(H5Pset_char_encoding(link_creation_.get(), H5T_CSET_UTF8), "H5Pset_char_encoding");
+  }
+
+  // Declares the dataset; returns its object's address.
+  std::uint64_t declare(const Dataset& dataset) {
+    const auto slash = dataset.path.rfind('/');
+    const hid_t parent = group(dataset.path.substr(0, slash));
+    const auto type = type_of(dataset);
+    const auto space = space_of(dataset);
+    const DatasetHandle handle(H5Dcreate2(parent, dataset.path.c_str() + slash + 1, type.get(), space.get(),
+                                          link_creation_.get(), dataset_creation_.get(), H5P_DEFAULT),
+                               "declare " + dataset.path);
+    if (dataset.bytes > 0) {
+      const auto offset = H5Dget_offset(handle.get());
+      if (offset != dataset.offset) {
+        throw Error(ErrorKind::internal, fmt::format("HDF5 places {} at byte {}, the layout foretold {}", dataset.path,
+                                                     offset, dataset.offset));
+      }
+    }
+    hobj_ref_t reference = 0;  // the address of the object header
+    check(H5Rcreate(&reference, handle.get(), ".", H5R_OBJECT, H5I_INVALID_HID), "H5Rcreate");
+    return reference;
+  }
+
+  void close() {
+    groups_.clear();
+    file_.close("close the head");
+  }
+
+ private:
+  static Datatype type_of(const Dataset& dataset) {
+    switch (dataset.kind) {
+      case DatasetKind::text:
+        return text_type(dataset.bytes);
+      case DatasetKind::integrity:
+        return integrity_type();
+      case DatasetKind::telemetry:
+        return telemetry_type();
+      case DatasetKind::tensor:
+        return tensor_type(dataset.dtype);
+    }
+    throw Error(ErrorKind::internal, "unknown kind of dataset");
+  }
+
+  static Dataspace space_of(const Dataset& dataset) {
+    if (dataset.shape.empty()) return {H5Screate(H5S_SCALAR), "H5Screate"};
+    const std::vector<hsize_t> dims(dataset.shape.begin(), dataset.shape.end());
+    return {H5Screate_simple(narrow<int>(dims.size()), dims.data(), nullptr), "H5Screate_simple " + dataset.path};
+  }
+
+  // The group at an absolute path ("" is the root), made on first use and kept open.
+  hid_t group(const std::string& path) {
+    if (path.empty()) return file_.get();
+    const auto found = groups_.find(path);
+    if (found != groups_.end()) return found->second.get();
+    const auto slash = path.rfind('/');
+    const hid_t parent = group(path.substr(0, slash));
+    Group made(H5Gcreate2(parent, path.c_str() + slash + 1, link_creation_.get(), group_creation_.get(), H5P_DEFAULT),
+               "declare group " + path);
+    return groups_.emplace(path, std::move(made)).first->second.get();
+  }
+
+  const Layout& layout_;
+  File file_;
+  PropertyList dataset_creation_;
+  PropertyList group_creation_;
+  PropertyList link_creation_;
+  std::map<std::string, Group> groups_;
+};
+
+}  // namespace
+
+Head build_head(const Layout& layout, const std::filesystem::path& path) {
+  const QuietErrors quiet;
+  Head head;
+  Builder builder(layout, path);
+  for (const auto& dataset : layout.datasets) head.object_addresses.push_back(builder.declare(dataset));
+  builder.close();
+
+  const posix::File file(path, O_RDONLY);
+  if (const auto bytes = file.size(); bytes != layout.file_bytes) {
+    throw Error(ErrorKind::internal,
+                fmt::format("the head does not fit its {} bytes: the file has {} bytes, the layout foretold {}",
+                            layout.head_bytes, bytes, layout.file_bytes));
+  }
+  head.bytes.resize(layout.head_bytes);
+  file.read_at(head.bytes, 0);
+  return head;
+}
+
+}  // namespace muster::h5

@@ -1,0 +1,83 @@
+#include "mpi/agree.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <muster/error.hpp>
+
+#include "base/narrow.hpp"
+
+namespace muster::mpi {
+
+namespace {
+
+constexpr std::size_t kMaxMessageBytes = 16 << 10;
+constexpr std::uint64_t kMaxReports = 256;  // ranks whose messages travel; of more, only that they failed
+
+RankFailure describe(int rank, const std::exception_ptr& failure) {
+  RankFailure report{rank, ErrorKind::internal, {}};
+  try {
+    std::rethrow_exception(failure);
+  } catch (const CollectiveError& error) {
+    // Already agreed upon, within a smaller group perhaps.
+    report.kind = error.kind();
+    report.message = error.what();
+  } catch (const Error& error) {
+    report.kind = error.kind();
+    report.message = error.what();
+  } catch (const std::bad_alloc&) {
+    report.message = "out of memory";
+  } catch (const std::exception& error) {
+    report.message = error.what();
+  } catch (...) {
+    report.message = "an exception that is no std::exception";
+  }
+  if (report.message.size() > kMaxMessageBytes) {
+    report.message.resize(kMaxMessageBytes);
+    report.message += "...";
+  }
+  return report;
+}
+
+Bytes pack(const RankFailure& report) {
+  ByteWriter writer;
+  writer.put(std::int32_t{report.rank});
+  writer.put(report.kind);
+  writer.put_text(report.message);
+  return writer.take();
+}
+
+RankFailure unpack(std::span<const std::byte> bytes) {
+  ByteReader reader(bytes);
+  RankFailure report;
+  report.rank = reader.get<std::int32_t>();
+  report.kind = reader.get<ErrorKind>();
+  report.message = reader.get_text();
+  return report;
+}
+
+}  // namespace
+
+void agree(const CommView& comm, std::string_view phase, const std::exception_ptr& failure) {
+  std::array<std::uint64_t, 1> failed{failure ? std::uint64_t{1} : 0};
+  comm.all_sum(failed);
+  if (failed[0] == 0) return;
+
+  const auto has_failed = comm.all_gather(failure ? 1 : 0);
+  std::vector<RankFailure> reports;
+  std::uint64_t told = 0;
+  for (int rank = 0; rank < comm.size(); ++rank) {
+    if (has_failed[static_cast<std::size_t>(rank)] == 0) continue;
+    if (told++ >= kMaxReports) {
+      reports.push_back({rank, ErrorKind::internal, "failed too"});
+      continue;
+    }
+    Bytes message;
+    if (rank == comm.rank()) message = pack(describe(rank, failure));
+    comm.broadcast(message, rank);
+    reports.push_back(unpack(message));
+  }
+  throw CollectiveError(std::string(phase), std::move(reports));
+}
+
+}  // namespace muster::mpi

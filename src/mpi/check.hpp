@@ -1,0 +1,10 @@
+#pragma once
+// The one wrapper of MPI return codes.
+
+namespace muster::mpi {
+
+// Throws Error{io} "<call>: <MPI's text>" unless code is MPI_SUCCESS. Communicators must return errors
+// (MPI_ERRORS_RETURN) for this to be reached; Comm sees to that.
+void check(int code, const char* call);
+
+}  // namespace muster::mpi

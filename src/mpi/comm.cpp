@@ -1,0 +1,160 @@
+#include "mpi/comm.hpp"
+
+#include <algorithm>
+#include <map>
+#include <muster/error.hpp>
+#include <numeric>
+#include <utility>
+
+#include "base/narrow.hpp"
+#include "mpi/check.hpp"
+#include "mpi/wait.hpp"
+
+namespace muster::mpi {
+
+namespace {
+
+constexpr std::size_t kMaxTransferBytes = std::size_t{1} << 30;  // counts are int; single calls over 2 GiB have bugs
+
+constexpr int kMessageTag = 7001;
+
+MPI_Comm returning_errors(MPI_Comm comm) {
+  check(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return comm;
+}
+
+}  // namespace
+
+CommView::CommView(MPI_Comm comm, double timeout_s) : comm_(comm), timeout_s_(timeout_s) {
+  check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
+  check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
+}
+
+void CommView::barrier() const {
+  Pending pending(*this, "MPI_Ibarrier");
+  check(MPI_Ibarrier(comm_, pending.request()), "MPI_Ibarrier");
+  pending.wait();
+}
+
+namespace {
+
+void all_reduce(const CommView& comm, std::span<std::uint64_t> values, MPI_Op op) {
+  Pending pending(comm, "MPI_Iallreduce");
+  auto& buffer = pending.hold(values.size_bytes());
+  std::memcpy(buffer.data(), values.data(), values.size_bytes());
+  check(MPI_Iallreduce(MPI_IN_PLACE, buffer.data(), narrow<int>(values.size()), MPI_UINT64_T, op, comm.handle(),
+                       pending.request()),
+        "MPI_Iallreduce");
+  pending.wait();
+  std::memcpy(values.data(), buffer.data(), values.size_bytes());
+}
+
+}  // namespace
+
+void CommView::all_min(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_MIN); }
+void CommView::all_sum(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_SUM); }
+
+void CommView::broadcast(std::span<std::byte> bytes, int root) const {
+  for (std::size_t done = 0; done < bytes.size(); done += kMaxTransferBytes) {
+    const auto part = bytes.subspan(done, std::min(kMaxTransferBytes, bytes.size() - done));
+    Pending pending(*this, "MPI_Ibcast");
+    check(MPI_Ibcast(part.data(), narrow<int>(part.size()), MPI_BYTE, root, comm_, pending.request()), "MPI_Ibcast");
+    pending.wait();
+  }
+}
+
+void CommView::broadcast(Bytes& bytes, int root) const {
+  std::uint64_t size = bytes.size();
+  broadcast(std::as_writable_bytes(std::span(&size, 1)), root);
+  bytes.resize(size);
+  broadcast(std::span<std::byte>(bytes), root);
+}
+
+std::vector<std::uint64_t> CommView::all_gather(std::uint64_t value) const {
+  std::vector<std::uint64_t> values(static_cast<std::size_t>(size_));
+  Pending pending(*this, "MPI_Iallgather");
+  auto& buffer = pending.hold((values.size() + 1) * sizeof(value));
+  std::memcpy(buffer.data(), &value, sizeof(value));
+  auto* received = buffer.data() + sizeof(value);
+  check(MPI_Iallgather(buffer.data(), 1, MPI_UINT64_T, received, 1, MPI_UINT64_T, comm_, pending.request()),
+        "MPI_Iallgather");
+  pending.wait();
+  std::memcpy(values.data(), received, values.size() * sizeof(value));
+  return values;
+}
+
+std::vector<Bytes> CommView::gather(const Bytes& bytes) const {
+  const auto sizes = all_gather(bytes.size());
+  std::vector<Bytes> all;
+  if (rank_ == 0) {
+    for (const auto size : sizes) all.emplace_back(size);
+    all[0] = bytes;
+  }
+  if (rank_ != 0) {
+    send(bytes, 0);
+    return all;
+  }
+  for (int sender = 1; sender < size_; ++sender) receive(all[static_cast<std::size_t>(sender)], sender);
+  return all;
+}
+
+void CommView::send(std::span<const std::byte> bytes, int to) const {
+  for (std::size_t done = 0; done < bytes.size(); done += kMaxTransferBytes) {
+    const auto part = bytes.subspan(done, std::min(kMaxTransferBytes, bytes.size() - done));
+    Pending pending(*this, "MPI_Isend");
+    check(MPI_Isend(part.data(), narrow<int>(part.size()), MPI_BYTE, to, kMessageTag, comm_, pending.request()),
+          "MPI_Isend");
+    pending.wait();
+  }
+}
+
+void CommView::receive(std::span<std::byte> bytes, int from) const {
+  for (std::size_t done = 0; done < bytes.size(); done += kMaxTransferBytes) {
+    const auto part = bytes.subspan(done, std::min(kMaxTransferBytes, bytes.size() - done));
+    Pending pending(*this, "MPI_Irecv");
+    check(MPI_Irecv(part.data(), narrow<int>(part.size()), MPI_BYTE, from, kMessageTag, comm_, pending.request()),
+          "MPI_Irecv");
+    pending.wait();
+  }
+}
+
+Comm Comm::duplicate(MPI_Comm parent) {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_dup(parent, &comm), "MPI_Comm_dup");
+  return Comm(returning_errors(comm));
+}
+
+Comm Comm::same_node(MPI_Comm parent) {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_split_type(parent, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &comm), "MPI_Comm_split_type");
+  return Comm(returning_errors(comm));
+}
+
+Comm::~Comm() {
+  int finalized = 0;
+  if (comm_ == MPI_COMM_NULL || MPI_Finalized(&finalized) != MPI_SUCCESS || finalized != 0) return;
+  MPI_Comm_free(&comm_);
+}
+
+Comm::Comm(Comm&& other) noexcept : comm_(std::exchange(other.comm_, MPI_COMM_NULL)) {}
+
+Comm& Comm::operator=(Comm&& other) noexcept {
+  std::swap(comm_, other.comm_);
+  return *this;
+}
+
+std::vector<int> node_of_ranks(const CommView& comm) {
+  const auto node = Comm::same_node(comm.handle());
+  // The lowest world rank of the node names it.
+  std::uint64_t leader = static_cast<std::uint64_t>(comm.rank());
+  node.view(comm.timeout_s()).all_min(std::span(&leader, 1));
+  std::map<std::uint64_t, int> number;
+  std::vector<int> nodes;
+  for (const auto name : comm.all_gather(leader)) {
+    const auto [entry, added] = number.try_emplace(name, static_cast<int>(number.size()));
+    nodes.push_back(entry->second);
+  }
+  return nodes;
+}
+
+}  // namespace muster::mpi

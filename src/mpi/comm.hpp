@@ -1,0 +1,72 @@
+#pragma once
+// An owner of a communicator and a borrowing view of one. Copying a view communicates nothing.
+//
+// Every collective here is non-blocking underneath and waited for with a deadline: a rank that never comes makes the
+// others throw Error{timeout} instead of waiting for ever. After that the communicator must not be used again.
+
+#include <mpi.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.hpp"
+
+namespace muster::mpi {
+
+class CommView {
+ public:
+  CommView(MPI_Comm comm, double timeout_s);
+  [[nodiscard]] int rank() const { return rank_; }
+  [[nodiscard]] int size() const { return size_; }
+  [[nodiscard]] MPI_Comm handle() const { return comm_; }
+  [[nodiscard]] double timeout_s() const { return timeout_s_; }
+
+  // All collective over the communicator where not said otherwise.
+  void barrier() const;
+  // Element by element, in place; every rank passes the same number of values.
+  void all_min(std::span<std::uint64_t> values) const;
+  void all_sum(std::span<std::uint64_t> values) const;
+  // Rank `root`'s bytes on every rank, whatever size the others passed.
+  void broadcast(Bytes& bytes, int root) const;
+  // The same for ranks that know the size.
+  void broadcast(std::span<std::byte> bytes, int root) const;
+  // From one rank to another that calls receive with the same size; only these two take part.
+  void send(std::span<const std::byte> bytes, int to) const;
+  void receive(std::span<std::byte> bytes, int from) const;
+  // Every rank's bytes, in rank order, on rank 0; empty elsewhere.
+  [[nodiscard]] std::vector<Bytes> gather(const Bytes& bytes) const;
+  // Every rank's value, in rank order, on every rank.
+  [[nodiscard]] std::vector<std::uint64_t> all_gather(std::uint64_t value) const;
+
+ private:
+  MPI_Comm comm_;
+  int rank_ = 0;
+  int size_ = 1;
+  double timeout_s_;
+};
+
+// A private duplicate of a communicator; its errors return. Move-only.
+class Comm {
+ public:
+  // Collective over parent.
+  static Comm duplicate(MPI_Comm parent);
+  // Collective over parent: the ranks that share memory with this one.
+  static Comm same_node(MPI_Comm parent);
+  ~Comm();
+  Comm(Comm&& other) noexcept;
+  Comm& operator=(Comm&& other) noexcept;
+  Comm(const Comm&) = delete;
+  Comm& operator=(const Comm&) = delete;
+  [[nodiscard]] CommView view(double timeout_s) const { return {comm_, timeout_s}; }
+
+ private:
+  explicit Comm(MPI_Comm comm) : comm_(comm) {}
+  MPI_Comm comm_ = MPI_COMM_NULL;
+};
+
+// Collective. The node of each rank, numbered in the order of their lowest ranks.
+std::vector<int> node_of_ranks(const CommView& comm);
+
+}  // namespace muster::mpi

@@ -1,0 +1,159 @@
+#include "plan/balance.hpp"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <tuple>
+
+#include "base/narrow.hpp"
+#include "model/layout.hpp"
+
+namespace muster::plan {
+
+namespace {
+
+constexpr std::uint64_t kMinPartBytes = 64 << 10;
+
+// The holders that may write: at most `limit` of each node, other holders of a node left out.
+RankSet eligible(const RankSet& holders, const BalanceOptions& options) {
+  if (options.writers_per_node <= 0) return holders;
+  std::map<int, int> used;
+  RankSet chosen;
+  for (const int rank : holders) {
+    if (used[options.node_of_rank[static_cast<std::size_t>(rank)]]++ < options.writers_per_node) chosen.push_back(rank);
+  }
+  return chosen;
+}
+
+// Shares `bytes` out so that the ranks' loads end as equal as they can (the least loaded first), and adds them up.
+std::vector<std::uint64_t> fill_up(const RankSet& ranks, std::uint64_t bytes, std::vector<std::uint64_t>& load) {
+  std::vector<std::size_t> order(ranks.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto load_of = [&](std::size_t i) -> std::uint64_t& { return load[static_cast<std::size_t>(ranks[i])]; };
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return load_of(a) < load_of(b); });
+  // The lowest `count` ranks are levelled to `level`; the rest stay above it.
+  std::uint64_t sum = bytes;
+  std::size_t count = 0;
+  while (count < order.size() && (count == 0 || load_of(order[count]) * count < sum)) sum += load_of(order[count++]);
+  const std::uint64_t level = sum / count;
+  std::uint64_t extra = sum % count;
+  std::vector<std::uint64_t> share(ranks.size(), 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    auto& rank_load = load_of(order[i]);
+    const std::uint64_t target = level + (extra > 0 ? 1 : 0);
+    if (extra > 0) --extra;
+    share[order[i]] = target > rank_load ? target - rank_load : 0;
+    rank_load += share[order[i]];
+  }
+  return share;
+}
+
+// Hands out the holdings of one rank set in file order: each writer takes its share, then the next one goes on.
+class Dealer {
+ public:
+  Dealer(const RankSet& ranks, std::vector<std::uint64_t> shares, std::uint64_t granule)
+      : ranks_(ranks), shares_(std::move(shares)), granule_(granule) {}
+
+  void deal(std::uint32_t tensor, std::uint64_t first_byte, std::uint64_t bytes, std::vector<Piece>& pieces) {
+    while (bytes > 0) {
+      const auto taken = take(first_byte, bytes);
+      pieces.push_back({tensor, first_byte, taken, ranks_[writer_]});
+      shares_[writer_] -= std::min(shares_[writer_], taken);
+      first_byte += taken;
+      bytes -= taken;
+    }
+  }
+
+ private:
+  // Makes sure that the current writer should take something of these bytes, and says how much.
+  std::uint64_t take(std::uint64_t first_byte, std::uint64_t bytes) {
+    for (; writer_ + 1 < ranks_.size(); ++writer_) {
+      const auto left = shares_[writer_];
+      if (bytes <= left) return bytes;
+      const auto end = first_byte + left;
+      const auto cut = end - end % granule_;
+      const bool parts_are_large = cut >= first_byte + kMinPartBytes && first_byte + bytes - cut >= kMinPartBytes;
+      if (parts_are_large) return cut - first_byte;
+      if (left >= bytes - left && left > 0) return bytes;  // more than half fits
+    }
+    return bytes;
+  }
+
+  const RankSet& ranks_;
+  std::vector<std::uint64_t> shares_;
+  std::uint64_t granule_;
+  std::size_t writer_ = 0;
+};
+
+std::vector<std::uint32_t> holders_of(const GlobalTensor& tensor) {
+  std::vector<std::uint32_t> holders;
+  for (const auto& holding : tensor.holdings) holders.push_back(holding.holders);
+  return holders;
+}
+
+// Tensors of the same holders together; large ones first, so that a writer's first tensor is an aligned one.
+std::vector<std::size_t> file_order(const GlobalState& state, std::uint64_t alignment_bytes) {
+  struct Key {
+    std::vector<std::uint32_t> holders;
+    bool small;
+  };
+  std::vector<Key> keys;
+  for (const auto& tensor : state.tensors) {
+    const auto bytes = element_count(tensor.shape) * item_bytes(tensor.dtype);
+    keys.push_back({holders_of(tensor), bytes < aligned_threshold_bytes(alignment_bytes)});
+  }
+  std::vector<std::size_t> order(state.tensors.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
+    return std::tie(keys[a].holders, keys[a].small) < std::tie(keys[b].holders, keys[b].small);
+  });
+  return order;
+}
+
+}  // namespace
+
+WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
+  WritePlan plan;
+  plan.world_size = state.world_size;
+  plan.documents = state.documents;
+  const auto order = file_order(state, options.alignment_bytes);
+
+  std::vector<std::uint64_t> set_bytes(state.rank_sets.size(), 0);
+  for (const auto& tensor : state.tensors) {
+    for (const auto& holding : tensor.holdings) {
+      set_bytes[holding.holders] += holding.range.count * item_bytes(tensor.dtype);
+    }
+  }
+  // The sets with least choice first.
+  std::vector<RankSet> writers;
+  for (const auto& ranks : state.rank_sets) writers.push_back(eligible(ranks, options));
+  std::vector<std::size_t> sets(state.rank_sets.size());
+  std::iota(sets.begin(), sets.end(), 0);
+  std::stable_sort(sets.begin(), sets.end(), [&](auto a, auto b) { return writers[a].size() < writers[b].size(); });
+  std::vector<std::uint64_t> load(static_cast<std::size_t>(state.world_size), 0);
+  std::vector<std::vector<std::uint64_t>> shares(sets.size());
+  for (const auto set : sets) shares[set] = fill_up(writers[set], set_bytes[set], load);
+  std::vector<Dealer> dealers;
+  for (std::size_t set = 0; set < sets.size(); ++set) {
+    dealers.emplace_back(writers[set], std::move(shares[set]), options.alignment_bytes);
+  }
+
+  for (const auto index : order) {
+    const auto& tensor = state.tensors[index];
+    const auto item = item_bytes(tensor.dtype);
+    const auto position = narrow<std::uint32_t>(plan.tensors.size());
+    plan.tensors.push_back({tensor.path, tensor.dtype, tensor.shape});
+    for (const auto& holding : tensor.holdings) {
+      dealers[holding.holders].deal(position, holding.range.first * item, holding.range.count * item, plan.pieces);
+    }
+  }
+  return plan;
+}
+
+std::vector<std::uint64_t> written_bytes(const WritePlan& plan) {
+  std::vector<std::uint64_t> bytes(static_cast<std::size_t>(plan.world_size), 0);
+  for (const auto& piece : plan.pieces) bytes[static_cast<std::size_t>(piece.writer)] += piece.bytes;
+  return bytes;
+}
+
+}  // namespace muster::plan

@@ -1,0 +1,27 @@
+#pragma once
+// What one rank says it holds: checked, packed to travel, fingerprinted. Pure functions.
+
+#include <cstdint>
+#include <muster/state.hpp>
+#include <vector>
+
+#include "base/bytes.hpp"
+
+namespace muster::plan {
+
+// Throws Error{usage} listing everything that is wrong with this rank's state: a path twice or reserved, a path that
+// another one needs as a group, a shard outside its shape or not contiguous, memory that is not there.
+void check_state(const State& state);
+
+// The descriptions sorted by path, cut in two: tensors held whole (the same on all replicas, so that one copy a job
+// travels) and parts.
+struct Described {
+  std::vector<TensorDescription> whole;
+  std::vector<TensorDescription> parts;
+};
+Described describe(const State& state);
+
+Bytes pack(const std::vector<TensorDescription>& descriptions);
+std::vector<TensorDescription> unpack(std::span<const std::byte> bytes);
+
+}  // namespace muster::plan

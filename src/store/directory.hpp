@@ -1,0 +1,58 @@
+#pragma once
+// The directory of tags as it stands on disk. Local; one rank looks and tells the others.
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/catalog.hpp"
+
+namespace muster::store {
+
+struct TagEntry {
+  std::string tag;
+  std::filesystem::path file;
+  std::uint64_t file_bytes = 0;
+  std::optional<RunInfo> run;  // where head and tables are sound
+  std::string fault;           // where they are not: why
+};
+
+class Directory {
+ public:
+  explicit Directory(std::filesystem::path path) : path_(std::move(path)) {}
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  // All published tags: the sound ones newest first (by sequence number, never by time), then the others by name.
+  // Files that did not change since the last call are not read again. A directory that does not exist has no tags.
+  // Throws Error{io} where it cannot be read.
+  std::vector<TagEntry> list();
+
+  // One more than the largest sequence number in the directory.
+  std::uint64_t next_sequence();
+
+  // Removes what killed saves left (part files, temporary pointers). Only for the job that owns the directory.
+  void clear_leftovers() const;
+
+  // Creates it, with its parents, durably. Nothing happens where it is there.
+  void create() const;
+
+ private:
+  struct Stamp {
+    ino_t inode = 0;
+    std::uint64_t bytes = 0;
+    std::int64_t changed_ns = 0;
+    friend bool operator==(const Stamp&, const Stamp&) = default;
+  };
+  struct Known {
+    Stamp stamp;
+    TagEntry entry;
+  };
+  std::filesystem::path path_;
+  std::map<std::string, Known> known_;
+};
+
+}  // namespace muster::store
