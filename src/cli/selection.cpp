@@ -1,0 +1,38 @@
+#include "cli/selection.hpp"
+
+#include <muster/error.hpp>
+
+#include "cli/arguments.hpp"
+#include "store/names.hpp"
+#include "store/resume.hpp"
+
+namespace muster::cli {
+
+std::filesystem::path selected_file(const std::filesystem::path& path, const std::optional<std::string>& tag) {
+  if (!std::filesystem::exists(path)) throw Error(ErrorKind::io, "no such file or directory: " + path.string());
+  if (!std::filesystem::is_directory(path)) {
+    if (tag) throw UsageError("--tag goes with a directory, and " + path.string() + " is none");
+    return path;
+  }
+  if (tag) {
+    store::check_tag(*tag);
+    return store::tag_file(path, *tag);
+  }
+  store::Directory directory(path);
+  const auto order = store::resume_order(directory);
+  if (order.tags.empty()) {
+    std::string message = "no sound checkpoint in " + path.string();
+    for (const auto& warning : order.warnings) message += "; " + warning;
+    throw Error(ErrorKind::not_found, message);
+  }
+  return store::tag_file(path, order.tags.front());
+}
+
+std::vector<store::TagEntry> entries_of(const std::filesystem::path& directory) {
+  if (!std::filesystem::is_directory(directory)) {
+    throw Error(ErrorKind::io, "no such directory: " + directory.string());
+  }
+  return store::Directory(directory).list();
+}
+
+}  // namespace muster::cli

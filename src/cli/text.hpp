@@ -1,0 +1,29 @@
+#pragma once
+// Text for terminals.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace muster::cli {
+
+// "512 B", "1.5 MiB"
+std::string human_bytes(std::uint64_t bytes);
+
+// The number, or "-".
+std::string or_dash(const std::optional<std::int64_t>& value);
+
+// Columns as wide as their longest cell, two spaces apart; columns named in `right` are flush right.
+class TextTable {
+ public:
+  explicit TextTable(std::vector<std::string> head, std::vector<std::size_t> right = {});
+  void add(std::vector<std::string> row);
+  void print() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::size_t> right_;
+};
+
+}  // namespace muster::cli
