@@ -21,6 +21,8 @@ class Hasher {
   ~Hasher();
   Hasher(Hasher&&) noexcept;
   Hasher& operator=(Hasher&&) noexcept;
+  Hasher(const Hasher&) = delete;
+  Hasher& operator=(const Hasher&) = delete;
   void add(std::span<const std::byte> bytes);
   [[nodiscard]] std::uint64_t value() const;
 

@@ -10,6 +10,7 @@
 
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
+#include "h5/library.hpp"
 
 namespace muster::cli {
 
@@ -87,6 +88,7 @@ int run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   using namespace muster::cli;
   try {
+    muster::h5::skip_cleanup_at_exit();
     return run(Arguments(argv + 1, argv + argc));
   } catch (const UsageError& error) {
     fmt::print(stderr, "muster: {}\n", error.what());

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "cli/arguments.hpp"
 #include "cli/command.hpp"
@@ -31,13 +32,11 @@ std::map<std::string, Section> sections_of(const Catalog& catalog) {
 }
 
 std::string writers_of(const Catalog& catalog, std::uint32_t tensor) {
-  std::map<int, bool> writers;
+  std::set<int> writers;
   for (const auto& extent : catalog.extents) {
-    if (extent.tensor == tensor) writers[extent.writer] = true;
+    if (extent.tensor == tensor) writers.insert(extent.writer);
   }
-  std::vector<int> ranks;
-  for (const auto& [rank, unused] : writers) ranks.push_back(rank);
-  return fmt::format("{}", fmt::join(ranks, ","));
+  return fmt::format("{}", fmt::join(writers, ","));
 }
 
 // The documents' text is JSON already; what does not parse is shown as it is.

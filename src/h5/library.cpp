@@ -14,4 +14,6 @@ std::string library_version() {
   return fmt::format("{}.{}.{}", major, minor, release);
 }
 
+void skip_cleanup_at_exit() { check(H5dont_atexit(), "H5dont_atexit"); }
+
 }  // namespace muster::h5

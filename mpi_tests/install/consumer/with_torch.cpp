@@ -32,14 +32,12 @@ bool run(const char* directory) {
   torch::manual_seed(8);
   Training second;
   const auto user_content = muster::load_checkpoint(
-      MPI_COMM_WORLD, directory,
-      {.model = second.model, .optimizer = second.optimizer, .scheduler = second.scheduler});
+      MPI_COMM_WORLD, directory, {.model = second.model, .optimizer = second.optimizer, .scheduler = second.scheduler});
   for (int i = 0; i < 3; ++i) {
     first.step();
     second.step();
   }
-  return torch::equal(first.model->weight, second.model->weight) && user_content &&
-         user_content->at("batch_idx") == 7;
+  return torch::equal(first.model->weight, second.model->weight) && user_content && user_content->at("batch_idx") == 7;
 }
 
 }  // namespace

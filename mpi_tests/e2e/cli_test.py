@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The command `muster` as a person and a script use it.
+
+Usage: cli_test.py BIN_DIRECTORY MPIRUN   (BIN_DIRECTORY holds muster and make_checkpoints)
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BIN = pathlib.Path(sys.argv[1])
+MPIRUN = sys.argv[2]
+FINE, NOT_SO, WRONG_USAGE, NO_ACCESS = 0, 1, 2, 3
+
+
+def muster(*arguments, ranks=None):
+    launcher = [MPIRUN, "-n", str(ranks)] if ranks else []
+    return subprocess.run([*launcher, BIN / "muster", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+def flip_byte(file, offset):
+    with open(file, "r+b") as data:
+        data.seek(offset)
+        byte = data.read(1)[0]
+        data.seek(offset)
+        data.write(bytes([byte ^ 0x40]))
+
+
+class Cli(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory(prefix="muster-cli-", dir=os.environ.get("MUSTER_TEST_DIR"))
+        cls.original = pathlib.Path(cls.scratch.name) / "original"
+        subprocess.run([MPIRUN, "-n", "2", BIN / "make_checkpoints", cls.original], check=True, timeout=60)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(dir=self.scratch.name)) / "ckpts"
+        shutil.copytree(self.original, self.dir)
+
+    def tag(self, step):
+        return self.dir / f"step_{step}.h5"
+
+    def payload_offset(self, step, path):
+        shown = json.loads(muster("show", self.tag(step), "--tensors", "--json").stdout)
+        return next(t["offset"] for t in shown["tensors"] if t["path"] == path)
+
+    def expect(self, result, code, *texts):
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        for text in texts:
+            self.assertIn(text, result.stdout + result.stderr)
+
+    def test_ls_shows_newest_first_whatever_the_times(self):
+        os.utime(self.tag(10))
+        result = muster("ls", self.dir)
+        self.expect(result, FINE, "TAG", "POINTERS")
+        tags = [line.split()[0] for line in result.stdout.splitlines()[1:]]
+        self.assertEqual(tags, ["step_30", "step_20", "step_10"])
+        self.assertRegex(result.stdout, r"step_30 +30 .* 2 +sound +latest")
+        listed = json.loads(muster("ls", self.dir, "--json").stdout)
+        self.assertEqual([t["sequence"] for t in listed["tags"]], [3, 2, 1])
+
+    def test_ls_names_damaged_and_unfinished_files(self):
+        flip_byte(self.tag(20), 100)   # HDF5's own checksum finds it
+        flip_byte(self.tag(10), 5000)  # nobody's but muster's: behind the last metadata, still in the head
+        (self.dir / ".step_40.h5.part").write_bytes(b"half")
+        result = muster("ls", self.dir)
+        self.expect(result, FINE, "damaged: ", "step_20.h5: open as HDF5", "step_10.h5: the head",
+                    "unfinished: .step_40.h5.part")
+        self.assertEqual(result.stderr, "")
+
+    def test_show_tells_what_is_inside(self):
+        result = muster("show", self.dir, "--tensors")
+        self.expect(result, FINE, "step_30", "sequence   3", '{"total_steps":30}', "/model/fc.weight", "[300, 1000]",
+                    "collective", "float64")
+        shown = json.loads(muster("show", self.dir, "--tag", "step_10", "--json").stdout)
+        self.assertEqual(shown["documents"]["/user_content"], {"total_steps": 10})
+        self.assertEqual(shown["sections"]["/model"], {"tensors": 2, "bytes": 1200040})
+        self.assertEqual([row["rank"] for row in shown["telemetry"]], [0, 1])
+
+    def test_verify_passes_what_is_sound(self):
+        self.expect(muster("verify", self.dir), FINE, "step_30.h5: sound", "every byte checked")
+        result = muster("verify", self.dir, "--all", "--json")
+        outcomes = json.loads(result.stdout)
+        self.assertEqual([o["sound"] for o in outcomes], [True] * 3)
+        self.assertEqual(outcomes[0]["bytes"], self.tag(30).stat().st_size)
+
+    def test_verify_names_tensor_bytes_and_writer(self):
+        flip_byte(self.tag(30), self.payload_offset(30, "/model/fc.weight") + 7)
+        for ranks in (None, 2, 3):
+            result = muster("verify", self.tag(30), ranks=ranks)
+            self.expect(result, NOT_SO, "damaged: ", "/model/fc.weight bytes [0, ", "written by rank 0", "saved was")
+
+    def test_verify_answers_for_every_byte(self):
+        size = self.tag(10).stat().st_size
+        for offset in [*range(0, size, 9973), size - 1]:
+            flip_byte(self.tag(10), offset)
+            self.expect(muster("verify", self.tag(10)), NOT_SO, "damaged: ")
+            flip_byte(self.tag(10), offset)
+        self.expect(muster("verify", self.tag(10)), FINE)
+        with open(self.tag(10), "ab") as data:
+            data.write(b"\0")
+        self.expect(muster("verify", self.tag(10)), NOT_SO, "bytes, saved were")
+        os.truncate(self.tag(10), size // 2)
+        self.expect(muster("verify", self.tag(10)), NOT_SO, "damaged: ")
+
+    def test_latest_is_what_a_resume_takes(self):
+        self.assertEqual(muster("latest", self.dir).stdout, "step_30\n")
+        (self.dir / "latest").write_text("step_99\n")
+        self.expect(muster("latest", self.dir), FINE, "step_30", "names step_99")
+        flip_byte(self.tag(30), self.payload_offset(30, "/model/fc.weight"))
+        self.assertEqual(muster("latest", self.dir, "--verify").stdout, "step_20\n")
+        flip_byte(self.tag(20), 50)
+        self.assertEqual(muster("latest", self.dir, "--verify").stdout, "step_10\n")
+        self.tag(10).unlink()
+        self.expect(muster("latest", self.dir, "--verify"), NOT_SO, "no sound checkpoint")
+
+    def test_prune_keeps_the_newest_and_something_good(self):
+        self.expect(muster("prune", self.dir, "--keep-last", 2, "--dry-run"), FINE, "would delete step_10")
+        self.assertTrue(self.tag(10).exists())
+        flip_byte(self.tag(30), self.payload_offset(30, "/model/fc.weight"))
+        self.expect(muster("prune", self.dir, "--keep-last", 1), NOT_SO, "nothing deleted")
+        self.assertTrue(self.tag(20).exists())
+        self.expect(muster("prune", self.dir, "--keep-last", 2), FINE, "deleted step_10")
+        self.assertEqual(sorted(p.name for p in self.dir.glob("*.h5")), ["step_20.h5", "step_30.h5"])
+
+    def test_wrong_usage_is_one_line_and_code_2(self):
+        for arguments in (["frobnicate"], [], ["ls"], ["ls", "a", "b"], ["verify", self.dir, "--bogus"],
+                          ["prune", self.dir], ["prune", self.dir, "--keep-last", 0],
+                          ["verify", self.dir, "--all", "--tag", "x"], ["show", self.dir, "--tag", "a/b"]):
+            result = muster(*arguments)
+            self.assertEqual(result.returncode, WRONG_USAGE, arguments)
+            self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+
+    def test_what_is_not_there_is_said(self):
+        empty = self.dir / "empty"
+        empty.mkdir()
+        self.expect(muster("ls", empty), NOT_SO, "no checkpoints in")
+        self.expect(muster("verify", empty), NOT_SO, "no sound checkpoint in")
+        self.expect(muster("latest", empty), NOT_SO)
+        self.expect(muster("verify", self.dir, "--tag", "nope"), NOT_SO, "nope.h5")
+        self.expect(muster("ls", self.dir / "nowhere"), NO_ACCESS, "nowhere")
+        self.expect(muster("show", self.dir / "nowhere"), NO_ACCESS, "nowhere")
+
+    def test_help_teaches(self):
+        self.expect(muster("--help"), FINE, "exit codes", "muster verify")
+        for command in ("ls", "show", "verify", "latest", "prune"):
+            self.expect(muster(command, "--help"), FINE, f"usage: muster {command}", "--json")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,23 @@
+# Whole programs, as a user runs them.
+function(muster_e2e_test name)
+  add_test(NAME e2e.${name} COMMAND ${ARGN})
+  set_tests_properties(e2e.${name} PROPERTIES LABELS e2e TIMEOUT 300 PROCESSORS 2)
+endfunction()
+
+# The distribution's own interpreter: that is where python3-h5py lives.
+find_program(MUSTER_SYSTEM_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+
+add_executable(make_checkpoints e2e/make_checkpoints.cpp)
+target_link_libraries(make_checkpoints PRIVATE muster_core muster_flags)
+muster_e2e_test(cli ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cli_test.py ${CMAKE_BINARY_DIR}/bin ${MUSTER_MPIRUN})
+
+if(MUSTER_TORCH)
+  add_executable(dtype_sample e2e/dtype_sample.cpp)
+  target_link_libraries(dtype_sample PRIVATE muster_torch muster_flags)
+  target_precompile_headers(dtype_sample REUSE_FROM muster_torch)
+  muster_e2e_test(tools ${CMAKE_CURRENT_LIST_DIR}/tools_test.sh $<TARGET_FILE:dtype_sample> ${MUSTER_SYSTEM_PYTHON})
+  foreach(optimizer adamw sgd)
+    muster_e2e_test(train_resume_${optimizer} ${CMAKE_CURRENT_LIST_DIR}/train_resume_test.sh ${CMAKE_BINARY_DIR}/bin
+                    ${optimizer})
+  endforeach()
+endif()
