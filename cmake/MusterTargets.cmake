@@ -38,3 +38,11 @@ function(muster_program program folder)
   target_link_libraries(${program} PRIVATE ${ARGN} muster_flags)
   install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
+
+# muster_reuse_torch_headers(TARGET): compiles an executable with the precompiled LibTorch headers of muster_torch.
+# GCC takes them only for code of the same kind: that of a library.
+function(muster_reuse_torch_headers target)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${target} PRIVATE -fPIC)
+  target_precompile_headers(${target} REUSE_FROM muster_torch)
+endfunction()

@@ -32,7 +32,7 @@ struct CheckpointerOptions {
   // Error{timeout}; the communicator of this Checkpointer is of no use after that.
   double timeout_s = 1800;
   // The degrees recorded in the file. Until shards over tensor and pipeline ranks arrive only `data` may exceed 1.
-  Grid grid;
+  Grid grid = {};
 };
 
 struct SaveOptions {
@@ -118,9 +118,9 @@ struct LoadTarget {
 struct LoadReport {
   CheckpointContents contents;
   std::optional<nlohmann::json> user_content = std::nullopt;  // none where the checkpoint has none
-  std::vector<std::string> skipped;            // with strict off: one line for each tensor not loaded
-  std::vector<std::string> warnings;           // damaged tags passed over, pointers that were wrong; same on all ranks
-  std::uint64_t read_bytes = 0;                // payload bytes that this rank read from storage
+  std::vector<std::string> skipped;                           // with strict off: one line for each tensor not loaded
+  std::vector<std::string> warnings;  // damaged tags passed over, pointers that were wrong; same on all ranks
+  std::uint64_t read_bytes = 0;       // payload bytes that this rank read from storage
   double total_s = 0;
 };
 

@@ -94,7 +94,8 @@ struct TensorDescription {
 
 // The absolute HDF5 path of an object: object_path({"model", "fc.weight"}) is "/model/fc.weight".
 // A key may hold any character. '/', '%' and NUL, which a link name cannot hold, are written as %2F, %25, %00, and
-// the key "." as %2E; everything else stays as it is. Throws Error{usage} for an empty key, or one over 60000 bytes.
+// the key "." as %2E; everything else stays as it is. Throws Error{usage} for an empty key, or one over 4000 bytes as
+// written.
 std::string object_path(std::initializer_list<std::string_view> keys);
 // The keys again.
 std::vector<std::string> object_keys(std::string_view path);
@@ -105,8 +106,8 @@ std::vector<std::string> object_keys(std::string_view path);
 // The functions are called on the thread that called save or load; what they throw fails the phase on all ranks.
 struct TensorMemory {
   std::byte* data = nullptr;
-  std::function<void(std::uint64_t first_byte, std::span<std::byte> to)> read;           // needed to save
-  std::function<void(std::uint64_t first_byte, std::span<const std::byte> from)> write;  // needed to load
+  std::function<void(std::uint64_t first_byte, std::span<std::byte> to)> read = {};           // needed to save
+  std::function<void(std::uint64_t first_byte, std::span<const std::byte> from)> write = {};  // needed to load
 };
 
 struct Tensor {

@@ -109,13 +109,22 @@ requires std::derived_from<Scheduler, torch::optim::LRScheduler> &&
     : SchedulerTraits<torch::optim::LRScheduler> {
 };
 
+template <class T>
+inline constexpr bool is_smart_pointer = false;
+template <class T>
+inline constexpr bool is_smart_pointer<std::shared_ptr<T>> = true;
+template <class T>
+inline constexpr bool is_smart_pointer<std::unique_ptr<T>> = true;
+
 // A scheduler to save or load: anything SchedulerTraits knows, or a shared_ptr or unique_ptr to it; absent by default.
 // Keeps a plain pointer to it, as ModelRef does.
 class SchedulerRef {
  public:
   SchedulerRef() = default;
   template <class S>
-  requires(!std::same_as<S, SchedulerRef> && !std::is_const_v<S>) SchedulerRef(S& scheduler) { bind(&scheduler); }
+  requires(!std::same_as<S, SchedulerRef> && !std::is_const_v<S> && !is_smart_pointer<S>) SchedulerRef(S& scheduler) {
+    bind(&scheduler);
+  }
   template <class S>
   SchedulerRef(const std::shared_ptr<S>& scheduler) {
     bind(scheduler.get());
@@ -189,13 +198,16 @@ struct LoadArgs {
 };
 
 // Collective. Saves what is given; see Checkpointer::save for durability and errors, plus usage for tensors that are
-// sparse or quantized, an optimizer of an unknown class, or one parameter under two names in the optimizer.
+// sparse or quantized, an optimizer of an unknown class, or one parameter twice in the optimizer.
 // Optimizer state is keyed by the names of the model's parameters; of an optimizer without its model, by position.
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args);
 
 // Collective. Loads into what is given, in place; returns the user content, or none where the checkpoint has none.
 // Tensors of the model, and optimizer slots that exist already, are overwritten where they lie; missing slots are
-// created as Torch would. See Checkpointer::load for errors and for what is untouched on which.
+// created as Torch would; state that the checkpoint does not have is removed. An optimizer of another class, with other
+// groups or parameters, and a scheduler of another class or with other constants are a mismatch, found before anything
+// changes. With strict off, that part is left as it is and listed, but for state by name of parameters that both have.
+// See Checkpointer::load for errors and for what is untouched on which.
 std::optional<nlohmann::json> load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory,
                                               const LoadArgs& args = {});
 // The same with a report of what was loaded, skipped and warned of.

@@ -19,8 +19,8 @@ expect() { # expect TEXT COMMAND...: the command succeeds and prints the text
   echo "fine: $1 shows '$text'"
 }
 expect 'DATASET "transposed"' h5dump -H "$file"
-expect '\"total_steps\":7' h5dump -d /user_content "$file"
-expect '(0): 0, 4, 8' h5dump -d /model/transposed "$file"
+expect '"total_steps":7' h5dump -d /user_content "$file"
+expect '(1,0): 1, 5, 9' h5dump -d /model/transposed "$file"
 expect '16-bit little-endian floating-point' h5dump -H -d /model/BFloat16 "$file"
 expect 'Dataset {5, 7}' h5ls -r "$file"
 expect 'H5F_FSPACE_STRATEGY_AGGR' h5stat "$file"

@@ -3,10 +3,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
+
+#include "support/files.hpp"
 
 namespace muster::test {
 
@@ -27,10 +28,7 @@ Scratch::Scratch(MPI_Comm comm) : comm_(comm) {
   int rank = 0;
   MPI_Comm_rank(comm_, &rank);
   if (rank == 0) {
-    const char* root = std::getenv("MUSTER_TEST_DIR");
-    const std::string pattern =
-        (std::filesystem::path(root != nullptr ? root : std::filesystem::temp_directory_path()) / "muster-test-XXXXXX")
-            .string();
+    const auto pattern = temporary_pattern();
     std::strncpy(name.data(), pattern.c_str(), name.size() - 1);
     if (mkdtemp(name.data()) == nullptr) name[0] = '\0';
   }

@@ -27,15 +27,18 @@ std::string range_text(std::uint64_t offset, std::size_t size) {
 }  // namespace
 
 void fail(const std::string& action, const std::filesystem::path& path, int error_number) {
-  const auto kind = error_number == ENOENT || error_number == ENOTDIR ? ErrorKind::not_found : ErrorKind::io;
-  throw Error(kind, action + " " + path.string() + ": " + std::strerror(error_number));
+  throw Error(ErrorKind::io, action + " " + path.string() + ": " + std::strerror(error_number));
 }
 
 File::File(const std::filesystem::path& path, int flags) : path_(path) {
   do {
     descriptor_ = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EINTR);
-  if (descriptor_ < 0) fail("open", path_, errno);
+  if (descriptor_ >= 0) return;
+  if (errno == ENOENT && (flags & O_CREAT) == 0) {
+    throw Error(ErrorKind::not_found, "open " + path_.string() + ": " + std::strerror(ENOENT));
+  }
+  fail("open", path_, errno);
 }
 
 File::~File() {
@@ -89,6 +92,17 @@ void File::resize(std::uint64_t bytes) const {
     result = ::ftruncate(descriptor_, narrow<off_t>(bytes));
   } while (result != 0 && errno == EINTR);
   if (result != 0) fail("resize to " + std::to_string(bytes) + " bytes", path_, errno);
+}
+
+void File::allocate(std::uint64_t bytes) const {
+  if (bytes == 0) return;
+  int result = 0;
+  do {
+    result = ::fallocate(descriptor_, 0, 0, narrow<off_t>(bytes));
+  } while (result != 0 && errno == EINTR);
+  if (result != 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
+    fail("reserve " + std::to_string(bytes) + " bytes for", path_, errno);
+  }
 }
 
 void File::sync() const {

@@ -1,6 +1,6 @@
 #pragma once
-// POSIX files: a move-only descriptor and checked calls. Errors are Error{io} (not_found for ENOENT) that name action,
-// path and cause.
+// POSIX files: a move-only descriptor and checked calls. Errors are Error{io} that name action, path and cause; opening
+// a file that is not there, without asking to create it, is Error{not_found}.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +28,9 @@ class File {
   void write_at(std::span<const std::byte> from, std::uint64_t offset) const;
   [[nodiscard]] std::uint64_t size() const;
   void resize(std::uint64_t bytes) const;
+  // Reserves space on the device for the first `bytes` bytes, so that no later write finds it full. Where the file
+  // system cannot reserve, nothing happens.
+  void allocate(std::uint64_t bytes) const;
   void sync() const;
   // Closes now, where an error can still be reported.
   void close();

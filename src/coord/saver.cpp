@@ -136,8 +136,13 @@ SaveReport Saver::save(const Checkpointer::Describe& describe, const SaveOptions
     write(job);
     sync(job);
     publish(job);
-  } catch (...) {
+  } catch (const CollectiveError&) {
     job.writer.reset();
+    remove_part(job);
+    throw;
+  } catch (...) {
+    // A deadline that passed: closing the file would wait for the rank that did not come.
+    static_cast<void>(job.writer.release());
     remove_part(job);
     throw;
   }
@@ -194,7 +199,8 @@ std::vector<DocumentSlot> Saver::slots_for(const std::map<std::string, std::stri
   for (const auto& [path, text] : documents) {
     auto capacity = plan::document_capacity_bytes(text.size());
     // Never smaller than last time, so that a text around a power of two does not change the plan again and again.
-    if (const auto* kept = layout_ ? layout_->find(path) : nullptr; kept != nullptr) {
+    const auto* kept = layout_ ? layout_->find(path) : nullptr;
+    if (kept != nullptr && kept->kind == DatasetKind::text) {
       capacity = std::max(capacity, kept->bytes);
     }
     slots.push_back({path, capacity});
@@ -354,7 +360,7 @@ void Saver::retire_old_tags(Job& job) {
     auto tags = store::tags_to_retire(directory_.list(), *job.options.num_kept_ckpts, job.options.tag);
     store::retire(directory_.path(), tags);
     job.report.removed_tags = std::move(tags);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     // The checkpoint itself is safe; old ones that stay are tried again by the next save.
     job.report.warnings.push_back(std::string("old checkpoints were not all removed: ") + error.what());
     log_warning(job.report.warnings.back());

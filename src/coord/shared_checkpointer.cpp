@@ -4,8 +4,8 @@
 #include <map>
 #include <memory>
 #include <muster/checkpoint.hpp>
-#include <set>
 #include <string>
+#include <vector>
 
 #include "coord/exchange.hpp"
 #include "mpi/check.hpp"
@@ -22,15 +22,16 @@ struct Checkpointers {
 
 constexpr double kTimeoutS = CheckpointerOptions{}.timeout_s;
 
-// Everything that must be released before MPI ends, for communicators that are never freed.
-std::set<Checkpointers*>& all_checkpointers() {
-  static std::set<Checkpointers*> all;
+// Everything that must be released before MPI ends, for communicators that are never freed; in the order in which it
+// was made, which is the same on all ranks.
+std::vector<Checkpointers*>& all_checkpointers() {
+  static std::vector<Checkpointers*> all;
   return all;
 }
 
 int release(MPI_Comm, int, void* attribute, void*) {
   auto* checkpointers = static_cast<Checkpointers*>(attribute);
-  if (all_checkpointers().erase(checkpointers) > 0) delete checkpointers;
+  if (std::erase(all_checkpointers(), checkpointers) > 0) delete checkpointers;
   return MPI_SUCCESS;
 }
 
@@ -71,7 +72,7 @@ Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& di
     auto made = std::make_unique<Checkpointers>(Checkpointers{mpi::Comm::duplicate(comm), {}});
     mpi::check(MPI_Comm_set_attr(comm, keyval(), made.get()), "MPI_Comm_set_attr");
     checkpointers = made.release();
-    all_checkpointers().insert(checkpointers);
+    all_checkpointers().push_back(checkpointers);
   }
   const auto key = directory.lexically_normal().string();
   coord::require_same(checkpointers->comm.view(kTimeoutS), "agree", "the directory", "'" + key + "'");

@@ -26,7 +26,6 @@ CheckpointContents contents_of(const Catalog& catalog) {
 
 Comparison compare(const LoadTarget& target, const Catalog& catalog) {
   Comparison result;
-  result.problems = target.problems;
   std::unordered_map<std::string_view, std::uint32_t> saved;
   for (std::size_t i = 0; i < catalog.tensors.size(); ++i) {
     saved[catalog.tensors[i].path] = static_cast<std::uint32_t>(i);
@@ -69,6 +68,7 @@ Comparison compare(const LoadTarget& target, const Catalog& catalog) {
     if (std::find(sections.begin(), sections.end(), section) == sections.end()) continue;
     if (!wanted.contains(tensor.path)) result.problems.push_back("unexpected in the checkpoint: " + tensor.path);
   }
+  result.problems.insert(result.problems.end(), target.problems.begin(), target.problems.end());
   std::sort(result.destinations.begin(), result.destinations.end(),
             [](const auto& a, const auto& b) { return a.want.tensor < b.want.tensor; });
   return result;

@@ -23,7 +23,6 @@ namespace muster::h5 {
 namespace {
 
 constexpr int kFormatVersion = 1;
-constexpr int kMaxDepth = 8;  // muster writes three levels of groups at most
 constexpr std::uint64_t kMaxTableBytes = std::uint64_t{1} << 36;
 
 [[noreturn]] void corrupt(const std::string& why) { throw Error(ErrorKind::corrupt, why); }
@@ -154,7 +153,7 @@ class Reader {
   }
 
   void visit(hid_t group, const std::string& prefix, int depth) {
-    if (depth > kMaxDepth) corrupt("groups nest deeper than muster writes them");
+    if (depth > kMaxGroupDepth) corrupt("groups nest deeper than muster writes them");
     std::vector<std::string> names;
     check(H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, &collect_name, &names), "list " + prefix + "/");
     for (const auto& name : names) {
@@ -193,7 +192,8 @@ class Reader {
       if (found == tensor_at.end()) corrupt(fmt::format("row {} of /integrity names no tensor", i));
       const auto& tensor = catalog.tensors[found->second];
       auto& done = covered[found->second];
-      if (row.offset != tensor.offset + done || row.bytes == 0 || row.bytes > tensor.bytes - done) {
+      if (row.offset != tensor.offset + done || row.bytes == 0 || row.bytes > kMaxExtentBytes ||
+          row.bytes > tensor.bytes - done) {
         corrupt(fmt::format("row {} of /integrity does not fit {}", i, tensor.path));
       }
       done += row.bytes;

@@ -22,6 +22,10 @@ inline constexpr std::uint64_t kMaxExtentBytes = std::uint64_t{16} << 20;
 // The first rows of /integrity speak of the head and of the tables, not of extents.
 inline constexpr std::uint64_t kIntegrityLeadRows = 2;
 
+// What HDF5 allows, and how many groups a reader follows one into the other.
+inline constexpr std::size_t kMaxDims = 32;
+inline constexpr int kMaxGroupDepth = 8;
+
 // Datasets of at least this size start at a multiple of the alignment; smaller ones are packed without gaps.
 constexpr std::uint64_t aligned_threshold_bytes(std::uint64_t alignment_bytes) { return 4 * alignment_bytes; }
 

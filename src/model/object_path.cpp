@@ -7,14 +7,11 @@ namespace muster {
 
 namespace {
 
-constexpr std::size_t kMaxKeyBytes = 60000;  // an HDF5 link message holds below 64 KiB
+// HDF5 keeps a longer link outside the head, among the raw data.
+constexpr std::size_t kMaxNameBytes = 4000;
 
 std::string escape(std::string_view key) {
   if (key.empty()) throw Error(ErrorKind::usage, "a key is empty");
-  if (key.size() > kMaxKeyBytes) {
-    throw Error(ErrorKind::usage,
-                fmt::format("a key of {} bytes is longer than {}: {}...", key.size(), kMaxKeyBytes, key.substr(0, 60)));
-  }
   if (key == ".") return "%2E";
   std::string text;
   for (const char c : key) {
@@ -23,6 +20,10 @@ std::string escape(std::string_view key) {
     } else {
       text += c;
     }
+  }
+  if (text.size() > kMaxNameBytes) {
+    throw Error(ErrorKind::usage, fmt::format("a key of {} bytes is longer than {}: {}...", text.size(), kMaxNameBytes,
+                                              text.substr(0, 60)));
   }
   return text;
 }

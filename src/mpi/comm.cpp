@@ -146,7 +146,7 @@ Comm& Comm::operator=(Comm&& other) noexcept {
 std::vector<int> node_of_ranks(const CommView& comm) {
   const auto node = Comm::same_node(comm.handle());
   // The lowest world rank of the node names it.
-  std::uint64_t leader = static_cast<std::uint64_t>(comm.rank());
+  auto leader = static_cast<std::uint64_t>(comm.rank());
   node.view(comm.timeout_s()).all_min(std::span(&leader, 1));
   std::map<std::uint64_t, int> number;
   std::vector<int> nodes;

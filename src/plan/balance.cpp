@@ -51,14 +51,16 @@ std::vector<std::uint64_t> fill_up(const RankSet& ranks, std::uint64_t bytes, st
 // Hands out the holdings of one rank set in file order: each writer takes its share, then the next one goes on.
 class Dealer {
  public:
-  Dealer(const RankSet& ranks, std::vector<std::uint64_t> shares, std::uint64_t granule)
-      : ranks_(ranks), shares_(std::move(shares)), granule_(granule) {}
+  Dealer(const RankSet& ranks, const std::vector<std::uint64_t>& shares, std::uint64_t granule)
+      : ranks_(ranks), ends_(shares.size()), granule_(granule) {
+    std::partial_sum(shares.begin(), shares.end(), ends_.begin());
+  }
 
   void deal(std::uint32_t tensor, std::uint64_t first_byte, std::uint64_t bytes, std::vector<Piece>& pieces) {
     while (bytes > 0) {
       const auto taken = take(first_byte, bytes);
       pieces.push_back({tensor, first_byte, taken, ranks_[writer_]});
-      shares_[writer_] -= std::min(shares_[writer_], taken);
+      dealt_ += taken;
       first_byte += taken;
       bytes -= taken;
     }
@@ -68,7 +70,7 @@ class Dealer {
   // Makes sure that the current writer should take something of these bytes, and says how much.
   std::uint64_t take(std::uint64_t first_byte, std::uint64_t bytes) {
     for (; writer_ + 1 < ranks_.size(); ++writer_) {
-      const auto left = shares_[writer_];
+      const auto left = ends_[writer_] > dealt_ ? ends_[writer_] - dealt_ : 0;
       if (bytes <= left) return bytes;
       const auto end = first_byte + left;
       const auto cut = end - end % granule_;
@@ -80,8 +82,11 @@ class Dealer {
   }
 
   const RankSet& ranks_;
-  std::vector<std::uint64_t> shares_;
+  // Where each writer's share should end, counted over all that is dealt: what one takes too much or too little, the
+  // next one makes up for.
+  std::vector<std::uint64_t> ends_;
   std::uint64_t granule_;
+  std::uint64_t dealt_ = 0;
   std::size_t writer_ = 0;
 };
 
@@ -135,7 +140,7 @@ WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
   for (const auto set : sets) shares[set] = fill_up(writers[set], set_bytes[set], load);
   std::vector<Dealer> dealers;
   for (std::size_t set = 0; set < sets.size(); ++set) {
-    dealers.emplace_back(writers[set], std::move(shares[set]), options.alignment_bytes);
+    dealers.emplace_back(writers[set], shares[set], options.alignment_bytes);
   }
 
   for (const auto index : order) {

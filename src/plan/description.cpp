@@ -13,6 +13,7 @@ namespace {
 // What is wrong with one tensor, or nothing.
 std::string fault_of(const Tensor& tensor) {
   const auto& [path, dtype, shape, shard] = tensor.description;
+  if (shape.size() > kMaxDims) return std::to_string(shape.size()) + " dims, more than " + std::to_string(kMaxDims);
   try {
     const auto range = contiguous_range(shard, shape);
     if (!range) return to_string(shard) + " of " + to_string(shape) + " is not one contiguous range of elements";
@@ -22,6 +23,18 @@ std::string fault_of(const Tensor& tensor) {
     return error.what();
   }
   return {};
+}
+
+// Whether object_path() gives this path.
+bool is_object_path(const std::string& path) {
+  if (path.empty() || path.front() != '/') return false;
+  try {
+    std::string again;
+    for (const auto& key : object_keys(path)) again += object_path({key});
+    return again == path;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 bool is_reserved(const std::string& path) {
@@ -43,11 +56,14 @@ void check_state(const State& state) {
   }
   for (const auto& document : state.documents()) ++seen[document.path];
   for (const auto& [path, times] : seen) {
-    if (path.size() < 2 || path.front() != '/' || path.back() == '/') {
+    if (!is_object_path(path)) {
       problems.push_back("'" + path + "' is not a path that object_path() gives");
       continue;
     }
     if (times > 1) problems.push_back(path + ": given " + std::to_string(times) + " times");
+    if (std::count(path.begin(), path.end(), '/') > kMaxGroupDepth + 1) {
+      problems.push_back(path + ": in more than " + std::to_string(kMaxGroupDepth) + " groups");
+    }
     if (is_reserved(path)) problems.push_back(path + ": the name is muster's own");
     for (auto slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
       if (seen.contains(path.substr(0, slash))) {

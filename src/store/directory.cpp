@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <muster/error.hpp>
+#include <ranges>
 
 #include "base/narrow.hpp"
 #include "base/posix.hpp"
@@ -90,9 +91,13 @@ void Directory::create() const {
     missing.push_back(path);
     if (path == path.parent_path()) break;
   }
-  for (auto path = missing.rbegin(); path != missing.rend(); ++path) {
-    if (::mkdir(path->c_str(), 0777) != 0 && errno != EEXIST) posix::fail("create directory", *path, errno);
-    posix::sync_directory(path->parent_path());
+  for (const auto& path : std::views::reverse(missing)) {
+    if (::mkdir(path.c_str(), 0777) != 0) {
+      const int cause = errno;
+      std::error_code error;
+      if (!std::filesystem::is_directory(path, error)) posix::fail("create directory", path, cause);
+    }
+    posix::sync_directory(path.parent_path());
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <muster/error.hpp>
+#include <nlohmann/json.hpp>
 
 namespace muster::store {
 
@@ -14,6 +15,15 @@ constexpr std::string_view kSuffix = ".h5";
 constexpr std::string_view kPartSuffix = ".h5.part";
 constexpr std::string_view kPointerTemporarySuffix = ".pointer.part";
 
+bool is_utf8(std::string_view text) {
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+    return true;
+  } catch (const nlohmann::json::exception&) {
+    return false;
+  }
+}
+
 std::string fault_of(std::string_view tag) {
   if (tag.empty()) return "is empty";
   if (tag.size() > kMaxTagBytes) return fmt::format("has {} bytes, more than {}", tag.size(), kMaxTagBytes);
@@ -21,6 +31,7 @@ std::string fault_of(std::string_view tag) {
   if (tag.find('/') != std::string_view::npos) return "has a '/' in it";
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   if (std::any_of(tag.begin(), tag.end(), is_control)) return "has a control character in it";
+  if (!is_utf8(tag)) return "is not UTF-8";
   return {};
 }
 

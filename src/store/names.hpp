@@ -11,7 +11,7 @@ namespace muster::store {
 inline constexpr const char* kLatestPointer = "latest";
 
 // Throws Error{usage} that says what is wrong with the tag: empty, over 200 bytes, '/' or a control character in it,
-// or a '.' in front.
+// a '.' in front, or not UTF-8.
 void check_tag(std::string_view tag);
 
 // <directory>/<tag>.h5

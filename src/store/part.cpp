@@ -9,13 +9,20 @@
 namespace muster::store {
 
 void create_part(const std::filesystem::path& part, const Layout& layout, std::optional<h5::Head>& head) {
-  if (!head) {
+  // Whatever the system refuses it refuses here: HDF5 does not get over a file that it cannot close.
+  const auto make_room = [&](int flags) {
+    posix::File file(part, O_WRONLY | flags);
+    file.resize(layout.file_bytes);
+    file.allocate(layout.file_bytes);
+    return file;
+  };
+  const auto file = make_room(O_CREAT | O_TRUNC);
+  if (head) {
+    file.write_at(head->bytes, 0);
+  } else {
     head = h5::build_head(layout, part);
-    return;
+    make_room(0);
   }
-  const posix::File file(part, O_WRONLY | O_CREAT | O_TRUNC);
-  file.write_at(head->bytes, 0);
-  file.resize(layout.file_bytes);
 }
 
 void seal_part(const std::filesystem::path& part, const Layout& layout, const h5::Head& head,

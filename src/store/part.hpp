@@ -11,7 +11,9 @@
 namespace muster::store {
 
 // Makes the part file in its full size with its head. A head kept from an earlier save of the same layout is written
-// again with one pwrite; else HDF5 builds it, and it is kept in `head`. Throws Error{io}.
+// again with one pwrite; else HDF5 builds it, and it is kept in `head`. Space for all of the file is reserved where the
+// file system can: a full disk is found here, where one rank can say so, and not inside a collective transfer, where an
+// error of one rank may leave the others waiting. Throws Error{io}.
 void create_part(const std::filesystem::path& part, const Layout& layout, std::optional<h5::Head>& head);
 
 // After the payload: checks that the head is still what it was, writes the tables, and makes the file durable.

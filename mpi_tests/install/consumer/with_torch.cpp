@@ -8,13 +8,13 @@ namespace {
 struct Training {
   torch::nn::Linear model{8, 4};
   torch::optim::AdamW optimizer{model->parameters(), torch::optim::AdamWOptions(0.01)};
-  torch::optim::StepLR scheduler{optimizer, 2, 0.5};
+  std::unique_ptr<torch::optim::StepLR> scheduler = std::make_unique<torch::optim::StepLR>(optimizer, 2, 0.5);
 
   void step() {
     optimizer.zero_grad();
     model->forward(torch::ones({3, 8})).pow(2).sum().backward();
     optimizer.step();
-    scheduler.step();
+    scheduler->step();
   }
 };
 

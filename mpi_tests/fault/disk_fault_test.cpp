@@ -1,0 +1,182 @@
+// What disks and file systems do: files that may not grow, no space, no permission, a file in the way.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "support/collective.hpp"
+#include "support/files.hpp"
+#include "support/model.hpp"
+#include "support/scratch.hpp"
+
+namespace muster {
+namespace {
+
+using test::collective_error;
+using test::Model;
+using test::Scratch;
+using test::snapshot;
+using test::world_rank;
+using test::world_size;
+using testing::HasSubstr;
+
+// While it lives, this process cannot write beyond so many bytes of a file.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+constexpr std::size_t kLargeBytes = 36 << 20;
+constexpr rlim_t kLimitBytes = 1 << 20;
+
+std::byte value_at(std::uint64_t index) { return static_cast<std::byte>(index * 31 % 256); }
+
+// A tensor with more than one extent.
+State large_state() {
+  State state;
+  TensorMemory memory;
+  memory.read = [](std::uint64_t first, std::span<std::byte> to) {
+    for (auto& byte : to) byte = value_at(first++);
+  };
+  state.add(Tensor{{"/model/large", DType::uint8, {kLargeBytes}, Shard::whole()}, std::move(memory)});
+  return state;
+}
+
+LoadTarget large_target(std::vector<std::byte>& bytes) {
+  bytes.assign(kLargeBytes, std::byte{0});
+  LoadTarget target;
+  target.state.add_mutable("/model/large", DType::uint8, {kLargeBytes}, bytes.data());
+  return target;
+}
+
+class DiskFault : public testing::Test {
+ protected:
+  void save_before(Checkpointer& checkpointer) { checkpointer.save(model_.state(), {.tag = "before"}); }
+
+  // The large state can be saved and loaded.
+  static void expect_works(Checkpointer& checkpointer, const std::string& tag) {
+    checkpointer.save(large_state(), {.tag = tag});
+    std::vector<std::byte> bytes;
+    checkpointer.load({.tag = tag}, large_target(bytes));
+    for (std::size_t i = 0; i < bytes.size(); ++i) ASSERT_EQ(bytes[i], value_at(i)) << i;
+  }
+
+  Scratch scratch_;
+  Model model_{3};
+};
+
+TEST_F(DiskFault, AFileThatMayNotGrowFailsOnAllRanks) {
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch_.path());
+  save_before(checkpointer);
+  const auto before = snapshot(scratch_.path());
+  for (int round = 0; round < 2; ++round) {
+    std::optional<FileSizeLimit> limit;
+    if (world_rank() == 0) limit.emplace(kLimitBytes);
+    const auto error =
+        collective_error(ErrorKind::io, "open", [&] { checkpointer.save(large_state(), {.tag = "failed"}); });
+    EXPECT_THAT(error.what(), HasSubstr("File too large"));
+    EXPECT_EQ(snapshot(scratch_.path()), before);
+  }
+  expect_works(checkpointer, "after");
+}
+
+// A tmpfs of a few megabytes, mounted by rank 0 where that is allowed.
+class SmallDisk {
+ public:
+  explicit SmallDisk(const std::filesystem::path& at) : at_(at) {
+    int mounted = 0;
+    if (world_rank() == 0) {
+      std::filesystem::create_directory(at_);
+      mounted = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=16m") == 0 ? 1 : 0;
+    }
+    MPI_Bcast(&mounted, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    mounted_ = mounted == 1;
+  }
+  ~SmallDisk() {
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (mounted_ && world_rank() == 0) ::umount2(at_.c_str(), MNT_DETACH);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+  [[nodiscard]] bool mounted() const { return mounted_; }
+
+ private:
+  std::filesystem::path at_;
+  bool mounted_ = false;
+};
+
+TEST_F(DiskFault, AFullDiskFailsOnAllRanksAndKeepsEarlierTags) {
+  const auto path = scratch_.path() / "small";
+  const SmallDisk disk(path);
+  if (!disk.mounted()) GTEST_SKIP() << "mounting a tmpfs is not allowed here";
+  Checkpointer checkpointer(MPI_COMM_WORLD, path);
+  save_before(checkpointer);
+  const auto before = snapshot(path);
+  for (int round = 0; round < 2; ++round) {
+    // Found before the payload goes to MPI-IO, which may not come back from a write that fails.
+    const auto error =
+        collective_error(ErrorKind::io, "open", [&] { checkpointer.save(large_state(), {.tag = "failed"}); });
+    EXPECT_THAT(error.what(), HasSubstr("No space left on device"));
+    EXPECT_EQ(snapshot(path), before) << error.what();
+  }
+  Model again(0);
+  EXPECT_EQ(checkpointer.load({}, again.target()).contents.tag, "before");
+  EXPECT_EQ(again, model_);
+  checkpointer.save(model_.state(), {.tag = "after"});
+  EXPECT_EQ(checkpointer.latest_tag(), "after");
+}
+
+TEST_F(DiskFault, ADirectoryThatIsAFileIsAnError) {
+  const auto path = scratch_.path() / "file";
+  if (world_rank() == 0) test::write_text(path, "in the way");
+  MPI_Barrier(MPI_COMM_WORLD);
+  for (const auto& directory : {path, path / "below"}) {
+    Checkpointer checkpointer(MPI_COMM_WORLD, directory);
+    EXPECT_THAT(
+        collective_error(ErrorKind::io, "open", [&] { checkpointer.save(model_.state(), {.tag = "t"}); }).what(),
+        HasSubstr("create directory"));
+    Model again(0);
+    EXPECT_THAT(collective_error(ErrorKind::io, "find", [&] { checkpointer.load({}, again.target()); }).what(),
+                HasSubstr("Not a directory"));
+  }
+  EXPECT_EQ(std::filesystem::file_size(path), 10U);
+}
+
+TEST_F(DiskFault, ADirectoryThatMayNotBeWrittenIsAnError) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch_.path());
+  save_before(checkpointer);
+  const auto before = snapshot(scratch_.path());
+  if (world_rank() == 0) ::chmod(scratch_.path().c_str(), 0555);
+  MPI_Barrier(MPI_COMM_WORLD);
+  const auto error =
+      collective_error(ErrorKind::io, "open", [&] { checkpointer.save(model_.state(), {.tag = "failed"}); });
+  EXPECT_THAT(error.what(), HasSubstr("ermission denied"));
+  Model again(0);
+  EXPECT_EQ(checkpointer.load({}, again.target()).contents.tag, "before");
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (world_rank() == 0) ::chmod(scratch_.path().c_str(), 0755);
+  EXPECT_EQ(snapshot(scratch_.path()), before);
+  checkpointer.save(model_.state(), {.tag = "after"});
+}
+
+}  // namespace
+}  // namespace muster

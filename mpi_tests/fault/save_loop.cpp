@@ -1,0 +1,98 @@
+// A program to be killed: resumes from the newest checkpoint, then saves for ever. kill_random.py drives it.
+//   save_loop DIR PUBLISHED [TIMEOUT_S]
+// PUBLISHED gets a line for each tag that save() returned from. Prints "pids N N ..." when it starts, and what goes
+// wrong. Exit code 3: what was loaded is not what was saved; 4: a save failed.
+
+#include <fcntl.h>
+#include <mpi.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <muster/muster.hpp>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr std::size_t kValues = 300000;
+constexpr std::size_t kTensors = 3;
+
+// Every value of a checkpoint follows from its step.
+struct Job {
+  std::vector<std::vector<std::int32_t>> tensors{kTensors, std::vector<std::int32_t>(kValues)};
+
+  muster::State state() {
+    muster::State state;
+    for (std::size_t i = 0; i < kTensors; ++i) {
+      state.add_mutable("/model/t" + std::to_string(i), muster::DType::int32, {kValues}, tensors[i].data());
+    }
+    return state;
+  }
+  void fill(std::int64_t step) {
+    for (auto& tensor : tensors) {
+      for (std::size_t i = 0; i < kValues; ++i) tensor[i] = static_cast<std::int32_t>(step + static_cast<int>(i));
+    }
+  }
+};
+
+void tell_pids(int rank, int size) {
+  const int pid = static_cast<int>(getpid());
+  std::vector<int> pids(static_cast<std::size_t>(size));
+  MPI_Gather(&pid, 1, MPI_INT, pids.data(), 1, MPI_INT, 0, MPI_COMM_WORLD);
+  if (rank != 0) return;
+  std::string line = "pids";
+  for (const int other : pids) line += " " + std::to_string(other);
+  std::puts(line.c_str());
+  std::fflush(stdout);
+}
+
+// The step of the newest checkpoint, loaded and compared; 0 where there is none.
+std::int64_t resume(muster::Checkpointer& checkpointer, Job& job) {
+  if (!checkpointer.latest_tag()) return 0;
+  muster::LoadTarget target;
+  target.state = job.state();
+  target.sections = {"model"};
+  const auto report = checkpointer.load({}, target);
+  Job expected;
+  const auto step = report.contents.step.value_or(-1);
+  expected.fill(step);
+  if (job.tensors != expected.tensors || report.user_content != nlohmann::json(step)) {
+    std::fprintf(stderr, "tag %s does not hold what was saved\n", report.contents.tag.c_str());
+    MPI_Abort(MPI_COMM_WORLD, 3);
+  }
+  return step;
+}
+
+void save_for_ever(const std::string& directory, const std::string& published, double timeout_s, int rank) {
+  muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory, {.timeout_s = timeout_s});
+  Job job;
+  const int log = rank == 0 ? open(published.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666) : -1;
+  for (auto step = resume(checkpointer, job) + 1;; ++step) {
+    job.fill(step);
+    const auto tag = "step_" + std::to_string(step);
+    checkpointer.save(job.state(), {.tag = tag, .user_content = step, .num_kept_ckpts = 3});
+    if (rank != 0) continue;
+    const auto line = tag + "\n";
+    if (write(log, line.data(), line.size()) != static_cast<ssize_t>(line.size())) std::abort();
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) return 2;
+  MPI_Init(&argc, &argv);
+  int rank = 0;
+  int size = 1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  tell_pids(rank, size);
+  try {
+    save_for_ever(argv[1], argv[2], argc > 3 ? std::atof(argv[3]) : 60, rank);
+  } catch (const muster::Error& error) {
+    std::printf("rank %d: %s: %s\n", rank, std::string(name(error.kind())).c_str(), error.what());
+    std::fflush(stdout);
+    MPI_Abort(MPI_COMM_WORLD, 4);
+  }
+}

@@ -1,0 +1,24 @@
+#pragma once
+// Calls that must fail, and how.
+
+#include <gtest/gtest.h>
+
+#include <muster/error.hpp>
+#include <string>
+
+namespace muster::test {
+
+// Runs the call, which must throw an Error of this kind; its message.
+template <class Call>
+std::string error_of(ErrorKind kind, Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    EXPECT_EQ(name(error.kind()), name(kind)) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error; expected one of kind " << name(kind);
+  return {};
+}
+
+}  // namespace muster::test

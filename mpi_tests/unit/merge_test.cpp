@@ -1,0 +1,117 @@
+// The job's state from what its ranks hold, and who is named where they disagree.
+
+#include "plan/merge.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <muster/error.hpp>
+
+#include "support/expect_error.hpp"
+
+namespace muster {
+namespace {
+
+using plan::merge;
+using plan::Voice;
+using test::error_of;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+TensorDescription whole(std::string path, Shape shape = {4}, DType dtype = DType::float32) {
+  return {std::move(path), dtype, std::move(shape), Shard::whole()};
+}
+
+TensorDescription flat(std::string path, std::uint64_t first, std::uint64_t count, Shape shape = {12}) {
+  return {std::move(path), DType::float32, std::move(shape), Shard::flat(first, count)};
+}
+
+std::string mismatch(int world_size, const std::vector<Voice>& voices) {
+  return error_of(ErrorKind::mismatch, [&] { merge(world_size, voices); });
+}
+
+TEST(Merge, TakesReplicasAsOneHoldingOfAllRanks) {
+  const auto state = merge(3, {{{0, 1, 2}, {whole("/b"), whole("/a", {})}}});
+  ASSERT_EQ(state.tensors.size(), 2U);
+  EXPECT_EQ(state.tensors[0].path, "/a");
+  ASSERT_EQ(state.tensors[1].holdings.size(), 1U);
+  EXPECT_EQ(state.tensors[1].holdings[0].range, (ElementRange{0, 4}));
+  EXPECT_EQ(state.rank_sets, (std::vector<RankSet>{{0, 1, 2}}));
+}
+
+TEST(Merge, PutsPartsTogetherWithTheirHolders) {
+  // Ranks 0 and 1 hold the same half; rank 2 the other one; rank 3 an empty part.
+  const auto state = merge(4, {{{0, 1}, {flat("/a", 0, 6)}}, {{2}, {flat("/a", 6, 6)}}, {{3}, {flat("/a", 12, 0)}}});
+  ASSERT_EQ(state.tensors.size(), 1U);
+  const auto& holdings = state.tensors[0].holdings;
+  ASSERT_EQ(holdings.size(), 2U);
+  EXPECT_EQ(holdings[0].range, (ElementRange{0, 6}));
+  EXPECT_EQ(state.rank_sets[holdings[0].holders], (RankSet{0, 1}));
+  EXPECT_EQ(holdings[1].range, (ElementRange{6, 6}));
+  EXPECT_EQ(state.rank_sets[holdings[1].holders], (RankSet{2}));
+}
+
+TEST(Merge, UnitesRanksThatDescribeTheSameRangeDifferently) {
+  const TensorDescription block{"/a", DType::float32, {4, 3}, Shard::block({0, 0}, {2, 3})};
+  const auto state = merge(3, {{{0}, {block}}, {{1}, {flat("/a", 0, 6, {4, 3})}}, {{2}, {flat("/a", 6, 6, {4, 3})}}});
+  EXPECT_EQ(state.rank_sets[state.tensors[0].holdings[0].holders], (RankSet{0, 1}));
+}
+
+TEST(Merge, AcceptsAnEmptyTensorHeldByAll) {
+  const auto state = merge(2, {{{0, 1}, {whole("/a", {0, 5})}}});
+  EXPECT_EQ(state.tensors[0].holdings.size(), 0U);
+}
+
+TEST(Merge, NamesTheRankWithAnotherDtype) {
+  EXPECT_THAT(
+      mismatch(4, {{{0, 2, 3}, {whole("/model/w")}}, {{1}, {whole("/model/w", {4}, DType::float64)}}}),
+      AllOf(HasSubstr("/model/w"), HasSubstr("float32 [4] on ranks 0, 2-3"), HasSubstr("float64 [4] on rank 1")));
+}
+
+TEST(Merge, NamesTheRankWithAnotherShape) {
+  EXPECT_THAT(mismatch(2, {{{0}, {whole("/model/w", {2, 2})}}, {{1}, {whole("/model/w", {4})}}}),
+              AllOf(HasSubstr("float32 [2, 2] on rank 0"), HasSubstr("float32 [4] on rank 1")));
+}
+
+TEST(Merge, NamesTheRankThatHoldsOneKeyMore) {
+  EXPECT_THAT(mismatch(3, {{{0, 1}, {whole("/a")}}, {{2}, {whole("/a"), whole("/extra")}}}),
+              AllOf(HasSubstr("/extra: held by rank 2, missing on ranks 0-1"), Not(HasSubstr("/a:"))));
+}
+
+TEST(Merge, NamesTheRankThatLacksAKey) {
+  EXPECT_THAT(mismatch(3, {{{0, 1}, {whole("/a"), whole("/b")}}, {{2}, {whole("/a")}}}),
+              HasSubstr("/b: held by ranks 0-1, missing on rank 2"));
+}
+
+TEST(Merge, NamesRanksOfWhichOneHoldsTheWholeAndOneAPart) {
+  EXPECT_THAT(mismatch(2, {{{0}, {whole("/a", {12})}}, {{1}, {flat("/a", 0, 6)}}}),
+              AllOf(HasSubstr("float32 [12] on rank 0"), HasSubstr("float32 [12] in parts on rank 1")));
+}
+
+TEST(Merge, NamesElementsThatNoRankHolds) {
+  EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 2, 4)}}, {{1}, {flat("/a", 6, 6)}}}),
+              HasSubstr("/a: elements [0, 2) are held by no rank"));
+  EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 4)}}, {{1}, {flat("/a", 6, 6)}}}),
+              HasSubstr("/a: elements [4, 6) are held by no rank"));
+  EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 4)}}, {{1}, {flat("/a", 4, 6)}}}),
+              HasSubstr("/a: elements [10, 12) are held by no rank"));
+  EXPECT_THAT(mismatch(1, {{{0}, {flat("/a", 0, 0)}}}), HasSubstr("elements [0, 12) are held by no rank"));
+}
+
+TEST(Merge, NamesElementsThatTwoPartsShare) {
+  EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 8)}}, {{1}, {flat("/a", 6, 6)}}}),
+              AllOf(HasSubstr("/a: elements [6, 8) are held in two different parts"), HasSubstr("rank 1")));
+  EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 12)}}, {{1}, {flat("/a", 0, 6)}}}), HasSubstr("two different parts"));
+}
+
+TEST(Merge, ListsEveryTensorThatIsWrongUpToALimit) {
+  std::vector<TensorDescription> some;
+  for (int i = 0; i < 30; ++i) some.push_back(whole("/only/" + std::to_string(100 + i)));
+  const auto message = mismatch(2, {{{0}, some}, {{1}, {whole("/b")}}});
+  EXPECT_THAT(message, AllOf(HasSubstr("/b: held by rank 1"), HasSubstr("/only/100"), HasSubstr("/only/118"),
+                             HasSubstr("and 11 more")));
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,139 @@
+// Who reads which bytes and who gets them.
+
+#include "plan/read_plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "model/layout.hpp"
+#include "support/sample.hpp"
+
+namespace muster {
+namespace {
+
+using plan::plan_reads;
+using plan::Want;
+using plan::Wish;
+using test::pick;
+using test::Random;
+
+Catalog random_catalog(Random& random) {
+  std::vector<PlannedTensor> tensors;
+  const auto count = pick(random, 0, 25);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const auto elements = pick(random, 0, std::uint64_t{1} << pick(random, 0, 26));
+    tensors.push_back({"/t/" + std::to_string(i), DType::float32, {elements}});
+  }
+  const auto world_size = static_cast<int>(pick(random, 1, 6));
+  return test::catalog_of(test::layout_of(test::replicated(world_size, tensors), 4096));
+}
+
+Wish random_wish(Random& random, const Catalog& catalog, RankSet ranks) {
+  Wish wish{std::move(ranks), {}};
+  for (std::uint32_t i = 0; i < catalog.tensors.size(); ++i) {
+    const auto bytes = catalog.tensors[i].bytes;
+    if (bytes == 0 || random() % 3 == 0) continue;
+    if (random() % 2 == 0) {
+      wish.wants.push_back({i, 0, bytes});
+    } else {
+      const auto first = pick(random, 0, bytes - 1);
+      wish.wants.push_back({i, first, pick(random, 1, bytes - first)});
+    }
+  }
+  return wish;
+}
+
+// Which ranks want any byte of each extent, found the slow way.
+std::vector<std::set<int>> wanted_extents(const Catalog& catalog, const std::vector<Wish>& wishes) {
+  std::vector<std::set<int>> wanted(catalog.extents.size());
+  for (const auto& wish : wishes) {
+    for (const auto& want : wish.wants) {
+      const auto begin = catalog.tensors[want.tensor].offset + want.first_byte;
+      for (std::size_t i = 0; i < catalog.extents.size(); ++i) {
+        const auto& extent = catalog.extents[i];
+        if (extent.offset < begin + want.bytes && begin < extent.offset + extent.bytes) {
+          wanted[i].insert(wish.ranks.begin(), wish.ranks.end());
+        }
+      }
+    }
+  }
+  return wanted;
+}
+
+TEST(ReadPlan, HasEachWantedExtentInExactlyOneBoundedUnit) {
+  Random random(9);
+  std::size_t units_seen = 0;
+  for (int i = 0; i < 500; ++i) {
+    const auto catalog = random_catalog(random);
+    std::vector<Wish> wishes;
+    int rank = 0;
+    const auto voices = pick(random, 1, 4);
+    for (std::uint64_t voice = 0; voice < voices; ++voice) {
+      RankSet ranks;
+      const auto members = pick(random, 1, 3);
+      for (std::uint64_t member = 0; member < members; ++member) ranks.push_back(rank++);
+      wishes.push_back(random_wish(random, catalog, std::move(ranks)));
+    }
+    RankSet readers;
+    for (int reader = 0; reader < rank; ++reader) {
+      if (readers.empty() || random() % 2 == 0) readers.push_back(reader);
+    }
+    const auto units = plan_reads(catalog, wishes, readers);
+    const auto wanted = wanted_extents(catalog, wishes);
+    std::vector<int> times(catalog.extents.size(), 0);
+    std::uint64_t end = 0;
+    for (const auto& unit : units) {
+      ++units_seen;
+      ASSERT_GT(unit.extents, 0U);
+      ASSERT_LE(unit.bytes, kMaxExtentBytes);
+      ASSERT_GE(unit.offset, end);
+      end = unit.offset + unit.bytes;
+      ASSERT_TRUE(std::binary_search(readers.begin(), readers.end(), unit.reader));
+      ASSERT_EQ(unit.offset, catalog.extents[unit.first_extent].offset);
+      const auto& last = catalog.extents[unit.first_extent + unit.extents - 1];
+      ASSERT_EQ(end, last.offset + last.bytes);
+      const RankSet ranks = unit.wanted_by;
+      ASSERT_TRUE(std::is_sorted(ranks.begin(), ranks.end()));
+      for (auto extent = unit.first_extent; extent < unit.first_extent + unit.extents; ++extent) {
+        ++times[extent];
+        ASSERT_EQ(RankSet(wanted[extent].begin(), wanted[extent].end()), ranks);
+      }
+    }
+    for (std::size_t extent = 0; extent < times.size(); ++extent) {
+      ASSERT_EQ(times[extent], wanted[extent].empty() ? 0 : 1);
+    }
+  }
+  EXPECT_GT(units_seen, 1000U);
+}
+
+TEST(ReadPlan, PutsSmallNeighboursIntoOneUnit) {
+  std::vector<PlannedTensor> tensors;
+  Wish all{{0, 1}, {}};
+  for (std::uint32_t i = 0; i < 1000; ++i) {
+    tensors.push_back({"/t/" + std::to_string(i), DType::float32, {1000}});
+    all.wants.push_back({i, 0, 4000});
+  }
+  const auto catalog = test::catalog_of(test::layout_of(test::replicated(2, tensors), 4096));
+  EXPECT_EQ(plan_reads(catalog, {all}, {0, 1}).size(), 1U);
+}
+
+TEST(ReadPlan, SharesALargeTensorOutEvenly) {
+  const auto catalog =
+      test::catalog_of(test::layout_of(test::replicated(4, {{"/t", DType::uint8, {64 * kMaxExtentBytes}}}), 4096));
+  const auto units = plan_reads(catalog, {{{0, 1, 2}, {{0, 0, 64 * kMaxExtentBytes}}}}, {0, 1, 2});
+  std::map<int, int> of_reader;
+  for (const auto& unit : units) ++of_reader[unit.reader];
+  ASSERT_EQ(of_reader.size(), 3U);
+  for (const auto& [reader, count] : of_reader) EXPECT_NEAR(count, static_cast<double>(units.size()) / 3, 1);
+}
+
+TEST(ReadPlan, IsEmptyWhereNobodyWantsAnything) {
+  const auto catalog = test::catalog_of(test::layout_of(test::replicated(2, {{"/t", DType::uint8, {100}}}), 4096));
+  EXPECT_TRUE(plan_reads(catalog, {{{0, 1}, {}}}, {0, 1}).empty());
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,15 @@
+#pragma once
+// The state of an optimizer: /optimizer/<key>/<slot> and /optimizer/param_groups.
+
+#include <muster/torch.hpp>
+
+#include "torch/load_target.hpp"
+
+namespace muster::torch_adapter {
+
+// `model` gives the parameters their names and may be null. State of parameters that are in no group is not saved: no
+// step uses it.
+void describe_optimizer(State& state, const torch::optim::Optimizer& optimizer, const torch::nn::Module* model);
+void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model);
+
+}  // namespace muster::torch_adapter

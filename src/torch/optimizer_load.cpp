@@ -1,0 +1,261 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/narrow.hpp"
+#include "torch/optimizer.hpp"
+#include "torch/optimizer_kinds.hpp"
+#include "torch/param_groups.hpp"
+#include "torch/param_state.hpp"
+#include "torch/parameter_keys.hpp"
+#include "torch/tensor.hpp"
+
+namespace muster::torch_adapter {
+
+namespace {
+
+// The optimizer's part of a checkpoint, looked up by path.
+class SavedSlots {
+ public:
+  explicit SavedSlots(const CheckpointContents& contents) {
+    for (const auto& tensor : contents.tensors) {
+      const auto keys = object_keys(tensor.path);
+      if (keys.size() != 3 || keys[0] != kOptimizerSection) continue;
+      slots_.emplace(tensor.path, &tensor);
+      keys_.insert(keys[1]);
+    }
+  }
+  [[nodiscard]] bool has_key(const std::string& key) const { return keys_.contains(key); }
+  // Null where there is none.
+  [[nodiscard]] const SavedTensor* find(const std::string& path) const {
+    const auto found = slots_.find(path);
+    return found == slots_.end() ? nullptr : found->second;
+  }
+
+ private:
+  std::unordered_map<std::string, const SavedTensor*> slots_;
+  std::unordered_set<std::string> keys_;
+};
+
+// What a parameter's slots have to look like.
+struct Expected {
+  torch::Tensor parameter;
+  std::int64_t flat_size = 0;     // elements of all parameters of the group
+  std::int64_t history_size = 0;  // of LBFGS
+
+  [[nodiscard]] Shape shape(SlotShape kind) const {
+    switch (kind) {
+      case SlotShape::parameter:
+        return shape_of(parameter);
+      case SlotShape::flat:
+        return {narrow<std::uint64_t>(flat_size)};
+      case SlotShape::single:
+        break;
+    }
+    return {};
+  }
+};
+
+// A tensor that only states what is expected: the core reports it as missing or as not fitting, and never fills it.
+Tensor expectation(std::string path, DType dtype, Shape shape) {
+  return {.description = {std::move(path), dtype, std::move(shape), Shard::whole()},
+          .memory = {.data = nullptr, .read = {}, .write = [](std::uint64_t, std::span<const std::byte>) {
+                       throw Error(ErrorKind::internal, "a tensor that does not fit was filled");
+                     }}};
+}
+
+// Makes the state of one parameter on the side. Tensors that the optimizer has already are wanted where they lie;
+// scalars and new tensors live in the new state, which a commit installs.
+class SlotReader {
+ public:
+  SlotReader(const SavedSlots& saved, std::string key, Expected expected, bool is_new, bool strict)
+      : saved_(saved), key_(std::move(key)), expected_(std::move(expected)), is_new_(is_new), strict_(strict) {}
+
+  void operator()(const Slot& slot, torch::Tensor& place) { read(slot, slot.name, place); }
+  void operator()(const Slot& slot, std::int64_t& place) { read_scalar(slot, DType::int64, &place); }
+  void operator()(const Slot& slot, double& place) { read_scalar(slot, DType::float64, &place); }
+
+  void operator()(const Slot& slot, std::deque<torch::Tensor>& places) {
+    std::size_t count = 0;
+    while (saved_.find(slot_path(key_, list_slot(slot.name, count))) != nullptr) ++count;
+    if (count > 0 || strict_) places.resize(count);
+    for (std::size_t i = 0; i < places.size(); ++i) read(required(slot), list_slot(slot.name, i), places[i]);
+    list_sizes_.push_back(places.size());
+  }
+
+  // The workspace of LBFGS: one entry a step of history, the first ones in use, the rest undefined.
+  void operator()(const Slot& slot, c10::optional<std::vector<torch::Tensor>>& places) {
+    std::size_t count = 0;
+    while (saved_.find(slot_path(key_, list_slot(slot.name, count))) != nullptr) ++count;
+    if (count == 0) {
+      if (strict_) places = c10::nullopt;
+      return;
+    }
+    std::vector<torch::Tensor> entries = places.value_or(std::vector<torch::Tensor>());
+    // Torch indexes it by the length of the history without looking at its size.
+    entries.resize(std::max(narrow<std::size_t>(expected_.history_size), count));
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (i < count) {
+        read(slot, list_slot(slot.name, i), entries[i]);
+      } else if (strict_) {
+        entries[i] = torch::Tensor();
+      }
+    }
+    places = std::move(entries);
+  }
+
+  [[nodiscard]] State& wanted() { return wanted_; }
+  // Whether a step with this state would find all that it needs.
+  [[nodiscard]] bool complete() const {
+    return complete_ &&
+           std::adjacent_find(list_sizes_.begin(), list_sizes_.end(), std::not_equal_to<>()) == list_sizes_.end();
+  }
+
+ private:
+  static Slot required(Slot slot) {
+    slot.required = true;
+    return slot;
+  }
+
+  void read(const Slot& slot, std::string_view name, torch::Tensor& place) {
+    auto path = slot_path(key_, name);
+    const auto shape = expected_.shape(slot.shape);
+    const auto* saved = saved_.find(path);
+    if (saved == nullptr || saved->shape != shape) {
+      if (saved != nullptr || slot.required) {
+        const auto dtype = saved != nullptr ? saved->dtype : to_dtype(expected_.parameter.scalar_type());
+        wanted_.add(expectation(std::move(path), dtype, shape));
+      }
+      if (strict_) place = torch::Tensor();
+      if (slot.required && !place.defined()) complete_ = false;
+      return;
+    }
+    const auto type = to_scalar_type(saved->dtype);
+    const bool in_place = place.defined() && place.layout() == torch::kStrided && place.scalar_type() == type &&
+                          shape_of(place) == shape && is_writable(place);
+    if (!in_place) place = allocate(type, shape);
+    add_torch_tensor(wanted_, std::move(path), place);
+  }
+
+  void read_scalar(const Slot& slot, DType dtype, void* place) {
+    auto path = slot_path(key_, slot.name);
+    const auto* saved = saved_.find(path);
+    if (saved == nullptr || saved->dtype != dtype || !saved->shape.empty()) {
+      wanted_.add(expectation(std::move(path), dtype, {}));
+      if (is_new_) complete_ = false;
+      return;
+    }
+    wanted_.add_mutable(std::move(path), dtype, {}, place);
+  }
+
+  [[nodiscard]] torch::Tensor allocate(torch::ScalarType type, const Shape& shape) const {
+    const auto options = torch::TensorOptions().dtype(type).device(expected_.parameter.device());
+    if (shape == shape_of(expected_.parameter)) {
+      // With the strides that Torch would give it.
+      return torch::empty_like(expected_.parameter, options, torch::MemoryFormat::Preserve);
+    }
+    std::vector<std::int64_t> sizes;
+    for (const auto size : shape) sizes.push_back(narrow<std::int64_t>(size));
+    return torch::empty(sizes, options);
+  }
+
+  const SavedSlots& saved_;
+  std::string key_;
+  Expected expected_;
+  bool is_new_;
+  bool strict_;
+  State wanted_;
+  bool complete_ = true;
+  std::vector<std::size_t> list_sizes_;
+};
+
+// All that a commit changes in an optimizer.
+struct Restored {
+  std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options;  // one a group
+  // By Torch's key; null: the checkpoint has no state for the parameter.
+  std::vector<std::pair<std::string, std::unique_ptr<torch::optim::OptimizerParamState>>> states;
+};
+
+template <class Kind>
+void install(torch::optim::Optimizer& optimizer, Restored& restored) {
+  for (std::size_t i = 0; i < restored.options.size(); ++i) {
+    // Assigned, not replaced: the program may hold a reference to its options.
+    auto& options = dynamic_cast<typename Kind::Options&>(optimizer.param_groups()[i].options());
+    options = dynamic_cast<const typename Kind::Options&>(*restored.options[i]);
+  }
+  for (auto& [key, state] : restored.states) {
+    if (state == nullptr) {
+      optimizer.state().erase(key);
+    } else {
+      optimizer.state()[key] = std::move(state);
+    }
+  }
+}
+
+std::int64_t history_size(const torch::optim::OptimizerOptions& options) {
+  const auto* lbfgs = dynamic_cast<const torch::optim::LBFGSOptions*>(&options);
+  return lbfgs != nullptr ? std::max<std::int64_t>(lbfgs->history_size(), 0) : 0;
+}
+
+template <class Kind>
+void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupKeys& keys, Restored& restored) {
+  const SavedSlots saved(load.contents());
+  for (std::size_t group = 0; group < keys.size(); ++group) {
+    const auto& params = optimizer.param_groups()[group].params();
+    std::int64_t flat_size = 0;
+    for (const auto& parameter : params) flat_size += parameter.numel();
+    for (std::size_t i = 0; i < params.size(); ++i) {
+      const auto& key = keys[group][i];
+      const auto* now = find_param_state<Kind>(optimizer, params[i]);
+      if (!saved.has_key(key)) {
+        if (now != nullptr && load.strict()) restored.states.emplace_back(torch_key(params[i]), nullptr);
+        continue;
+      }
+      // A copy shares the tensors, which are wanted where they lie, and has scalars and lists of its own.
+      auto next = now != nullptr ? std::make_unique<typename Kind::ParamState>(*now)
+                                 : std::make_unique<typename Kind::ParamState>();
+      SlotReader reader(saved, key, {params[i], flat_size, history_size(*restored.options[group])}, now == nullptr,
+                        load.strict());
+      Kind::visit_slots(*next, reader);
+      if (!reader.complete()) {
+        load.problem(fmt::format("{}: some of its slots are missing or do not fit, so none of them is loaded",
+                                 object_path({kOptimizerSection, key})));
+        // Without strictness the state stays as it is; with it, the core lists what is wrong with each slot.
+        if (!load.strict()) continue;
+      }
+      for (const auto& tensor : reader.wanted().tensors()) load.state().add(tensor);
+      restored.states.emplace_back(torch_key(params[i]), std::move(next));
+    }
+  }
+}
+
+}  // namespace
+
+void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model) {
+  const auto keys = parameter_keys(optimizer, model);
+  const auto path = object_path({kOptimizerSection, kParamGroupsKey});
+  const auto* document = load.contents().find_document(path);
+  if (document == nullptr) {
+    load.problem(path + ": the checkpoint has no optimizer");
+    return;
+  }
+  auto parsed = parse_param_groups(*document, optimizer, keys, load.strict());
+  for (const auto& line : parsed.problems) load.problem(line);
+  if (!parsed.usable || (load.strict() && !parsed.problems.empty())) return;
+  const auto restored = std::make_shared<Restored>();
+  restored->options = std::move(parsed.options);
+  // Tensors made here outlive the load: they must be usable in training whatever mode the caller is in.
+  const c10::InferenceMode normal_mode(false);
+  const torch::NoGradGuard no_grad;
+  with_kind(optimizer, [&]<class Kind>(Kind) {
+    prepare<Kind>(load, optimizer, keys, *restored);
+    load.want_whole(kOptimizerSection);
+    load.on_commit([&optimizer, restored] { install<Kind>(optimizer, *restored); });
+  });
+}
+
+}  // namespace muster::torch_adapter

@@ -1,0 +1,200 @@
+#include "torch/param_groups.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <set>
+#include <tuple>
+
+#include "torch/optimizer_kinds.hpp"
+
+namespace muster::torch_adapter {
+
+namespace {
+
+using nlohmann::json;
+using Betas = std::tuple<double, double>;
+
+json json_of(double value) { return value; }
+json json_of(bool value) { return value; }
+json json_of(std::int64_t value) { return value; }
+json json_of(const std::string& value) { return value; }
+json json_of(const Betas& value) { return json::array({std::get<0>(value), std::get<1>(value)}); }
+template <class T>
+json json_of(const c10::optional<T>& value) {
+  return value ? json_of(*value) : json(nullptr);
+}
+
+// read_option: false where the JSON is of another kind; then the value is as it was.
+bool read_option(const json& text, double& value) {
+  if (!text.is_number()) return false;
+  value = text.get<double>();
+  return true;
+}
+bool read_option(const json& text, bool& value) {
+  if (!text.is_boolean()) return false;
+  value = text.get<bool>();
+  return true;
+}
+bool read_option(const json& text, std::int64_t& value) {
+  if (!text.is_number_integer()) return false;
+  if (text.is_number_unsigned() && text.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) return false;
+  value = text.get<std::int64_t>();
+  return true;
+}
+bool read_option(const json& text, std::string& value) {
+  if (!text.is_string()) return false;
+  value = text.get<std::string>();
+  return true;
+}
+bool read_option(const json& text, Betas& value) {
+  return text.is_array() && text.size() == 2 && read_option(text[0], std::get<0>(value)) &&
+         read_option(text[1], std::get<1>(value));
+}
+template <class T>
+bool read_option(const json& text, c10::optional<T>& value) {
+  if (text.is_null()) {
+    value = c10::nullopt;
+    return true;
+  }
+  T inner{};
+  if (!read_option(text, inner)) return false;
+  value = std::move(inner);
+  return true;
+}
+
+// "it has no ..." where the lists of parameters differ; empty where they are the same. State is found by key, so the
+// order within a group matters to LBFGS alone, whose state is that of all parameters one after the other.
+std::string difference(const json& params, std::vector<std::string> here, bool ordered) {
+  if (!params.is_array()) return "'params' is not an array";
+  std::vector<std::string> saved;
+  for (const auto& key : params) {
+    if (!key.is_string()) return "'params' holds something that is not a name";
+    saved.push_back(key.get<std::string>());
+  }
+  if (ordered) {
+    if (saved == here) return {};
+    if (std::is_permutation(saved.begin(), saved.end(), here.begin(), here.end())) {
+      return "the same parameters are in another order";
+    }
+  }
+  std::sort(saved.begin(), saved.end());
+  std::sort(here.begin(), here.end());
+  if (saved == here) return {};
+  const auto missing_in = [](const std::vector<std::string>& all, const std::vector<std::string>& some) {
+    std::vector<std::string> missing;
+    std::set_difference(all.begin(), all.end(), some.begin(), some.end(), std::back_inserter(missing));
+    return missing;
+  };
+  const auto shown = [](const std::vector<std::string>& keys) {
+    constexpr std::size_t kShown = 5;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(kShown, keys.size()); ++i) text += (i ? ", '" : "'") + keys[i] + "'";
+    if (keys.size() > kShown) text += fmt::format(" and {} more", keys.size() - kShown);
+    return text;
+  };
+  std::string text;
+  if (const auto only_saved = missing_in(saved, here); !only_saved.empty()) {
+    text = "saved with " + shown(only_saved) + ", which this optimizer does not have there";
+  }
+  if (const auto only_here = missing_in(here, saved); !only_here.empty()) {
+    text += (text.empty() ? "" : "; ") + std::string("saved without ") + shown(only_here);
+  }
+  // Keys are names with a model and positions without one.
+  return text.empty() ? "a parameter is listed twice" : text + " (was the model given with the optimizer both times?)";
+}
+
+template <class Kind>
+class GroupParser {
+ public:
+  GroupParser(ParsedGroups& parsed, std::string where, bool strict)
+      : parsed_(parsed), where_(std::move(where)), strict_(strict) {}
+
+  void parse(const json& group, const torch::optim::OptimizerOptions& now, const std::vector<std::string>& keys) {
+    constexpr bool kOneState = std::is_same_v<Kind, LbfgsKind>;
+    if (!group.is_object()) {
+      parsed_.usable = false;
+      return problem("is not an object");
+    }
+    if (const auto text = difference(group.value("params", json()), keys, kOneState); !text.empty()) {
+      // State that is kept by parameter is of use to the parameters that are still there.
+      if (kOneState) parsed_.usable = false;
+      problem(text);
+    }
+    auto options = std::make_unique<typename Kind::Options>(dynamic_cast<const typename Kind::Options&>(now));
+    std::set<std::string> known{"params"};
+    Kind::visit_options(*options, [&](const char* name, auto& value) {
+      known.insert(name);
+      const auto entry = group.find(name);
+      if (entry == group.end()) {
+        if (strict_) problem(fmt::format("has no option '{}'", name));
+      } else if (!read_option(*entry, value)) {
+        problem(fmt::format("option '{}' cannot be {}", name, entry->type_name()));
+      }
+    });
+    for (const auto& item : group.items()) {
+      if (strict_ && !known.contains(item.key())) {
+        problem(fmt::format("has an option '{}' that {} does not know", item.key(), Kind::kName));
+      }
+    }
+    parsed_.options.push_back(std::move(options));
+  }
+
+ private:
+  void problem(const std::string& text) { parsed_.problems.push_back(where_ + ": " + text); }
+
+  ParsedGroups& parsed_;
+  std::string where_;
+  bool strict_;
+};
+
+}  // namespace
+
+json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys) {
+  return with_kind(optimizer, [&]<class Kind>(Kind) {
+    json groups = json::array();
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      json group = json::object();
+      const auto& options = dynamic_cast<const typename Kind::Options&>(optimizer.param_groups()[i].options());
+      Kind::visit_options(options, [&group](const char* name, const auto& value) { group[name] = json_of(value); });
+      group["params"] = keys[i];
+      groups.push_back(std::move(group));
+    }
+    return json{{"optimizer", Kind::kName}, {"groups", std::move(groups)}};
+  });
+}
+
+ParsedGroups parse_param_groups(const json& document, const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
+                                bool strict) {
+  const auto path = fmt::format("/{}/{}", kOptimizerSection, kParamGroupsKey);
+  return with_kind(optimizer, [&]<class Kind>(Kind) {
+    ParsedGroups parsed;
+    const auto unusable = [&](const std::string& text) {
+      parsed.usable = false;
+      parsed.problems.push_back(path + ": " + text);
+    };
+    if (!document.is_object() || !document.contains("optimizer") || !document["optimizer"].is_string() ||
+        !document.contains("groups") || !document["groups"].is_array()) {
+      unusable("is not {\"optimizer\": name, \"groups\": [...]}");
+      return parsed;
+    }
+    if (const auto& name = document["optimizer"].get_ref<const std::string&>(); name != Kind::kName) {
+      unusable(fmt::format("is of the optimizer {}, and is to be loaded into {}", name, Kind::kName));
+      return parsed;
+    }
+    const auto& groups = document["groups"];
+    if (groups.size() != keys.size()) {
+      unusable(fmt::format("has {} parameter groups, and this optimizer {}", groups.size(), keys.size()));
+      return parsed;
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      GroupParser<Kind>(parsed, fmt::format("{} group {}", path, i), strict)
+          .parse(groups[i], optimizer.param_groups()[i].options(), keys[i]);
+    }
+    return parsed;
+  });
+}
+
+}  // namespace muster::torch_adapter

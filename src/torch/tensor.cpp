@@ -1,0 +1,135 @@
+#include "torch/tensor.hpp"
+
+#include <ATen/MemoryOverlap.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/narrow.hpp"
+#include "torch/torch_errors.hpp"
+
+namespace muster {
+
+namespace torch_adapter {
+
+namespace {
+
+enum class Direction { to_host, from_host };
+
+void copy_all(const torch::Tensor& part, const torch::Tensor& host, Direction direction) {
+  const auto shaped = host.view(part.sizes());
+  if (direction == Direction::to_host) {
+    shaped.copy_(part);
+  } else {
+    part.copy_(shaped);
+  }
+}
+
+// Copies the elements [first, first + host.numel()) of the row-major order: the end of a first row, whole rows in one
+// go, the beginning of a last row; rows are cut the same way.
+void copy_elements(const torch::Tensor& part, std::int64_t first, const torch::Tensor& host, Direction direction) {
+  const std::int64_t count = host.numel();
+  if (count == 0) return;
+  if (count == part.numel()) return copy_all(part, host, direction);
+  const std::int64_t row = part.numel() / part.size(0);
+  std::int64_t done = 0;
+  while (done < count) {
+    const std::int64_t index = (first + done) / row;
+    const std::int64_t begin = (first + done) % row;
+    const std::int64_t rows = begin == 0 ? (count - done) / row : 0;
+    const std::int64_t size = rows > 0 ? rows * row : std::min(row - begin, count - done);
+    const auto piece = host.narrow(0, done, size);
+    if (rows > 0) {
+      copy_all(part.narrow(0, index, rows), piece, direction);
+    } else {
+      copy_elements(part.select(0, index), begin, piece, direction);
+    }
+    done += size;
+  }
+}
+
+void copy_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::byte* host, std::uint64_t size,
+                Direction direction) {
+  const auto item = narrow<std::uint64_t>(tensor.element_size());
+  if (first_byte % item != 0 || size % item != 0) {
+    throw Error(ErrorKind::internal,
+                fmt::format("bytes [{}, {}) cut an element of {} bytes", first_byte, first_byte + size, item));
+  }
+  const torch::NoGradGuard no_grad;
+  with_short_errors([&] {
+    const auto flat = torch::from_blob(host, {narrow<std::int64_t>(size / item)}, torch::dtype(tensor.scalar_type()));
+    copy_elements(tensor, narrow<std::int64_t>(first_byte / item), flat, direction);
+  });
+}
+
+// Why the bytes of a tensor cannot be reached; null where they can.
+const char* obstacle(const torch::Tensor& tensor) {
+  if (!tensor.defined()) return "it is undefined";
+  if (tensor.is_nested()) return "it is nested";
+  if (tensor.is_quantized()) return "it is quantized";
+  if (tensor.layout() != torch::kStrided) return "its layout is not strided (sparse or opaque)";
+  if (tensor.is_meta()) return "it lies on the meta device";
+  if (!tensor.has_storage()) return "it has no storage";
+  // A storage can be emptied under its tensors (resize_(0)), which sharded training does between steps.
+  if (tensor.numel() > 0 && tensor.storage().nbytes() == 0) return "its storage is empty";
+  return nullptr;
+}
+
+bool is_plain_memory(const torch::Tensor& tensor) {
+  return tensor.device().is_cpu() && tensor.is_contiguous() && !tensor.is_conj() && !tensor.is_neg() &&
+         !tensor._is_zerotensor();
+}
+
+}  // namespace
+
+Shape shape_of(const torch::Tensor& tensor) {
+  Shape shape;
+  for (const auto size : tensor.sizes()) shape.push_back(narrow<std::uint64_t>(size));
+  return shape;
+}
+
+bool is_writable(const torch::Tensor& tensor) {
+  return !tensor._is_zerotensor() && at::has_internal_overlap(tensor) != at::MemOverlap::Yes;
+}
+
+void read_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span<std::byte> to) {
+  copy_bytes(tensor, first_byte, to.data(), to.size(), Direction::to_host);
+}
+
+void write_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span<const std::byte> from) {
+  // from_blob knows no const; the bytes are only read.
+  copy_bytes(tensor, first_byte, const_cast<std::byte*>(from.data()), from.size(), Direction::from_host);
+}
+
+}  // namespace torch_adapter
+
+void add_torch_tensor(State& state, std::string path, const torch::Tensor& tensor) {
+  if (const char* why = torch_adapter::obstacle(tensor)) {
+    throw Error(ErrorKind::usage, fmt::format("the tensor {} cannot be saved or loaded: {}", path, why));
+  }
+  const auto shape = torch_adapter::shape_of(tensor);
+  const auto type = tensor.scalar_type();
+  DType dtype{};
+  try {
+    dtype = to_dtype(type);
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("the tensor {}: {}", path, error.what()));
+  }
+  if (torch_adapter::is_plain_memory(tensor)) {
+    state.add_mutable(std::move(path), dtype, shape, tensor.data_ptr());
+    return;
+  }
+  // The functions hold the tensor, but not against a resize of its storage: as with a pointer, that is up to the owner.
+  TensorMemory memory;
+  memory.read = [tensor](std::uint64_t first_byte, std::span<std::byte> to) {
+    torch_adapter::read_bytes(tensor, first_byte, to);
+  };
+  if (torch_adapter::is_writable(tensor)) {
+    memory.write = [tensor](std::uint64_t first_byte, std::span<const std::byte> from) {
+      torch_adapter::write_bytes(tensor, first_byte, from);
+    };
+  }
+  state.add(Tensor{.description = {std::move(path), dtype, shape, Shard::whole()}, .memory = std::move(memory)});
+}
+
+}  // namespace muster

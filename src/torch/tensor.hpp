@@ -1,0 +1,19 @@
+#pragma once
+// Torch tensors as the core sees them: ranges of row-major bytes.
+
+#include <muster/torch.hpp>
+#include <span>
+
+namespace muster::torch_adapter {
+
+Shape shape_of(const torch::Tensor& tensor);
+
+// False where several elements share memory (expanded tensors): nothing can be loaded into such a tensor.
+bool is_writable(const torch::Tensor& tensor);
+
+// Copy the bytes from `first_byte` of the row-major order on, whatever the strides and the device, without a copy of
+// the whole tensor. Both ends of the range must lie between two elements.
+void read_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span<std::byte> to);
+void write_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span<const std::byte> from);
+
+}  // namespace muster::torch_adapter

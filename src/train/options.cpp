@@ -1,0 +1,227 @@
+#include "train/options.hpp"
+
+#include <boost/program_options.hpp>
+#include <cmath>
+#include <limits>
+#include <muster/error.hpp>
+#include <sstream>
+#include <vector>
+
+namespace muster::train {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr const char* kIntroduction =
+    R"(muster-train: trains a byte-level GPT, data parallel over MPI ranks, with checkpoints by muster.
+
+Usage:
+  mpirun -n RANKS muster-train --text FILE --dir DIR [options]
+
+Examples:
+  mpirun -n 2 muster-train --text book.txt --dir ckpts              100 steps, saved as step_50 and step_100
+  mpirun -n 4 muster-train --text book.txt --dir ckpts --steps 200  goes on from step_100, on 4 ranks now
+  mpirun -n 2 muster-train --text book.txt --dir ckpts --steps 200 --resume step_50
+                                                                    goes back to step_50 and replaces what follows
+  mpirun -n 2 muster-train --text book.txt --dir other --resume never --loss-log loss.csv --crash-at 30
+                                                                    every rank dies by SIGKILL after step 30
+)";
+
+constexpr const char* kExplanation = R"(
+Reproducible: which sequences a step sees depends on --seed, the step and the text alone, so a run that was killed and
+resumed on as many ranks goes through the same losses to the last bit, and on another number of ranks through the
+same losses but for rounding. The loss of a step is the mean over the whole batch before the step's update.
+
+Checkpoints: tag "step_N" is the state after N steps: model, optimizer, scheduler, generators, and {"step", "text",
+"text_bytes", "config", "last_loss"} as user content. Look at them with `muster ls DIR`, or with h5dump.
+
+Resuming:
+  auto    the newest sound checkpoint in DIR; where DIR holds none at all, from the start. Later tags are replaced
+          when the run comes to them again (there are some if the newest was damaged).
+  TAG     this one. Later tags are replaced when the run comes to them again.
+  never   from the start. Refuses a DIR that holds checkpoints, unless --overwrite is given as well: then the tags
+          that this run saves replace those of the same name, and the others stay until --keep-last retires them.
+The learning rate goes on from the checkpoint, so --lr counts for a run from the start only. The shape of the model,
+the optimizer and the schedule must be those of the checkpoint; --batch, --seed and --text may change.
+With --loss-log the lines up to the resumed step are kept and those after it dropped.
+
+Exit status:
+  0  done (or help was asked for)
+  1  no such checkpoint, or it is damaged, or it does not fit this model
+  2  wrong usage: an option or its value, a text that cannot be read or is too short
+  3  could not read or write, or anything else that went wrong
+)";
+
+template <class T>
+auto value(T& target, const char* name) {
+  return po::value(&target)->default_value(target)->value_name(name);
+}
+
+// What a parse fills in besides the values that go straight into the options.
+struct Raw {
+  std::string text;
+  std::string directory;
+  std::string loss_log;
+  std::string resume = "auto";
+  std::string optimizer = "adamw";
+  std::int64_t crash_at = 0;
+  std::vector<std::string> stray;  // arguments that belong to no option
+};
+
+po::options_description describe(Options& options, Raw& raw) {
+  constexpr unsigned kLineLength = 118;
+  po::options_description files("Files", kLineLength);
+  files.add_options()                                                                                                 //
+      ("text", po::value(&raw.text)->value_name("FILE"), "the text to learn: any file, read as bytes (required)")     //
+      ("dir", po::value(&raw.directory)->value_name("DIR"), "where the checkpoints are (required; made if missing)")  //
+      ("loss-log", po::value(&raw.loss_log)->value_name("FILE"),
+       "write `step,loss` lines to this CSV file, the loss with all its digits");
+
+  po::options_description run("Run", kLineLength);
+  run.add_options()                                                                                             //
+      ("steps", value(options.steps, "N"), "train up to this step, counted from the very start")                //
+      ("save-every", value(options.save_every, "K"), "save every K steps and at the end; 0: at the end only")   //
+      ("keep-last", value(options.keep_last, "N"), "keep this many newest checkpoints; 0: all")                 //
+      ("resume", value(raw.resume, "auto|never|TAG"), "what to start from, see below")                          //
+      ("overwrite", po::bool_switch(&options.overwrite), "with --resume never: replace tags of the same name")  //
+      ("crash-at", po::value(&raw.crash_at)->value_name("STEP"),
+       "every rank kills itself with SIGKILL after this step's update and log line, before its save");
+
+  po::options_description model("Model and data", kLineLength);
+  model.add_options()                                                                       //
+      ("batch", value(options.batch, "B"), "sequences a step, over all ranks together")     //
+      ("context", value(options.context, "L"), "bytes a sequence")                          //
+      ("layers", value(options.layers, "n"), "transformer blocks")                          //
+      ("width", value(options.width, "d"), "size of the embedding, a multiple of --heads")  //
+      ("heads", value(options.heads, "h"), "attention heads a block")                       //
+      ("seed", value(options.seed, "s"), "of the initial weights and of the order of the data");
+
+  po::options_description optimizer("Optimizer", kLineLength);
+  optimizer.add_options()                                                                                 //
+      ("optimizer", value(raw.optimizer, "adamw|sgd"), "sgd has a momentum of 0.9")                       //
+      ("lr", value(options.lr, "x"), "learning rate at the start")                                        //
+      ("lr-step", value(options.lr_step, "N"), "multiply the learning rate by --lr-gamma every N steps")  //
+      ("lr-gamma", value(options.lr_gamma, "x"), "1 keeps the learning rate as it is");
+
+  po::options_description output("Output", kLineLength);
+  output.add_options()                                                                                              //
+      ("log-every", value(options.log_every, "N"), "steps between lines of progress, where output is no terminal")  //
+      ("quiet", po::bool_switch(&options.quiet), "print nothing but warnings and errors")                           //
+      ("help,h", "show this text")                                                                                  //
+      ("version", "show the version");
+
+  po::options_description all(kLineLength);
+  return all.add(files).add(run).add(model).add(optimizer).add(output);
+}
+
+[[noreturn]] void reject(const std::string& message) { throw Error(ErrorKind::usage, message); }
+
+void require_between(const char* option, std::int64_t value, std::int64_t least, std::int64_t most) {
+  if (value >= least && value <= most) return;
+  reject(std::string(option) + " is " + std::to_string(value) + ", and must be from " + std::to_string(least) + " to " +
+         std::to_string(most));
+}
+
+void require_positive(const char* option, double value) {
+  if (std::isfinite(value) && value > 0) return;
+  std::ostringstream message;
+  message << option << " is " << value << ", and must be a number above 0";
+  reject(message.str());
+}
+
+void require_valid(const Options& options) {
+  constexpr std::int64_t kManySteps = 1'000'000'000'000;
+  constexpr std::int64_t kInt32Max = std::numeric_limits<std::int32_t>::max();
+  if (options.text.empty()) reject("--text is missing: the file to learn");
+  if (options.directory.empty()) reject("--dir is missing: the directory of the checkpoints");
+  require_between("--steps", options.steps, 1, kManySteps);
+  require_between("--save-every", options.save_every, 0, kManySteps);
+  require_between("--keep-last", options.keep_last, 0, kInt32Max);
+  require_between("--batch", options.batch, 1, 1 << 20);
+  require_between("--context", options.context, 1, 1 << 20);
+  require_between("--layers", options.layers, 1, 1 << 12);
+  require_between("--width", options.width, 1, 1 << 18);
+  require_between("--heads", options.heads, 1, 1 << 18);
+  if (options.width % options.heads != 0) {
+    reject("--width is " + std::to_string(options.width) + ", and must be a multiple of --heads, " +
+           std::to_string(options.heads));
+  }
+  require_between("--seed", options.seed, 0, std::numeric_limits<std::int64_t>::max());
+  require_positive("--lr", options.lr);
+  require_between("--lr-step", options.lr_step, 1, kInt32Max);
+  require_positive("--lr-gamma", options.lr_gamma);
+  require_between("--log-every", options.log_every, 1, kManySteps);
+  if (options.crash_at) require_between("--crash-at", *options.crash_at, 1, options.steps);
+  if (options.resume == Resume::tag && options.resume_tag.empty()) reject("--resume needs auto, never or a tag");
+  if (options.overwrite && options.resume != Resume::never) reject("--overwrite is for --resume never");
+}
+
+}  // namespace
+
+CommandLine parse_command_line(int argc, const char* const* argv) {
+  CommandLine line;
+  Options& options = line.options;
+  Raw raw;
+  po::variables_map found;
+  try {
+    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    auto known = describe(options, raw);
+    known.add_options()("stray", po::value(&raw.stray));
+    po::positional_options_description anywhere;
+    anywhere.add("stray", -1);
+    po::store(po::command_line_parser(argc, argv).options(known).positional(anywhere).style(style).run(), found);
+    po::notify(found);
+  } catch (const po::error& error) {
+    reject(error.what());
+  }
+  if (found.count("help") != 0) {
+    line.action = CommandLine::Action::show_help;
+    return line;
+  }
+  if (found.count("version") != 0) {
+    line.action = CommandLine::Action::show_version;
+    return line;
+  }
+
+  if (!raw.stray.empty()) reject("\"" + raw.stray.front() + "\" belongs to no option");
+  options.text = raw.text;
+  options.directory = raw.directory;
+  options.loss_log = raw.loss_log;
+  if (raw.resume == "never") {
+    options.resume = Resume::never;
+  } else if (raw.resume != "auto") {
+    options.resume = Resume::tag;
+    options.resume_tag = raw.resume;
+  }
+  if (raw.optimizer == "sgd") {
+    options.optimizer = OptimizerKind::sgd;
+  } else if (raw.optimizer != "adamw") {
+    reject("--optimizer is \"" + raw.optimizer + "\", and must be adamw or sgd");
+  }
+  if (found.count("crash-at") != 0) options.crash_at = raw.crash_at;
+  require_valid(options);
+  return line;
+}
+
+std::string help_text() {
+  Options options;
+  Raw raw;
+  std::ostringstream text;
+  text << kIntroduction << '\n' << describe(options, raw) << kExplanation;
+  return text.str();
+}
+
+nlohmann::json config_of(const Options& options) {
+  return {{"batch", options.batch},
+          {"context", options.context},
+          {"layers", options.layers},
+          {"width", options.width},
+          {"heads", options.heads},
+          {"seed", options.seed},
+          {"optimizer", options.optimizer == OptimizerKind::sgd ? "sgd" : "adamw"},
+          {"lr", options.lr},
+          {"lr_step", options.lr_step},
+          {"lr_gamma", options.lr_gamma}};
+}
+
+}  // namespace muster::train

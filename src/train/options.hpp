@@ -1,0 +1,58 @@
+#pragma once
+// The command line of muster-train. Local: every rank parses its own copy; knows no MPI and no Torch.
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace muster::train {
+
+enum class OptimizerKind { adamw, sgd };
+enum class Resume { newest, never, tag };
+
+struct Options {
+  std::filesystem::path text;
+  std::filesystem::path directory;
+  std::filesystem::path loss_log;  // empty: none
+  std::int64_t steps = 100;
+  std::int64_t save_every = 50;  // 0: at the end only
+  std::int64_t keep_last = 3;    // 0: all
+  Resume resume = Resume::newest;
+  std::string resume_tag;  // with Resume::tag
+  bool overwrite = false;
+
+  std::int64_t batch = 16;
+  std::int64_t context = 64;
+  std::int64_t layers = 2;
+  std::int64_t width = 64;
+  std::int64_t heads = 4;
+  std::int64_t seed = 1;
+
+  OptimizerKind optimizer = OptimizerKind::adamw;
+  double lr = 1e-3;
+  std::int64_t lr_step = 1000;
+  double lr_gamma = 0.5;
+
+  std::optional<std::int64_t> crash_at;
+  std::int64_t log_every = 10;
+  bool quiet = false;
+};
+
+struct CommandLine {
+  enum class Action { train, show_help, show_version };
+  Action action = Action::train;
+  Options options;
+};
+
+// Throws Error{usage} that says which value is wrong and what it may be.
+CommandLine parse_command_line(int argc, const char* const* argv);
+
+// What --help prints.
+std::string help_text();
+
+// What a checkpoint records about the run, under "config".
+nlohmann::json config_of(const Options& options);
+
+}  // namespace muster::train
