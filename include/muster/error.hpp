@@ -17,7 +17,7 @@ enum class ErrorKind {
   corrupt,    // bytes in a file are not what was saved
   io,         // the operating system, HDF5 or MPI refused a request
   timeout,    // other ranks did not arrive before the deadline
-  internal,   // muster broke a promise to itself
+  internal,   // muster broke a promise to itself; or an exception of another type, from a callback for instance
 };
 
 // "usage", "mismatch", ... as written above.

@@ -72,7 +72,7 @@ class Cli(unittest.TestCase):
         flip_byte(self.tag(10), 5000)  # nobody's but muster's: behind the last metadata, still in the head
         (self.dir / ".step_40.h5.part").write_bytes(b"half")
         result = muster("ls", self.dir)
-        self.expect(result, FINE, "damaged: ", "step_20.h5: open as HDF5", "step_10.h5: the head",
+        self.expect(result, FINE, "damaged: ", "step_20.h5: open", "incorrect metadata checksum", "step_10.h5: the head",
                     "unfinished: .step_40.h5.part")
         self.assertEqual(result.stderr, "")
 
@@ -122,6 +122,23 @@ class Cli(unittest.TestCase):
         self.tag(10).unlink()
         self.expect(muster("latest", self.dir, "--verify"), NOT_SO, "no sound checkpoint")
 
+    def test_a_damaged_head_of_the_latest_does_not_go_unnoticed(self):
+        flip_byte(self.tag(30), 5000)
+        self.expect(muster("verify", self.dir), NOT_SO, "damaged: ", "step_30.h5: the head")
+        self.expect(muster("show", self.dir), NOT_SO, "step_30.h5: the head")
+        flip_byte(self.tag(30), 5000)
+        flip_byte(self.tag(10), 5000)
+        self.expect(muster("verify", self.dir), FINE, "step_30.h5: sound", "skipping tag step_10")
+
+    def test_output_that_cannot_be_written_is_an_error(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([BIN / "muster", "ls", self.dir], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(result.returncode, NO_ACCESS)
+
+    def test_only_regular_files_are_opened(self):
+        os.mkfifo(self.dir / "fifo.h5")
+        self.expect(muster("verify", self.dir / "fifo.h5"), NOT_SO, "not a regular file")
+
     def test_prune_keeps_the_newest_and_something_good(self):
         self.expect(muster("prune", self.dir, "--keep-last", 2, "--dry-run"), FINE, "would delete step_10")
         self.assertTrue(self.tag(10).exists())
@@ -132,6 +149,7 @@ class Cli(unittest.TestCase):
         self.assertEqual(sorted(p.name for p in self.dir.glob("*.h5")), ["step_20.h5", "step_30.h5"])
 
     def test_wrong_usage_is_one_line_and_code_2(self):
+        self.assertEqual(muster("verify", self.dir, "--all", "--tag", "x", ranks=2).returncode, WRONG_USAGE)
         for arguments in (["frobnicate"], [], ["ls"], ["ls", "a", "b"], ["verify", self.dir, "--bogus"],
                           ["prune", self.dir], ["prune", self.dir, "--keep-last", 0],
                           ["verify", self.dir, "--all", "--tag", "x"], ["show", self.dir, "--tag", "a/b"]):

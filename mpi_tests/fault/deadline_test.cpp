@@ -48,6 +48,10 @@ TEST_F(Deadline, OfASavePassesWhereARankStaysAway) {
   std::optional<Checkpointer> checkpointer(std::in_place, comm_, scratch_.path(), CheckpointerOptions{.timeout_s = 1});
   checkpointer->save(model_.state(), {.tag = "before"});
   expect_timeout([&] { checkpointer->save(model_.state(), {.tag = "failed"}); });
+  if (!stays_away()) {
+    // The ranks are no longer in step: every further call says so at once.
+    EXPECT_THAT(error_of(ErrorKind::timeout, [&] { checkpointer->latest_tag(); }), HasSubstr("make a new one"));
+  }
   checkpointer.reset();
   // Nothing was published, and another Checkpointer goes on.
   EXPECT_THAT(test::names_in(scratch_.path()), testing::ElementsAre("before.h5", "latest"));

@@ -3,8 +3,8 @@
 
 #include <boost/program_options.hpp>
 #include <filesystem>
+#include <muster/error.hpp>
 #include <optional>
-#include <stdexcept>
 #include <string>
 
 #include "cli/command.hpp"
@@ -12,9 +12,9 @@
 namespace muster::cli {
 
 // Wrong use of the command line: one line, exit code 2.
-class UsageError : public std::runtime_error {
+class UsageError : public Error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit UsageError(const std::string& message) : Error(ErrorKind::usage, message) {}
 };
 
 // A command that takes one path and options; --help and --json come by themselves.

@@ -1,6 +1,7 @@
 #pragma once
 // The commands of the program `muster`. Each parses its own arguments, prints, and returns an exit code.
 
+#include <muster/error.hpp>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@ enum ExitCode : int {
   kWrongUsage = 2,  // of the command line
   kNoAccess = 3,    // could not read or write
 };
+
+ExitCode exit_code(ErrorKind kind);
 
 using Arguments = std::vector<std::string>;
 

@@ -42,23 +42,6 @@ void print_help() {
       "            3 could not read or write\n");
 }
 
-ExitCode exit_code(ErrorKind kind) {
-  switch (kind) {
-    case ErrorKind::usage:
-      return kWrongUsage;
-    case ErrorKind::io:
-    case ErrorKind::timeout:
-    case ErrorKind::internal:
-      return kNoAccess;
-    case ErrorKind::mismatch:
-    case ErrorKind::exists:
-    case ErrorKind::not_found:
-    case ErrorKind::corrupt:
-      return kNotSo;
-  }
-  return kNoAccess;
-}
-
 int run(const Arguments& arguments) {
   if (arguments.empty()) throw UsageError("no command given; `muster --help` lists them");
   const auto& word = arguments.front();
@@ -83,13 +66,32 @@ int run(const Arguments& arguments) {
 
 }  // namespace
 
+ExitCode exit_code(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::usage:
+      return kWrongUsage;
+    case ErrorKind::io:
+    case ErrorKind::timeout:
+    case ErrorKind::internal:
+      return kNoAccess;
+    case ErrorKind::mismatch:
+    case ErrorKind::exists:
+    case ErrorKind::not_found:
+    case ErrorKind::corrupt:
+      return kNotSo;
+  }
+  return kNoAccess;
+}
+
 }  // namespace muster::cli
 
 int main(int argc, char** argv) {
   using namespace muster::cli;
   try {
     muster::h5::skip_cleanup_at_exit();
-    return run(Arguments(argv + 1, argv + argc));
+    const int code = run(Arguments(argv + 1, argv + argc));
+    if (std::fflush(stdout) != 0) throw muster::Error(muster::ErrorKind::io, "cannot write to standard output");
+    return code;
   } catch (const UsageError& error) {
     fmt::print(stderr, "muster: {}\n", error.what());
     return kWrongUsage;

@@ -1,9 +1,13 @@
 #include "cli/selection.hpp"
 
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <muster/error.hpp>
 
 #include "cli/arguments.hpp"
 #include "store/names.hpp"
+#include "store/pointer.hpp"
 #include "store/resume.hpp"
 
 namespace muster::cli {
@@ -24,6 +28,11 @@ std::filesystem::path selected_file(const std::filesystem::path& path, const std
     std::string message = "no sound checkpoint in " + path.string();
     for (const auto& warning : order.warnings) message += "; " + warning;
     throw Error(ErrorKind::not_found, message);
+  }
+  for (const auto& warning : order.warnings) fmt::print(stderr, "muster: {}\n", warning);
+  const auto pointer = store::read_pointer(path, store::kLatestPointer);
+  for (const auto& entry : directory.list()) {
+    if (!entry.run && entry.tag == pointer) return entry.file;
   }
   return store::tag_file(path, order.tags.front());
 }

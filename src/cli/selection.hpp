@@ -11,7 +11,8 @@
 namespace muster::cli {
 
 // The file meant by PATH [--tag T]: a file itself; of a directory the tag's, or without a tag the one that a resume
-// tries first. Throws Error{not_found} where there is none.
+// tries first, unless `latest` names one that is damaged: then that, so that the damage comes to light. What else is
+// wrong in the directory is said on stderr. Throws Error{not_found} where there is none.
 std::filesystem::path selected_file(const std::filesystem::path& path, const std::optional<std::string>& tag);
 
 // The directory's listing. Throws Error{io} where PATH is no directory that can be read.

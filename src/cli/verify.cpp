@@ -232,7 +232,7 @@ int verify(const Arguments& arguments) {
     for (const auto& file : agreed_files(comm, parser)) outcomes.push_back(verify_together(comm, file));
   } catch (const CollectiveError& error) {
     if (launcher.rank() == 0) throw;  // one rank speaks for all
-    return error.kind() == ErrorKind::io ? kNoAccess : kNotSo;
+    return exit_code(error.kind());
   }
   if (launcher.rank() == 0) return report(outcomes, parser.json());
   for (const auto& outcome : outcomes) {

@@ -10,6 +10,7 @@
 #include "coord/team.hpp"
 #include "engine/collective.hpp"
 #include "mpi/agree.hpp"
+#include "mpi/check.hpp"
 
 namespace muster {
 
@@ -32,21 +33,14 @@ void check_options(const CheckpointerOptions& options) {
   }
 }
 
-// MPI reports errors of the communicator that the user passes only once it is ours.
-void check_environment() {
-  int initialized = 0;
-  int finalized = 0;
-  MPI_Initialized(&initialized);
-  MPI_Finalized(&finalized);
-  if (initialized == 0 || finalized != 0) {
-    throw Error(ErrorKind::usage, "muster was called before MPI_Init or after MPI_Finalize");
-  }
+std::filesystem::path checked(std::filesystem::path directory) {
+  if (directory.empty()) throw Error(ErrorKind::usage, "the directory has no name");
+  return directory;
 }
 
-MPI_Comm checked(MPI_Comm comm) {
-  check_environment();
-  if (comm == MPI_COMM_NULL) throw Error(ErrorKind::usage, "the communicator is MPI_COMM_NULL");
-  return comm;
+mpi::Comm duplicate_checked(MPI_Comm comm) {
+  mpi::require_usable(comm);
+  return mpi::Comm::duplicate(comm);
 }
 
 }  // namespace
@@ -54,16 +48,34 @@ MPI_Comm checked(MPI_Comm comm) {
 class Checkpointer::Impl {
  public:
   Impl(MPI_Comm comm, std::filesystem::path directory, const CheckpointerOptions& options)
-      : comm_(mpi::Comm::duplicate(checked(comm))),
+      : comm_(duplicate_checked(comm)),
         team_(gather_team(options)),
-        directory_(std::move(directory)),
+        directory_(mpi::run_agreed(team_.comm, "agree", [&] { return checked(std::move(directory)); })),
         saver_(team_, directory_, options, engine::make_collective_engine()),
         loader_(team_, directory_) {
     coord::require_same(team_.comm, "agree", "the directory", "'" + directory_.path().string() + "'");
   }
 
-  coord::Saver& saver() { return saver_; }
-  coord::Loader& loader() { return loader_; }
+  // Runs one collective call. After a deadline has passed the ranks are no longer in step: the communicator, which may
+  // have operations in flight for ever, is never used or freed again.
+  template <class Call>
+  auto run(Call&& call) {
+    if (lost_) {
+      throw Error(ErrorKind::timeout, "an earlier call of this Checkpointer ran out of time; make a new one");
+    }
+    mpi::require_usable(team_.comm.handle());
+    try {
+      return call(saver_, loader_);
+    } catch (const CollectiveError&) {
+      throw;
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::timeout) {
+        lost_ = true;
+        comm_.abandon();
+      }
+      throw;
+    }
+  }
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_.path(); }
 
  private:
@@ -77,6 +89,7 @@ class Checkpointer::Impl {
     return {view, std::move(nodes), grid};
   }
 
+  bool lost_ = false;
   mpi::Comm comm_;
   coord::Team team_;
   store::Directory directory_;
@@ -95,18 +108,20 @@ SaveReport Checkpointer::save(const State& state, const SaveOptions& options) {
 }
 
 SaveReport Checkpointer::save(const Describe& describe, const SaveOptions& options) {
-  return impl_->saver().save(describe, options);
+  return impl_->run([&](auto& saver, auto&) { return saver.save(describe, options); });
 }
 
 LoadReport Checkpointer::load(const LoadOptions& options, const Prepare& prepare) {
-  return impl_->loader().load(options, prepare);
+  return impl_->run([&](auto&, auto& loader) { return loader.load(options, prepare); });
 }
 
 LoadReport Checkpointer::load(const LoadOptions& options, const LoadTarget& target) {
   return load(options, [&](const CheckpointContents&) { return target; });
 }
 
-std::optional<std::string> Checkpointer::latest_tag() { return impl_->loader().latest_tag(); }
+std::optional<std::string> Checkpointer::latest_tag() {
+  return impl_->run([](auto&, auto& loader) { return loader.latest_tag(); });
+}
 
 void Checkpointer::finalize() {}
 

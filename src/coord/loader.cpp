@@ -109,7 +109,12 @@ LoadReport Loader::load(const LoadOptions& options, const Checkpointer::Prepare&
       return report;
     } catch (const CollectiveError& error) {
       // The same on all ranks, so all go on to the next tag, or none.
-      if (error.kind() != ErrorKind::corrupt || i + 1 == order.tags.size()) throw;
+      if (error.kind() != ErrorKind::corrupt || i + 1 == order.tags.size()) {
+        if (team_.is_root()) {
+          for (const auto& warning : order.warnings) log_warning(warning);
+        }
+        throw;
+      }
       order.warnings.push_back("skipping tag " + order.tags[i] + ": " + error.what());
     }
   }

@@ -10,6 +10,7 @@
 
 #include "base/exact_json.hpp"
 #include "base/failpoint.hpp"
+#include "base/file_size_signal.hpp"
 #include "base/hash.hpp"
 #include "base/log.hpp"
 #include "base/posix.hpp"
@@ -128,6 +129,7 @@ Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOp
     : team_(team), directory_(directory), options_(options), engine_(std::move(engine)) {}
 
 SaveReport Saver::save(const Checkpointer::Describe& describe, const SaveOptions& options) {
+  const FileSizeSignalBlock limits_are_errors;
   Job job(options);
   try {
     agree(job, describe);
@@ -170,7 +172,10 @@ void Saver::agree(Job& job, const Checkpointer::Describe& describe) {
     job.documents = document_texts(job.state);
     job.part = store::part_file(directory_.path(), job.options.tag);
     const auto file = store::tag_file(directory_.path(), job.options.tag);
-    if (team_.is_root() && !job.options.replace_existing && std::filesystem::exists(file)) {
+    std::error_code error;
+    const bool exists = std::filesystem::exists(file, error);
+    if (error) posix::fail("look for", file, error.value());
+    if (team_.is_root() && !job.options.replace_existing && exists) {
       throw Error(ErrorKind::exists, file.string() + " exists already; replacing it was not asked for");
     }
   });
@@ -280,7 +285,12 @@ void Saver::open(Job& job) {
     store::create_part(job.part, *layout_, head_);
   });
   // A rank that does not see the file must say so before the others wait for it in a collective open.
-  mpi::run_agreed(comm, "open", [&] { posix::File(job.part, O_RDWR).close(); });
+  // MPI-IO opens more than one descriptor, and waits for ever where one rank cannot.
+  mpi::run_agreed(comm, "open", [&] {
+    constexpr int kDescriptors = 8;
+    std::vector<posix::File> probes;
+    for (int i = 0; i < kDescriptors; ++i) probes.emplace_back(job.part, O_RDWR);
+  });
   mpi::run_agreed(comm, "open", [&] { job.writer = engine_->open(comm, job.part, *layout_); });
   job.telemetry.open_s = job.end_phase("open");
 }

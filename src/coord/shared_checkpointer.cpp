@@ -67,6 +67,7 @@ Checkpointers* attached_to(MPI_Comm comm) {
 }  // namespace
 
 Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& directory) {
+  mpi::require_usable(comm);
   auto* checkpointers = attached_to(comm);
   if (checkpointers == nullptr) {
     auto made = std::make_unique<Checkpointers>(Checkpointers{mpi::Comm::duplicate(comm), {}});
@@ -97,6 +98,7 @@ bool has_checkpoint(MPI_Comm comm, const std::filesystem::path& directory) {
 }
 
 void finalize_checkpoint(MPI_Comm comm) {
+  mpi::require_usable(comm);
   auto* checkpointers = attached_to(comm);
   if (checkpointers == nullptr) return;
   for (auto& [directory, checkpointer] : checkpointers->by_directory) checkpointer.finalize();

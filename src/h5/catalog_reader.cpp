@@ -246,6 +246,11 @@ class Reader {
 template <class Read>
 auto naming(const std::filesystem::path& path, Read&& read) {
   const QuietErrors quiet;
+  // Looked at before it is opened: the open of a FIFO would wait for a writer.
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
+    throw Error(ErrorKind::corrupt, path.string() + ": not a regular file");
+  }
   posix::File(path, O_RDONLY).close();
   try {
     return read();

@@ -16,4 +16,15 @@ void check(int code, const char* call) {
   throw Error(ErrorKind::io, std::string(call) + ": " + std::string(text.data(), static_cast<std::size_t>(length)));
 }
 
+void require_usable(MPI_Comm comm) {
+  int initialized = 0;
+  int finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  if (initialized == 0 || finalized != 0) {
+    throw Error(ErrorKind::usage, "muster was called before MPI_Init or after MPI_Finalize");
+  }
+  if (comm == MPI_COMM_NULL) throw Error(ErrorKind::usage, "the communicator is MPI_COMM_NULL");
+}
+
 }  // namespace muster::mpi

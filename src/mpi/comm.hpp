@@ -59,6 +59,8 @@ class Comm {
   Comm& operator=(Comm&& other) noexcept;
   Comm(const Comm&) = delete;
   Comm& operator=(const Comm&) = delete;
+  // Gives the communicator up without freeing it: for one on which operations may stay in flight for ever.
+  void abandon() { comm_ = MPI_COMM_NULL; }
   [[nodiscard]] CommView view(double timeout_s) const { return {comm_, timeout_s}; }
 
  private:
