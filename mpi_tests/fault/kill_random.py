@@ -55,6 +55,8 @@ class Loop:
         self.published = os.path.join(directory, "published")
         environment = dict(os.environ)
         environment.pop("MUSTER_FAILPOINT", None)
+        # Open MPI's launcher would wait a second or two for processes that are dead already.
+        environment["OMPI_MCA_odls_base_sigkill_timeout"] = "0"
         if failpoint:
             environment["MUSTER_FAILPOINT"] = failpoint
         checkpoints = os.path.join(directory, "ckpts")
