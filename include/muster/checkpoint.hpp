@@ -20,6 +20,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace muster {
@@ -34,6 +35,16 @@ struct CheckpointerOptions {
   // The degrees recorded in the file. Until shards over tensor and pipeline ranks arrive only `data` may exceed 1.
   Grid grid = {};
 };
+
+// How payload bytes reach the file; the bytes of the file are the same.
+enum class EngineChoice : std::uint8_t {
+  automatic,   // by file system and number of nodes; the file records which and why, and `muster show` prints it
+  direct,      // every rank writes its extents with large aligned writes, past the page cache where it can
+  collective,  // parallel HDF5 over MPI-IO, for file systems on which ranks of several nodes may not write side by side
+};
+// "auto", "direct", "collective"; throws Error{usage} for any other name.
+EngineChoice engine_choice(std::string_view name);
+std::string_view name(EngineChoice choice);
 
 struct SaveOptions {
   // File name of the checkpoint without ".h5": 1 to 200 bytes, no '/', no control character, not starting with '.'.
@@ -54,6 +65,9 @@ struct SaveOptions {
   std::optional<int> num_workers = std::nullopt;
   // Replace a tag of the same name, atomically. Off: that is Error{exists} before anything is written.
   bool replace_existing = false;
+  EngineChoice engine = EngineChoice::automatic;
+  // Hints for MPI-IO, for the engine `collective` alone: {"striping_factor", "8"}, {"cb_nodes", "4"}, ...
+  std::map<std::string, std::string> hints = {};
 };
 
 struct SaveReport {
@@ -64,7 +78,10 @@ struct SaveReport {
   std::uint64_t file_bytes = 0;
   double total_s = 0;                       // on this rank
   std::map<std::string, double> phase_s;    // seconds of each phase on this rank, by its name
+  double first_byte_s = 0;                  // on this rank, from the call to the first payload byte given to the system
   bool plan_reused = false;                 // same plan as this Checkpointer's previous save
+  std::string engine;                       // "direct" or "collective"
+  std::string engine_reason;                // and why
   std::uint64_t collective_transfers = 0;   // payload transfers of this rank that parallel HDF5 ran collectively
   std::uint64_t independent_transfers = 0;  // and those that it did not
   std::vector<std::string> removed_tags;    // by retention; on rank 0

@@ -184,6 +184,8 @@ struct SaveArgs {
   bool rng = false;  // save the state of each rank's default CPU generator
   std::optional<std::int64_t> step = std::nullopt;
   bool replace_existing = false;
+  EngineChoice engine = EngineChoice::automatic;
+  std::map<std::string, std::string> hints = {};
 };
 
 // What load_checkpoint takes; parts that are not given are not loaded.

@@ -73,6 +73,8 @@ SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory
   options.use_xser = args.use_xser;
   options.num_workers = args.num_workers;
   options.replace_existing = args.replace_existing;
+  options.engine = args.engine;
+  options.hints = args.hints;
   // Described inside the save, so that what fails on this rank alone fails on all of them.
   const Checkpointer::Describe describe_here = [&] {
     return torch_adapter::with_short_errors([&] { return describe(comm, args); });
