@@ -82,6 +82,7 @@ struct SaveReport {
   bool plan_reused = false;                 // same plan as this Checkpointer's previous save
   std::string engine;                       // "direct" or "collective"
   std::string engine_reason;                // and why
+  std::uint64_t direct_bytes = 0;           // that this rank wrote past the page cache
   std::uint64_t collective_transfers = 0;   // payload transfers of this rank that parallel HDF5 ran collectively
   std::uint64_t independent_transfers = 0;  // and those that it did not
   std::vector<std::string> removed_tags;    // by retention; on rank 0

@@ -97,6 +97,34 @@ TEST_F(DiskFault, AFileThatMayNotGrowFailsOnAllRanks) {
   expect_works(checkpointer, "after");
 }
 
+// Rank 0 makes the file in its full size; another rank meets its limit in the middle of the payload: at its first byte,
+// or after a short write.
+TEST_F(DiskFault, AWriteThatIsRefusedHalfwayFailsOnAllRanks) {
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch_.path());
+  save_before(checkpointer);
+  auto before = snapshot(scratch_.path());
+  for (const auto engine : {EngineChoice::direct, EngineChoice::collective}) {
+    for (int rank = 1; rank < world_size(); ++rank) {
+      for (const rlim_t limit_bytes : {kLimitBytes, kLargeBytes / 3 * static_cast<rlim_t>(rank) + (5 << 20) + 123}) {
+        SCOPED_TRACE(std::string(name(engine)) + ", rank " + std::to_string(rank) + " up to " +
+                     std::to_string(limit_bytes));
+        std::optional<FileSizeLimit> limit;
+        if (world_rank() == rank) limit.emplace(limit_bytes);
+        const auto error = collective_error(
+            ErrorKind::io, "write", [&] { checkpointer.save(large_state(), {.tag = "failed", .engine = engine}); });
+        ASSERT_EQ(error.failures().size(), 1U) << error.what();
+        EXPECT_EQ(error.failures()[0].rank, rank);
+        EXPECT_THAT(error.what(), HasSubstr("File too large"));
+        limit.reset();
+        EXPECT_EQ(snapshot(scratch_.path()), before);
+        if (HasFailure()) return;
+      }
+    }
+    expect_works(checkpointer, "after_" + std::string(name(engine)));
+    before = snapshot(scratch_.path());
+  }
+}
+
 // A tmpfs of a few megabytes, mounted by rank 0 where that is allowed.
 class SmallDisk {
  public:

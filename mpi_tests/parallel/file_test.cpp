@@ -64,8 +64,8 @@ TEST_F(File, IsSoundInEveryByte) {
   EXPECT_TRUE(result.damages.empty());
 }
 
-TEST_F(File, IsWrittenByCollectiveTransfersOnly) {
-  const auto report = save("t");
+TEST_F(File, OfTheCollectiveEngineIsWrittenByCollectiveTransfersOnly) {
+  const auto report = checkpointer_.save(model_.state(), {.tag = "t", .engine = EngineChoice::collective});
   EXPECT_GT(report.collective_transfers, 0U);
   EXPECT_EQ(report.independent_transfers, 0U);
 }

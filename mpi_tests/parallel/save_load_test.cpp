@@ -115,7 +115,7 @@ TEST(SaveLoad, SplitsALargeTensorOverAllRanksEvenly) {
   State state;
   state.add("/model/large", DType::float32, {kElements}, saved.data());
   Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
-  const auto report = checkpointer.save(state, {.tag = "large"});
+  const auto report = checkpointer.save(state, {.tag = "large", .engine = EngineChoice::collective});
   EXPECT_EQ(report.independent_transfers, 0U);
   EXPECT_GT(report.collective_transfers, 0U);
 

@@ -79,7 +79,8 @@ Layout write_sample(const std::filesystem::path& directory, const Sample& sample
   const auto state = replicated(sample.world_size, sample.tensors, {{"/scheduler", 1024}, {"/user_content", 1024}});
   auto layout = layout_of(state, sample.alignment_bytes);
   const auto file = store::tag_file(directory, sample.tag);
-  const auto head = h5::build_head(layout, file);
+  std::optional<h5::Head> head;
+  store::PartFile part(file, layout, head, store::PartFile::HeadWhen::first);
   h5::TableContents contents;
   contents.run.tag = sample.tag;
   contents.run.step = 1;
@@ -97,7 +98,7 @@ Layout write_sample(const std::filesystem::path& directory, const Sample& sample
     raw.write_at(bytes, extent.offset);
     contents.extent_hashes.push_back(hash_bytes(bytes));
   }
-  store::seal_part(file, layout, head, contents);
+  part.seal(layout, *head, contents);
   return layout;
 }
 

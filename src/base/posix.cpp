@@ -15,16 +15,9 @@
 
 namespace muster::posix {
 
-namespace {
-
-// Below Linux's limit of 2 GiB less a page for one call.
-constexpr std::size_t kMaxTransferBytes = std::size_t{1} << 30;
-
-std::string range_text(std::uint64_t offset, std::size_t size) {
-  return "bytes [" + std::to_string(offset) + ", " + std::to_string(offset + size) + ") of";
+std::string range_text(std::uint64_t offset, std::size_t bytes) {
+  return "bytes [" + std::to_string(offset) + ", " + std::to_string(offset + bytes) + ") of";
 }
-
-}  // namespace
 
 void fail(const std::string& action, const std::filesystem::path& path, int error_number) {
   throw Error(ErrorKind::io, action + " " + path.string() + ": " + std::strerror(error_number));

@@ -10,8 +10,14 @@
 
 namespace muster::posix {
 
+// Below Linux's limit of 2 GiB less a page for one call.
+inline constexpr std::size_t kMaxTransferBytes = std::size_t{1} << 30;
+
 // Throws Error from errno: "<action> <path>: <cause>".
 [[noreturn]] void fail(const std::string& action, const std::filesystem::path& path, int error_number);
+
+// "bytes [0, 4096) of", for the action of such an error.
+std::string range_text(std::uint64_t offset, std::size_t bytes);
 
 class File {
  public:

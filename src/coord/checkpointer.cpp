@@ -9,6 +9,7 @@
 #include "coord/saver.hpp"
 #include "coord/team.hpp"
 #include "engine/collective.hpp"
+#include "engine/direct.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/check.hpp"
 
@@ -51,7 +52,8 @@ class Checkpointer::Impl {
       : comm_(duplicate_checked(comm)),
         team_(gather_team(options)),
         directory_(mpi::run_agreed(team_.comm, "agree", [&] { return checked(std::move(directory)); })),
-        saver_(team_, directory_, options, engine::make_collective_engine()),
+        saver_(team_, directory_, options,
+               coord::Engines{engine::make_direct_engine(), engine::make_collective_engine()}),
         loader_(team_, directory_) {
     coord::require_same(team_.comm, "agree", "the directory", "'" + directory_.path().string() + "'");
   }

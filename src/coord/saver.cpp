@@ -11,14 +11,17 @@
 #include "base/exact_json.hpp"
 #include "base/failpoint.hpp"
 #include "base/file_size_signal.hpp"
+#include "base/file_system.hpp"
 #include "base/hash.hpp"
 #include "base/log.hpp"
 #include "base/posix.hpp"
 #include "coord/exchange.hpp"
 #include "h5/library.hpp"
 #include "mpi/agree.hpp"
+#include "mpi/info.hpp"
 #include "plan/balance.hpp"
 #include "plan/description.hpp"
+#include "plan/fingerprint.hpp"
 #include "plan/layout.hpp"
 #include "plan/merge.hpp"
 #include "store/names.hpp"
@@ -38,6 +41,7 @@ void check_options(const SaveOptions& options) {
   if (options.num_workers && *options.num_workers < 1) {
     throw Error(ErrorKind::usage, fmt::format("num_workers is {}; it must be at least 1", *options.num_workers));
   }
+  mpi::check_hints(options.hints);
 }
 
 // The number at the end of the tag: "step_100" is step 100.
@@ -52,8 +56,11 @@ std::optional<std::int64_t> step_of(const SaveOptions& options) {
 
 std::string options_text(const SaveOptions& options) {
   const auto number = [](const auto& value) { return value ? std::to_string(*value) : std::string("unset"); };
-  return fmt::format("step={} num_kept_ckpts={} num_workers={} replace_existing={}", number(options.step),
-                     number(options.num_kept_ckpts), number(options.num_workers), options.replace_existing);
+  auto text = fmt::format("step={} num_kept_ckpts={} num_workers={} replace_existing={} engine={}",
+                          number(options.step), number(options.num_kept_ckpts), number(options.num_workers),
+                          options.replace_existing, name(options.engine));
+  for (const auto& [key, value] : options.hints) text += fmt::format(" {}={}", key, value);
+  return text;
 }
 
 // By path; rank 0's are the ones saved.
@@ -67,25 +74,18 @@ std::map<std::string, std::string> document_texts(const State& state) {
 
 void check_readable(const State& state) {
   for (const auto& [description, memory] : state.tensors()) {
+    if (memory.data != nullptr || memory.read) continue;
     const auto range = contiguous_range(description.shard, description.global_shape);
-    if (range->count > 0 && memory.data == nullptr && !memory.read) {
-      throw Error(ErrorKind::usage, description.path + ": nothing to read it from");
-    }
+    if (range->count > 0) throw Error(ErrorKind::usage, description.path + ": nothing to read it from");
   }
 }
 
-// This rank's shards, by dataset of the layout.
-engine::LocalShards local_shards(const Layout& layout, const State& state) {
-  std::unordered_map<std::string_view, std::size_t> dataset_of;
-  for (std::size_t i = 0; i < layout.datasets.size(); ++i) dataset_of[layout.datasets[i].path] = i;
-  engine::LocalShards shards(layout.datasets.size());
-  for (const auto& tensor : state.tensors()) {
-    const auto& description = tensor.description;
-    const auto range = contiguous_range(description.shard, description.global_shape);
-    const auto item = item_bytes(description.dtype);
-    shards[dataset_of.at(description.path)] = {&tensor.memory, range->first * item, range->count * item};
-  }
-  return shards;
+std::vector<std::uint32_t> datasets_of(const State& state, const Layout& layout) {
+  std::unordered_map<std::string_view, std::uint32_t> by_path;
+  for (std::uint32_t i = 0; i < layout.datasets.size(); ++i) by_path[layout.datasets[i].path] = i;
+  std::vector<std::uint32_t> datasets;
+  for (const auto& tensor : state.tensors()) datasets.push_back(by_path.at(tensor.description.path));
+  return datasets;
 }
 
 std::string mpi_version() {
@@ -102,19 +102,22 @@ struct Saver::Job {
   explicit Job(const SaveOptions& save_options) : options(save_options) {}
 
   // Seconds since the last phase ended.
-  double end_phase(const char* phase) {
+  double end_phase(const char* ended) {
     const double seconds = watch.lap();
-    report.phase_s[phase] = seconds;
+    report.phase_s[ended] = seconds;
     return seconds;
   }
 
   const SaveOptions& options;
+  std::string_view phase = "agree";  // what this rank is at, while it prepares
   State state;
   std::map<std::string, std::string> documents;
   std::uint64_t fingerprint = 0;
   std::filesystem::path part;
   bool part_may_exist = false;
-  std::uint64_t sequence = 0;  // rank 0
+  std::uint64_t sequence = 0;                // rank 0
+  std::optional<store::PartFile> part_file;  // rank 0
+  engine::Engine* engine = nullptr;
   std::unique_ptr<engine::PartWriter> writer;
   engine::WriteResult written;
   TelemetryRow telemetry;
@@ -124,9 +127,8 @@ struct Saver::Job {
   SaveReport report;
 };
 
-Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options,
-             std::unique_ptr<engine::Engine> engine)
-    : team_(team), directory_(directory), options_(options), engine_(std::move(engine)) {}
+Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines)
+    : team_(team), directory_(directory), options_(options), engines_(std::move(engines)) {}
 
 SaveReport Saver::save(const Checkpointer::Describe& describe, const SaveOptions& options) {
   const FileSizeSignalBlock limits_are_errors;
@@ -152,45 +154,84 @@ SaveReport Saver::save(const Checkpointer::Describe& describe, const SaveOptions
   auto& report = job.report;
   report.tag = options.tag;
   report.file = store::tag_file(directory_.path(), options.tag);
-  report.payload_bytes = layout_->payload_bytes;
-  report.file_bytes = layout_->file_bytes;
+  report.payload_bytes = kept_->layout.payload_bytes;
+  report.file_bytes = kept_->layout.file_bytes;
+  report.engine = job.engine->name();
+  report.engine_reason = kept_->choice.reason;
+  report.direct_bytes = job.written.direct_bytes;
   report.collective_transfers = job.written.collective_transfers;
   report.independent_transfers = job.written.independent_transfers;
   report.total_s = job.watch.seconds();
   return report;
 }
 
+// Local: all that can be wrong with this rank's arguments, and whether they are those of the last save.
+void Saver::prepare(Job& job, const Checkpointer::Describe& describe) const {
+  failpoint::pass("save.agree");
+  check_options(job.options);
+  job.state = describe();
+  if (!job.options.user_content.is_null()) job.state.add(Document{kUserContentPath, job.options.user_content});
+  job.phase = "plan";
+  failpoint::pass("save.plan");
+  Hasher hasher;
+  for (const auto value : {plan::fingerprint(job.state), std::uint64_t(job.options.num_workers.value_or(0)),
+                           std::uint64_t(job.options.engine)}) {
+    hasher.add(std::as_bytes(std::span(&value, 1)));
+  }
+  job.fingerprint = hasher.value();
+  job.phase = "agree";
+  // What was checked once need not be checked again.
+  if (!kept_ || job.fingerprint != kept_->fingerprint) plan::check_state(job.state);
+  check_readable(job.state);
+  job.documents = document_texts(job.state);
+  job.part = store::part_file(directory_.path(), job.options.tag);
+  if (!team_.is_root()) return;
+  const auto file = store::tag_file(directory_.path(), job.options.tag);
+  std::error_code error;
+  const bool exists = std::filesystem::exists(file, error);
+  if (error) posix::fail("look for", file, error.value());
+  if (!job.options.replace_existing && exists) {
+    throw Error(ErrorKind::exists, file.string() + " exists already; replacing it was not asked for");
+  }
+}
+
 void Saver::agree(Job& job, const Checkpointer::Describe& describe) {
   const auto& comm = team_.comm;
-  mpi::run_agreed(comm, "agree", [&] {
-    failpoint::pass("save.agree");
-    check_options(job.options);
-    job.state = describe();
-    if (!job.options.user_content.is_null()) job.state.add(Document{kUserContentPath, job.options.user_content});
-    plan::check_state(job.state);
-    check_readable(job.state);
-    job.documents = document_texts(job.state);
-    job.part = store::part_file(directory_.path(), job.options.tag);
-    const auto file = store::tag_file(directory_.path(), job.options.tag);
-    std::error_code error;
-    const bool exists = std::filesystem::exists(file, error);
-    if (error) posix::fail("look for", file, error.value());
-    if (team_.is_root() && !job.options.replace_existing && exists) {
-      throw Error(ErrorKind::exists, file.string() + " exists already; replacing it was not asked for");
-    }
-  });
-  require_same(comm, "agree", "the tag", "'" + job.options.tag + "'");
-  require_same(comm, "agree", "the options of the save", options_text(job.options));
+  std::exception_ptr failure;
+  try {
+    prepare(job, describe);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  // One allreduce says all where all is well: nobody failed, the same tag and options everywhere, the plan of before.
+  constexpr std::uint64_t kFailedInAgree = 0;
+  constexpr std::uint64_t kFailedInPlan = 1;
+  constexpr std::uint64_t kPrepared = 2;
+  const auto tag = hash_bytes(as_bytes(job.options.tag));
+  const auto options = hash_bytes(as_bytes(options_text(job.options)));
+  const bool reusable = !failure && fits_kept_plan(job);
+  std::array<std::uint64_t, 6> vote{!failure ? kPrepared : (job.phase == "plan" ? kFailedInPlan : kFailedInAgree),
+                                    tag,
+                                    ~tag,
+                                    options,
+                                    ~options,
+                                    reusable ? std::uint64_t{1} : 0};
+  comm.all_min(vote);
+  if (vote[0] != kPrepared) mpi::agree(comm, vote[0] == kFailedInPlan ? "plan" : "agree", failure);
+  if (vote[1] != ~vote[2]) require_same(comm, "agree", "the tag", "'" + job.options.tag + "'");
+  if (vote[3] != ~vote[4]) require_same(comm, "agree", "the options of the save", options_text(job.options));
+  job.report.plan_reused = vote[5] == 1;
   job.telemetry.rank = comm.rank();
   job.telemetry.node = team_.node_of_rank[static_cast<std::size_t>(comm.rank())];
   job.telemetry.agree_s = job.end_phase("agree");
 }
 
-bool Saver::fits_kept_layout(const Job& job) const {
-  if (!layout_ || job.fingerprint != fingerprint_) return false;
+bool Saver::fits_kept_plan(const Job& job) const {
+  if (!kept_ || job.fingerprint != kept_->fingerprint) return false;
   if (!team_.is_root()) return true;
   std::size_t texts = 0;
-  for (const auto& dataset : layout_->datasets) {
+  for (const auto& dataset : kept_->layout.datasets) {
+    if (dataset.kind == DatasetKind::tensor) break;  // texts and tables come first
     if (dataset.kind != DatasetKind::text || dataset.path == kRunPath) continue;
     ++texts;
     const auto document = job.documents.find(dataset.path);
@@ -204,7 +245,7 @@ std::vector<DocumentSlot> Saver::slots_for(const std::map<std::string, std::stri
   for (const auto& [path, text] : documents) {
     auto capacity = plan::document_capacity_bytes(text.size());
     // Never smaller than last time, so that a text around a power of two does not change the plan again and again.
-    const auto* kept = layout_ ? layout_->find(path) : nullptr;
+    const auto* kept = kept_ ? kept_->layout.find(path) : nullptr;
     if (kept != nullptr && kept->kind == DatasetKind::text) {
       capacity = std::max(capacity, kept->bytes);
     }
@@ -235,41 +276,35 @@ GlobalState Saver::bring_together(const State& state) const {
 
 void Saver::plan(Job& job) {
   const auto& comm = team_.comm;
-  mpi::run_agreed(comm, "plan", [&] {
-    failpoint::pass("save.plan");
-    const auto described = plan::describe(job.state);
-    Hasher hasher;
-    hasher.add(plan::pack(described.whole));
-    hasher.add(plan::pack(described.parts));
-    hasher.add(as_bytes(std::to_string(job.options.num_workers.value_or(0))));
-    job.fingerprint = hasher.value();
-  });
-  std::array<std::uint64_t, 1> reusable{fits_kept_layout(job) ? std::uint64_t{1} : 0};
-  comm.all_min(reusable);
-  job.report.plan_reused = reusable[0] == 1;
   if (!job.report.plan_reused) {
     auto global = bring_together(job.state);
     ByteWriter writer;
+    writer.put_text(file_system_of(directory_.path()));
     for (const auto& slot : slots_for(job.documents)) {
       writer.put_text(slot.path);
       writer.put(slot.capacity_bytes);
     }
-    auto slots = writer.take();
-    comm.broadcast(slots, 0);
-    layout_.reset();
-    head_.reset();
+    auto roots = writer.take();
+    comm.broadcast(roots, 0);
+    kept_.reset();
     mpi::run_agreed(comm, "plan", [&] {
-      for (ByteReader reader(slots); !reader.at_end();) {
+      ByteReader reader(roots);
+      const auto file_system = reader.get_text();
+      while (!reader.at_end()) {
         auto path = reader.get_text();
         global.documents.push_back({std::move(path), reader.get<std::uint64_t>()});
       }
       const plan::BalanceOptions balance{.node_of_rank = team_.node_of_rank,
                                          .writers_per_node = job.options.num_workers.value_or(0),
                                          .alignment_bytes = options_.alignment_bytes};
-      layout_ = plan::lay_out(plan::balance(global, balance), options_.alignment_bytes);
-      fingerprint_ = job.fingerprint;
+      auto layout = plan::lay_out(plan::balance(global, balance), options_.alignment_bytes);
+      auto datasets = datasets_of(job.state, layout);
+      kept_ = Kept{job.fingerprint, std::move(layout), std::move(datasets),
+                   engine::choose_engine(job.options.engine, file_system, node_count())};
     });
   }
+  const bool direct = kept_->choice.engine == EngineChoice::direct;
+  job.engine = (direct ? engines_.direct : engines_.collective).get();
   job.telemetry.plan_s = job.end_phase("plan");
 }
 
@@ -282,26 +317,45 @@ void Saver::open(Job& job) {
     directory_.create();
     directory_.clear_leftovers();
     job.sequence = directory_.next_sequence();
-    store::create_part(job.part, *layout_, head_);
+    using HeadWhen = store::PartFile::HeadWhen;
+    job.part_file.emplace(job.part, kept_->layout, kept_->head,
+                          job.engine->needs_head_first() ? HeadWhen::first : HeadWhen::with_tables);
   });
-  // A rank that does not see the file must say so before the others wait for it in a collective open.
-  // MPI-IO opens more than one descriptor, and waits for ever where one rank cannot.
+  if (job.engine->needs_head_first()) {
+    // A rank that does not see the file must say so before the others wait for it in a collective open.
+    // MPI-IO opens more than one descriptor, and waits for ever where one rank cannot.
+    mpi::run_agreed(comm, "open", [&] {
+      constexpr int kDescriptors = 8;
+      std::vector<posix::File> probes;
+      for (int i = 0; i < kDescriptors; ++i) probes.emplace_back(job.part, O_RDWR);
+    });
+  }
   mpi::run_agreed(comm, "open", [&] {
-    constexpr int kDescriptors = 8;
-    std::vector<posix::File> probes;
-    for (int i = 0; i < kDescriptors; ++i) probes.emplace_back(job.part, O_RDWR);
+    job.writer = job.engine->open({comm, job.part, &kept_->layout, job.options.hints});
   });
-  mpi::run_agreed(comm, "open", [&] { job.writer = engine_->open(comm, job.part, *layout_); });
   job.telemetry.open_s = job.end_phase("open");
+}
+
+engine::LocalShards Saver::local_shards(const State& state) const {
+  engine::LocalShards shards(kept_->layout.datasets.size());
+  for (std::size_t i = 0; i < state.tensors().size(); ++i) {
+    const auto& [description, memory] = state.tensors()[i];
+    const auto range = contiguous_range(description.shard, description.global_shape);
+    const auto item = item_bytes(description.dtype);
+    shards[kept_->dataset_of_tensor[i]] = {&memory, range->first * item, range->count * item};
+  }
+  return shards;
 }
 
 void Saver::write(Job& job) {
   const auto& comm = team_.comm;
   const auto shards = mpi::run_agreed(comm, "write", [&] {
     failpoint::pass("save.write");
-    return local_shards(*layout_, job.state);
+    return local_shards(job.state);
   });
+  const auto before_write_s = job.watch.seconds();
   mpi::run_agreed(comm, "write", [&] { job.written = job.writer->write(shards); });
+  job.report.first_byte_s = before_write_s + job.written.first_byte_s.value_or(0);
   job.telemetry.bytes = job.written.bytes;
   job.telemetry.write_s = job.end_phase("write");
 }
@@ -314,6 +368,8 @@ void Saver::sync(Job& job) {
   job.telemetry.sync_s = job.end_phase("sync");
 }
 
+int Saver::node_count() const { return 1 + *std::max_element(team_.node_of_rank.begin(), team_.node_of_rank.end()); }
+
 RunInfo Saver::run_info(const Job& job) const {
   RunInfo run;
   run.tag = job.options.tag;
@@ -321,14 +377,14 @@ RunInfo Saver::run_info(const Job& job) const {
   run.sequence = job.sequence;
   run.saved_at = utc_now();
   run.world_size = team_.comm.size();
-  run.payload_bytes = layout_->payload_bytes;
-  run.file_bytes = layout_->file_bytes;
+  run.payload_bytes = kept_->layout.payload_bytes;
+  run.file_bytes = kept_->layout.file_bytes;
   const auto& grid = team_.grid;
   run.details = {
       {"grid", {{"tensor", grid.tensor}, {"pipeline", grid.pipeline}, {"data", grid.data}, {"expert", grid.expert}}},
-      {"nodes", 1 + *std::max_element(team_.node_of_rank.begin(), team_.node_of_rank.end())},
-      {"engine", engine_->name()},
-      {"engine_reason", "the only engine of this version"},
+      {"nodes", node_count()},
+      {"engine", job.engine->name()},
+      {"engine_reason", kept_->choice.reason},
       {"muster_version", kVersion},
       {"hdf5_version", h5::library_version()},
       {"mpi_version", mpi_version()},
@@ -349,12 +405,13 @@ void Saver::publish(Job& job) {
     h5::TableContents contents;
     std::vector<ByteReader> readers(told.begin(), told.end());
     for (auto& reader : readers) contents.telemetry.push_back(reader.get<TelemetryRow>());
-    for (const auto& extent : layout_->extents) {
+    for (const auto& extent : kept_->layout.extents) {
       contents.extent_hashes.push_back(readers[static_cast<std::size_t>(extent.writer)].get<std::uint64_t>());
     }
     contents.run = run_info(job);
     contents.documents = job.documents;
-    store::seal_part(job.part, *layout_, *head_, contents);
+    job.part_file->seal(kept_->layout, *kept_->head, contents);
+    job.part_file.reset();
   });
   mpi::run_on_root(comm, "publish", [&] { store::publish(directory_.path(), job.part, job.options.tag); });
   job.part_may_exist = false;

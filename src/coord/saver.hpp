@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "coord/team.hpp"
+#include "engine/choice.hpp"
 #include "engine/engine.hpp"
 #include "h5/head.hpp"
 #include "model/layout.hpp"
@@ -17,11 +18,16 @@
 
 namespace muster::coord {
 
+// Both, kept from save to save with what they have allocated.
+struct Engines {
+  std::unique_ptr<engine::Engine> direct;
+  std::unique_ptr<engine::Engine> collective;
+};
+
 // Keeps the layout and the head of the last save.
 class Saver {
  public:
-  Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options,
-        std::unique_ptr<engine::Engine> engine);
+  Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines);
 
   // Collective; see Checkpointer::save.
   SaveReport save(const Checkpointer::Describe& describe, const SaveOptions& options);
@@ -29,7 +35,17 @@ class Saver {
  private:
   struct Job;  // one save on its way through the phases
 
+  // What one plan decides, for this save and the next ones of the same state.
+  struct Kept {
+    std::uint64_t fingerprint = 0;
+    Layout layout;
+    std::vector<std::uint32_t> dataset_of_tensor;  // index into layout.datasets of each tensor of this rank's state
+    engine::Choice choice;
+    std::optional<h5::Head> head = std::nullopt;  // rank 0
+  };
+
   void agree(Job& job, const Checkpointer::Describe& describe);
+  void prepare(Job& job, const Checkpointer::Describe& describe) const;
   void plan(Job& job);
   void open(Job& job);
   void write(Job& job);
@@ -40,18 +56,16 @@ class Saver {
 
   GlobalState bring_together(const State& state) const;
   std::vector<DocumentSlot> slots_for(const std::map<std::string, std::string>& documents) const;
-  [[nodiscard]] bool fits_kept_layout(const Job& job) const;
+  [[nodiscard]] bool fits_kept_plan(const Job& job) const;
+  [[nodiscard]] engine::LocalShards local_shards(const State& state) const;
   [[nodiscard]] RunInfo run_info(const Job& job) const;
+  [[nodiscard]] int node_count() const;
 
   const Team& team_;
   store::Directory& directory_;
   CheckpointerOptions options_;
-  std::unique_ptr<engine::Engine> engine_;
-
-  // Of the last plan.
-  std::uint64_t fingerprint_ = 0;
-  std::optional<Layout> layout_;
-  std::optional<h5::Head> head_;  // rank 0
+  Engines engines_;
+  std::optional<Kept> kept_;
 };
 
 }  // namespace muster::coord

@@ -7,6 +7,7 @@
 #include <muster/error.hpp>
 #include <optional>
 
+#include "base/clock.hpp"
 #include "base/failpoint.hpp"
 #include "base/hash.hpp"
 #include "base/narrow.hpp"
@@ -14,6 +15,7 @@
 #include "h5/handle.hpp"
 #include "h5/selection.hpp"
 #include "mpi/agree.hpp"
+#include "mpi/info.hpp"
 
 namespace muster::engine {
 
@@ -23,9 +25,10 @@ using h5::check;
 
 h5::PropertyList property_list(hid_t kind) { return {H5Pcreate(kind), "H5Pcreate"}; }
 
-h5::PropertyList parallel_access(const mpi::CommView& comm) {
+h5::PropertyList parallel_access(const Part& part) {
   auto list = property_list(H5P_FILE_ACCESS);
-  check(H5Pset_fapl_mpio(list.get(), comm.handle(), MPI_INFO_NULL), "H5Pset_fapl_mpio");
+  const mpi::Info hints(part.hints);
+  check(H5Pset_fapl_mpio(list.get(), part.comm.handle(), hints.handle()), "H5Pset_fapl_mpio");
   // One rank reads the metadata for all.
   check(H5Pset_all_coll_metadata_ops(list.get(), true), "H5Pset_all_coll_metadata_ops");
   check(H5Pset_coll_metadata_write(list.get(), true), "H5Pset_coll_metadata_write");
@@ -70,16 +73,17 @@ std::vector<DatasetRounds> rounds_of(const Layout& layout, int rank) {
 
 class CollectiveWriter : public PartWriter {
  public:
-  CollectiveWriter(const mpi::CommView& comm, const std::filesystem::path& part, const Layout& layout)
-      : comm_(comm),
-        layout_(layout),
-        part_(part),
+  explicit CollectiveWriter(const Part& part)
+      : comm_(part.comm),
+        layout_(*part.layout),
+        part_(part.path),
         transfer_(collective_transfer()),
         types_(all_tensor_types()),
-        file_(H5Fopen(part.c_str(), H5F_ACC_RDWR, parallel_access(comm).get()), "open " + part.string()) {}
+        file_(H5Fopen(part_.c_str(), H5F_ACC_RDWR, parallel_access(part).get()), "open " + part_.string()) {}
 
   WriteResult write(const LocalShards& shards) override {
     const h5::QuietErrors quiet;
+    const Stopwatch watch;
     // Datasets are opened in batches, each agreed upon before its transfers: a rank without an open dataset could not
     // take part in them, and the others would wait for ever.
     constexpr std::size_t kBatch = 64;
@@ -95,6 +99,7 @@ class CollectiveWriter : public PartWriter {
         return datasets;
       });
       for (auto i = first; i < last; ++i) {
+        if (!result_.first_byte_s) result_.first_byte_s = watch.seconds();
         for (const auto* extent : all[i].rounds) write_round(open[i - first], all[i].dataset, extent, shards);
       }
     }
@@ -202,10 +207,10 @@ class CollectiveWriter : public PartWriter {
 class CollectiveEngine : public Engine {
  public:
   [[nodiscard]] std::string_view name() const override { return "collective"; }
-  std::unique_ptr<PartWriter> open(const mpi::CommView& comm, const std::filesystem::path& part,
-                                   const Layout& layout) override {
+  [[nodiscard]] bool needs_head_first() const override { return true; }
+  std::unique_ptr<PartWriter> open(const Part& part) override {
     const h5::QuietErrors quiet;
-    return std::make_unique<CollectiveWriter>(comm, part, layout);
+    return std::make_unique<CollectiveWriter>(part);
   }
 };
 

@@ -3,7 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,12 +19,22 @@ namespace muster::engine {
 struct WriteResult {
   std::vector<std::uint64_t> hashes;  // XXH3 of this rank's extents, in the layout's order
   std::uint64_t bytes = 0;
+  std::uint64_t direct_bytes = 0;      // of the file, written past the page cache
+  std::optional<double> first_byte_s;  // from the call to the first byte given to the system; none where there is none
   std::uint64_t collective_transfers = 0;
   std::uint64_t independent_transfers = 0;
 };
 
-// One part file opened by all ranks. Every call is collective; a rank on which something local fails still makes all
-// transfers that the others wait for, and throws at the end. The destructor closes the file (collective too).
+// A part file in its full size, as every rank sees it. What it refers to outlives its writer.
+struct Part {
+  const mpi::CommView& comm;
+  const std::filesystem::path& path;
+  const Layout* layout;
+  const std::map<std::string, std::string>& hints;  // for MPI-IO
+};
+
+// One part file opened by all ranks. Every call is made on all ranks. A rank on which something local fails throws;
+// an engine whose ranks wait for each other first makes all transfers that the others wait for.
 class PartWriter {
  public:
   virtual ~PartWriter() = default;
@@ -34,11 +47,11 @@ class PartWriter {
 class Engine {
  public:
   virtual ~Engine() = default;
-  // "collective"
+  // "direct" or "collective"
   [[nodiscard]] virtual std::string_view name() const = 0;
-  // Collective. `part` exists on all ranks in its full size, with its head.
-  virtual std::unique_ptr<PartWriter> open(const mpi::CommView& comm, const std::filesystem::path& part,
-                                           const Layout& layout) = 0;
+  // Whether the part must hold its head when it is opened, and then be seen to hold the same one when it is sealed.
+  [[nodiscard]] virtual bool needs_head_first() const = 0;
+  virtual std::unique_ptr<PartWriter> open(const Part& part) = 0;
 };
 
 }  // namespace muster::engine

@@ -1,0 +1,36 @@
+#include "engine/choice.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace muster::engine {
+
+namespace {
+
+// Caches of several nodes agree on every byte (POSIX semantics across the cluster).
+constexpr std::array<std::string_view, 4> kCoherent{"lustre", "gpfs", "beegfs", "ceph"};
+// A node's own: what several nodes see under one path there is not one directory, and ranks find that out when they
+// open the part.
+constexpr std::array<std::string_view, 7> kLocal{"ext4", "xfs", "btrfs", "tmpfs", "zfs", "f2fs", "overlay"};
+
+}  // namespace
+
+Choice choose_engine(EngineChoice asked, const std::string& file_system, int nodes) {
+  if (asked != EngineChoice::automatic) return {asked, "asked for"};
+  if (nodes == 1) {
+    return {EngineChoice::direct, fmt::format("auto: one node, whose ranks share one page cache, on {}", file_system)};
+  }
+  if (std::ranges::count(kCoherent, file_system) > 0) {
+    return {EngineChoice::direct, fmt::format("auto: {} keeps what {} nodes write coherent", file_system, nodes)};
+  }
+  if (std::ranges::count(kLocal, file_system) > 0) {
+    return {EngineChoice::direct, fmt::format("auto: {} is a file system of one node", file_system)};
+  }
+  return {EngineChoice::collective,
+          fmt::format("auto: {} is not known to keep what {} nodes write coherent", file_system, nodes)};
+}
+
+}  // namespace muster::engine

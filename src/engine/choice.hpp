@@ -1,0 +1,19 @@
+#pragma once
+// Which engine writes. Pure.
+
+#include <muster/checkpoint.hpp>
+#include <string>
+
+namespace muster::engine {
+
+struct Choice {
+  EngineChoice engine = EngineChoice::direct;  // never automatic
+  std::string reason;                          // for people; goes into the file
+};
+
+// `asked` where it names an engine; else by the file system of the directory and the number of nodes that write there:
+// ranks of one node share a page cache, and some file systems keep those of several nodes coherent; on the others,
+// MPI-IO decides who writes. docs/performance.md has the table.
+Choice choose_engine(EngineChoice asked, const std::string& file_system, int nodes);
+
+}  // namespace muster::engine

@@ -1,0 +1,180 @@
+#include "engine/direct.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "base/failpoint.hpp"
+#include "base/hash.hpp"
+#include "base/narrow.hpp"
+#include "engine/extent_runs.hpp"
+#include "engine/write_behind.hpp"
+
+namespace muster::engine {
+
+namespace {
+
+// Small enough that what was copied is still in the core's cache when it is hashed.
+constexpr std::size_t kCopyBytes = 128 << 10;
+
+// Fills staging buffers with runs of extents, hashing as it copies.
+class Filler {
+ public:
+  Filler(const Layout& layout, const LocalShards& shards, const DirectOptions& options, std::uint64_t block_bytes,
+         WriteBehind& writes)
+      : layout_(layout), shards_(shards), options_(options), block_bytes_(block_bytes), writes_(writes) {}
+
+  void fill(const ExtentRun& run) {
+    open_segment(run.offset);
+    auto cursor = run.offset;
+    for (std::size_t i = run.first_extent; i < run.first_extent + run.extents; ++i) {
+      const auto& extent = layout_.extents[i];
+      put(extent.offset - cursor, [](std::uint64_t, std::span<std::byte> to) { std::ranges::fill(to, std::byte{0}); });
+      put_extent(extent);
+      cursor = extent.offset + extent.bytes;
+    }
+  }
+
+  void finish() {
+    hand_over();
+    writes_.finish();
+  }
+
+  [[nodiscard]] WriteResult& result() { return result_; }
+
+ private:
+  [[nodiscard]] std::size_t room() const { return buffer_->memory.size() - filled_; }
+
+  void hand_over() {
+    if (buffer_ == nullptr) return;
+    writes_.submit(*buffer_);
+    buffer_ = nullptr;
+  }
+
+  // Bytes that follow go to this offset. A segment starts at an address congruent to its offset.
+  void open_segment(std::uint64_t offset) {
+    const auto past_block = static_cast<std::size_t>(offset % block_bytes_);
+    if (buffer_ != nullptr) {
+      filled_ = align_up(filled_, block_bytes_) + past_block;
+      if (filled_ >= buffer_->memory.size()) hand_over();
+    }
+    if (buffer_ == nullptr) {
+      buffer_ = &writes_.next();
+      filled_ = past_block;
+    }
+    buffer_->segments.push_back({filled_, 0, offset});
+  }
+
+  // Appends `bytes` bytes, got piece by piece from get(first byte, to).
+  template <class Get>
+  void put(std::uint64_t bytes, Get&& get) {
+    for (std::uint64_t done = 0; done < bytes;) {
+      if (room() == 0) {
+        const auto& last = buffer_->segments.back();
+        open_segment(last.offset + last.bytes);
+      }
+      const auto part = std::min<std::uint64_t>(bytes - done, room());
+      get(done, buffer_->memory.bytes().subspan(filled_, part));
+      filled_ += part;
+      buffer_->segments.back().bytes += part;
+      done += part;
+    }
+  }
+
+  void put_extent(const Extent& extent) {
+    failpoint::pass("engine.extent");
+    const ExtentSource source(layout_, shards_, extent);
+    if (!options_.hash) {
+      put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) { source.read(first, to); });
+      result_.hashes.push_back(0);
+    } else if (extent.bytes <= kCopyBytes && extent.bytes <= room()) {
+      put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) {
+        source.read(first, to);
+        result_.hashes.push_back(hash_bytes(to));
+      });
+    } else {
+      Hasher hasher;
+      put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) { copy(source, first, to, hasher); });
+      result_.hashes.push_back(hasher.value());
+    }
+    result_.bytes += extent.bytes;
+  }
+
+  static void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, Hasher& hasher) {
+    // A function of the caller's is asked for all at once: it may start a transfer from a device each time.
+    const auto step = source.in_memory() ? kCopyBytes : to.size();
+    for (std::size_t done = 0; done < to.size(); done += step) {
+      const auto part = to.subspan(done, std::min(step, to.size() - done));
+      source.read(first + done, part);
+      hasher.add(part);
+    }
+  }
+
+  const Layout& layout_;
+  const LocalShards& shards_;
+  const DirectOptions& options_;
+  const std::uint64_t block_bytes_;
+  WriteBehind& writes_;
+  StagingBuffer* buffer_ = nullptr;
+  std::size_t filled_ = 0;
+  WriteResult result_;
+};
+
+class DirectWriter : public PartWriter {
+ public:
+  DirectWriter(const Part& part, const DirectOptions& options, std::vector<StagingBuffer>& buffers)
+      : layout_(*part.layout),
+        options_(options),
+        buffers_(buffers),
+        rank_(part.comm.rank()),
+        file_(part.path, posix::DirectFile::Access::write) {}
+
+  WriteResult write(const LocalShards& shards) override {
+    WriteBehind writes(file_, buffers_, options_.writer_threads);
+    Filler filler(layout_, shards, options_, file_.block_bytes(), writes);
+    for (const auto& run : extent_runs(layout_, rank_)) filler.fill(run);
+    filler.finish();
+    auto result = std::move(filler.result());
+    result.first_byte_s = writes.first_write_s();
+    result.direct_bytes = file_.direct_bytes();
+    return result;
+  }
+
+  void sync() override {
+    // What went past the cache still waits in the device's own cache, and the file system's journal.
+    file_.sync();
+    file_.close();
+  }
+
+ private:
+  const Layout& layout_;
+  const DirectOptions& options_;
+  std::vector<StagingBuffer>& buffers_;
+  const int rank_;
+  posix::DirectFile file_;
+};
+
+class DirectEngine : public Engine {
+ public:
+  explicit DirectEngine(const DirectOptions& options) : options_(options) {}
+  [[nodiscard]] std::string_view name() const override { return "direct"; }
+  [[nodiscard]] bool needs_head_first() const override { return false; }
+  std::unique_ptr<PartWriter> open(const Part& part) override {
+    while (buffers_.size() < static_cast<std::size_t>(options_.buffers)) {
+      buffers_.push_back({AlignedMemory(options_.buffer_bytes), {}});
+    }
+    return std::make_unique<DirectWriter>(part, options_, buffers_);
+  }
+
+ private:
+  const DirectOptions options_;
+  std::vector<StagingBuffer> buffers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_direct_engine(const DirectOptions& options) {
+  return std::make_unique<DirectEngine>(options);
+}
+
+}  // namespace muster::engine

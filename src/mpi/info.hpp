@@ -1,0 +1,28 @@
+#pragma once
+// Hints for MPI. Move-only owner of an MPI_Info.
+
+#include <mpi.h>
+
+#include <map>
+#include <string>
+
+namespace muster::mpi {
+
+class Info {
+ public:
+  // Local. Throws Error{usage} for a key or value that MPI does not take.
+  explicit Info(const std::map<std::string, std::string>& hints);
+  ~Info();
+  Info(const Info&) = delete;
+  Info& operator=(const Info&) = delete;
+  // MPI_INFO_NULL where there are no hints.
+  [[nodiscard]] MPI_Info handle() const { return info_; }
+
+ private:
+  MPI_Info info_ = MPI_INFO_NULL;
+};
+
+// Throws Error{usage} for a key or value that MPI does not take.
+void check_hints(const std::map<std::string, std::string>& hints);
+
+}  // namespace muster::mpi
