@@ -35,9 +35,13 @@ h5::PropertyList parallel_access(const Part& part) {
   return list;
 }
 
+// One collective call of HDF5, in which each rank then writes its own bytes. They are large runs already, and MPI-IO's
+// own collective buffering does not survive a write that the system refuses on one rank: it hangs (ompio's vulcan and
+// two_phase, romio) or loses the error (ompio's dynamic).
 h5::PropertyList collective_transfer() {
   auto list = property_list(H5P_DATASET_XFER);
   check(H5Pset_dxpl_mpio(list.get(), H5FD_MPIO_COLLECTIVE), "H5Pset_dxpl_mpio");
+  check(H5Pset_dxpl_mpio_collective_opt(list.get(), H5FD_MPIO_INDIVIDUAL_IO), "H5Pset_dxpl_mpio_collective_opt");
   return list;
 }
 
@@ -169,6 +173,7 @@ class CollectiveWriter : public PartWriter {
         H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(), transfer_.get(),
                  extent != nullptr ? static_cast<const void*>(bytes.data()) : &nothing);
     if (status < 0) {
+      if (h5::last_error_mentions("MPI_File_write_at")) set_view_with_the_others();
       h5::fail(extent == nullptr ? "take part in writing " + info.path
                                  : fmt::format("write {} bytes [{}, {}) to {}", info.path, extent->offset - info.offset,
                                                extent->offset - info.offset + extent->bytes, part_.string()));
@@ -179,6 +184,14 @@ class CollectiveWriter : public PartWriter {
     check(H5Pget_mpio_no_collective_cause(transfer_.get(), &local_cause, &global_cause),
           "H5Pget_mpio_no_collective_cause");
     ++(global_cause == 0 ? result_.collective_transfers : result_.independent_transfers);
+  }
+
+  // Around a transfer HDF5 sets the file view, and sets it back, on all ranks at once; where MPI-IO reports an error it
+  // leaves the second one out, and ROMIO's other ranks would wait for it.
+  void set_view_with_the_others() {
+    void* handle = nullptr;
+    if (H5Fget_vfd_handle(file_.get(), H5P_DEFAULT, &handle) < 0) return;
+    MPI_File_set_view(*static_cast<MPI_File*>(handle), 0, MPI_BYTE, MPI_BYTE, "native", MPI_INFO_NULL);
   }
 
   // Kept open: made before the first transfer, so that none can fail for the want of one.

@@ -11,6 +11,17 @@ herr_t collect(unsigned, const H5E_error2_t* entry, void* data) {
   return 0;
 }
 
+struct Search {
+  std::string_view text;
+  bool found = false;
+};
+
+herr_t look_for(unsigned, const H5E_error2_t* entry, void* data) {
+  auto& search = *static_cast<Search*>(data);
+  search.found |= entry->desc != nullptr && std::string_view(entry->desc).find(search.text) != std::string_view::npos;
+  return 0;
+}
+
 }  // namespace
 
 QuietErrors::QuietErrors() {
@@ -25,6 +36,12 @@ void fail(const std::string& action) {
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, &reason);
   H5Eclear2(H5E_DEFAULT);
   throw Hdf5Error(action + ": " + (reason.empty() ? "HDF5 gives no reason" : reason));
+}
+
+bool last_error_mentions(std::string_view text) {
+  Search search{text};
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look_for, &search);
+  return search.found;
 }
 
 hid_t check_id(hid_t id, const std::string& action) {

@@ -5,6 +5,7 @@
 
 #include <muster/error.hpp>
 #include <string>
+#include <string_view>
 
 namespace muster::h5 {
 
@@ -33,5 +34,7 @@ hid_t check_id(hid_t id, const std::string& action);
 void check(herr_t status, const std::string& action);
 // Like check, for calls where zero means failure too (H5Iget_name and friends report sizes).
 [[noreturn]] void fail(const std::string& action);
+// Whether any entry of HDF5's error stack has this text in it; asked before fail(), which clears the stack.
+bool last_error_mentions(std::string_view text);
 
 }  // namespace muster::h5
