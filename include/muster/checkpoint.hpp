@@ -167,7 +167,7 @@ class Checkpointer {
 
   // Collective. Finds the checkpoint, shows it to `prepare` on every rank (local; for each candidate again), checks
   // the target on all ranks, then fills it. Each payload byte is read from storage once in the whole job, its hash is
-  // checked, and it travels over MPI to the ranks that want it, through at most 2 x 16 MiB of buffers a rank.
+  // checked, and it travels over MPI to the ranks that want it, through at most 4 x 16 MiB of buffers a rank.
   // Errors: not_found, mismatch (target untouched), corrupt (an explicit tag: target partly filled), io, timeout.
   using Prepare = std::function<LoadTarget(const CheckpointContents&)>;
   LoadReport load(const LoadOptions& options, const Prepare& prepare);

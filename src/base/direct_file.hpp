@@ -35,6 +35,7 @@ class DirectFile {
   void write_at(std::span<const std::byte> from, std::uint64_t offset);
   void read_at(std::span<std::byte> to, std::uint64_t offset);
 
+  [[nodiscard]] std::uint64_t size() const { return cached_.size(); }
   void sync() const { cached_.sync(); }
   void close();
   [[nodiscard]] const std::filesystem::path& path() const { return cached_.path(); }

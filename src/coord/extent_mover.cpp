@@ -1,6 +1,5 @@
 #include "coord/extent_mover.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +9,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/hash.hpp"
-#include "base/posix.hpp"
+#include "engine/read_ahead.hpp"
 #include "model/layout.hpp"
 #include "mpi/agree.hpp"
 
@@ -24,23 +23,26 @@ class Mover {
         const std::vector<Destination>& destinations)
       : comm_(comm), path_(file), catalog_(catalog), destinations_(destinations) {}
 
-  void open(bool reads) {
+  // `mine`: the units that this rank reads.
+  void open(const std::vector<engine::FileRange>& mine) {
     mpi::run_agreed(comm_, "read", [&] {
       failpoint::pass("load.read");
-      if (reads) file_.emplace(path_, O_RDONLY);
-      own_.resize(reads ? kMaxExtentBytes : 0);
-      received_.resize(kMaxExtentBytes);
+      if (!mine.empty()) ahead_.emplace(path_, mine);
     });
   }
 
   // The units of one round, at most one a reader.
   void move(const std::vector<const plan::ReadUnit*>& round) {
-    mpi::run_agreed(comm_, "read", [&] {
-      if (failure_) std::rethrow_exception(failure_);  // of the round before
-      for (const auto* unit : round) {
-        if (unit->reader == comm_.rank()) read(*unit);
-      }
-    });
+    if (std::ranges::any_of(round, [](const auto* unit) { return travels(*unit); })) {
+      // Who waits for bytes must know whether they will come.
+      mpi::run_agreed(comm_, "read", [&] {
+        if (failure_) std::rethrow_exception(failure_);
+        read_mine(round);
+        received_.resize(kMaxExtentBytes);
+      });
+    } else {
+      keep_failure([&] { read_mine(round); });
+    }
     for (const auto* unit : round) hand_on(*unit);
   }
 
@@ -50,9 +52,29 @@ class Mover {
   }
 
  private:
+  static bool travels(const plan::ReadUnit& unit) {
+    return unit.wanted_by.size() != 1 || unit.wanted_by.front() != unit.reader;
+  }
+
+  template <class Work>
+  void keep_failure(Work&& work) {
+    if (failure_) return;
+    try {
+      work();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+
+  void read_mine(const std::vector<const plan::ReadUnit*>& round) {
+    own_ = {};
+    for (const auto* unit : round) {
+      if (unit->reader == comm_.rank()) read(*unit);
+    }
+  }
+
   void read(const plan::ReadUnit& unit) {
-    const std::span bytes(own_.data(), unit.bytes);
-    file_->read_at(bytes, unit.offset);
+    const auto bytes = ahead_->next();
     read_bytes_ += unit.bytes;
     for (std::size_t i = unit.first_extent; i < unit.first_extent + unit.extents; ++i) {
       const auto& extent = catalog_.extents[i];
@@ -64,15 +86,16 @@ class Mover {
                                                   path_.string(), tensor.path, first, first + extent.bytes,
                                                   extent.writer, hash_text(hash), hash_text(extent.hash)));
     }
+    own_ = bytes;
   }
 
   // From the reader to whoever wants it: a broadcast where all do, else one message each.
   void hand_on(const plan::ReadUnit& unit) {
     const bool reads = unit.reader == comm_.rank();
     const bool wants = std::binary_search(unit.wanted_by.begin(), unit.wanted_by.end(), comm_.rank());
-    const std::span bytes(reads ? own_.data() : received_.data(), unit.bytes);
+    const auto bytes = reads ? own_ : std::span(received_.data(), std::min<std::size_t>(received_.size(), unit.bytes));
     if (unit.wanted_by.size() == static_cast<std::size_t>(comm_.size())) {
-      comm_.broadcast(bytes, unit.reader);
+      if (comm_.size() > 1) comm_.broadcast(bytes, unit.reader);
     } else if (reads) {
       for (const int rank : unit.wanted_by) {
         if (rank != comm_.rank()) comm_.send(bytes, rank);
@@ -80,12 +103,7 @@ class Mover {
     } else if (wants) {
       comm_.receive(bytes, unit.reader);
     }
-    if (!wants || failure_) return;
-    try {
-      place(unit, bytes);
-    } catch (...) {
-      failure_ = std::current_exception();
-    }
+    if (wants) keep_failure([&] { place(unit, bytes); });
   }
 
   void place(const plan::ReadUnit& unit, std::span<const std::byte> bytes) {
@@ -113,8 +131,8 @@ class Mover {
   const std::filesystem::path& path_;
   const Catalog& catalog_;
   const std::vector<Destination>& destinations_;
-  std::optional<posix::File> file_;
-  Bytes own_;
+  std::optional<engine::ReadAhead> ahead_;
+  std::span<std::byte> own_;  // of this round
   Bytes received_;
   std::uint64_t read_bytes_ = 0;
   std::exception_ptr failure_;
@@ -125,7 +143,11 @@ class Mover {
 std::uint64_t move_extents(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
                            const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations) {
   Mover mover(comm, file, catalog, destinations);
-  mover.open(std::any_of(units.begin(), units.end(), [&](const auto& unit) { return unit.reader == comm.rank(); }));
+  std::vector<engine::FileRange> mine;
+  for (const auto& unit : units) {
+    if (unit.reader == comm.rank()) mine.push_back({unit.offset, unit.bytes});
+  }
+  mover.open(mine);
   // Round k: the k-th unit of every reader.
   std::vector<std::vector<const plan::ReadUnit*>> rounds;
   std::map<int, std::size_t> next_round;

@@ -13,7 +13,8 @@ namespace muster::coord {
 
 // Collective. Every unit is read by its reader, its extents are hashed and compared with the catalog, and it goes to
 // all ranks that want it. Returns the bytes that this rank read from storage. Throws CollectiveError{"read"} (corrupt,
-// io) on all ranks; no byte of a damaged extent reaches a destination. Uses two buffers of kMaxExtentBytes.
+// io) on all ranks; no byte of a damaged extent reaches a destination. Reads ahead: uses up to four
+// buffers of kMaxExtentBytes.
 std::uint64_t move_extents(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
                            const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations);
 

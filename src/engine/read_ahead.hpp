@@ -1,0 +1,64 @@
+#pragma once
+// Ranges of a file read ahead of who uses them, by threads that call neither MPI nor HDF5.
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "base/aligned_memory.hpp"
+#include "base/direct_file.hpp"
+
+namespace muster::engine {
+
+struct FileRange {
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct ReadAheadOptions {
+  int buffers = 3;  // each as large as the largest range: one in use, the others on their way
+  int threads = 2;
+};
+
+class ReadAhead {
+ public:
+  // Opens the file and starts to read. Errors as for posix::File.
+  ReadAhead(const std::filesystem::path& path, std::vector<FileRange> ranges, const ReadAheadOptions& options = {});
+  // Waits for the reads in flight.
+  ~ReadAhead();
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+  // The bytes of the next range, in the order given; valid until the next call. Throws what reading it failed with:
+  // Error{io}, or Error{corrupt} where the file ends inside it.
+  std::span<std::byte> next();
+
+ private:
+  struct Slot {
+    AlignedMemory memory;
+    std::span<std::byte> bytes;
+    std::exception_ptr failure;
+    bool filled = false;
+  };
+
+  void work();
+  void read(const FileRange& range, Slot& slot);
+
+  posix::DirectFile file_;
+  const std::vector<FileRange> ranges_;
+  std::vector<Slot> slots_;  // range i is read into slot i % slots
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t begun_ = 0;     // ranges that a thread has taken
+  std::size_t consumed_ = 0;  // ranges whose slot may be used again
+  std::size_t given_ = 0;     // ranges that next() has returned
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace muster::engine
