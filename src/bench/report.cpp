@@ -123,7 +123,7 @@ std::string text_or_dash(double value, const char* format) {
 
 void print_things(const nlohmann::json& report) {
   const bool saves = report.at("command") == "save";
-  cli::TextTable table({"THING", "GB/s", "OF LIMIT", "[MIN..MAX]", saves ? "FIRST SAVE ms" : "FIRST LOAD ms", "SECONDS",
+  cli::TextTable table({"THING", "GB/s", "OF LIMIT", "[MIN..MAX]", "ms", saves ? "FIRST SAVE ms" : "FIRST LOAD ms",
                         "FIRST BYTE ms", "PEAK MiB"},
                        {1, 2, 4, 5, 6, 7});
   if (const auto& limit = report.at("limit"); !limit.is_null()) {
@@ -132,7 +132,7 @@ void print_things(const nlohmann::json& report) {
     table.add({"limit", fmt::format("{:.2f}", middle), "1.00",
                fmt::format("[{:.2f}..{:.2f}]", speed.at("min").get<double>() / middle,
                            speed.at("max").get<double>() / middle),
-               "-", fmt::format("{:.3f}", limit.at("seconds").at("median").get<double>()), "-", "-"});
+               fmt::format("{:.1f}", limit.at("seconds").at("median").get<double>() * 1000), "-", "-", "-"});
   }
   for (const auto& thing : report.at("things")) {
     const auto& ratio = thing.at("ratio");
@@ -141,12 +141,23 @@ void print_things(const nlohmann::json& report) {
         {thing.at("name").get<std::string>(), fmt::format("{:.2f}", thing.at("gb_per_s").at("median").get<double>()),
          compared ? fmt::format("{:.2f}", ratio.at("median").get<double>()) : "-",
          compared ? fmt::format("[{:.2f}..{:.2f}]", ratio.at("min").get<double>(), ratio.at("max").get<double>()) : "-",
+         fmt::format("{:.1f}", thing.at("seconds").at("median").get<double>() * 1000),
          fmt::format("{:.1f}", thing.at("first").at("seconds").get<double>() * 1000),
-         fmt::format("{:.3f}", thing.at("seconds").at("median").get<double>()),
          text_or_dash(thing.at("first_byte_s").get<double>() * 1000, "{:.1f}"),
          text_or_dash(thing.at("peak_bytes").get<double>() / kMebi, "{:.1f}")});
   }
   table.print();
+}
+
+void print_limit(const nlohmann::json& limit) {
+  cli::TextTable table({"LIMIT, IN THE WARM-UP", "GB/s", ""}, {1});
+  for (const auto& kind : limit.at("kinds")) {
+    table.add({kind.at("kind").get<std::string>(),
+               fmt::format("{:.2f}", kind.at("gb_per_s").at("median").get<double>()),
+               kind.at("kind") == limit.at("kind") ? "taken" : ""});
+  }
+  table.print();
+  fmt::print("\n");
 }
 
 // A bar of letters, each as long as its phase's share of the whole.
@@ -236,20 +247,11 @@ void print_report(const nlohmann::json& report) {
              workload.at("tensors").get<std::uint64_t>(), workload.at("held").get<std::string>(),
              report.at("ranks").get<int>(), report.at("rounds").get<int>(), machine.at("cores").get<int>(),
              machine.at("file_system").get<std::string>());
-  if (const auto& limit = report.at("limit"); !limit.is_null()) {
-    fmt::print("limit: {}; tried in the warm-up (median GB/s):", limit.at("kind").get<std::string>());
-    const char* separator = "";
-    for (const auto& kind : limit.at("kinds")) {
-      fmt::print("{} {} {:.2f}", separator, kind.at("kind").get<std::string>(),
-                 kind.at("gb_per_s").at("median").get<double>());
-      separator = ";";
-    }
-    fmt::print("\n");
-  }
   if (report.contains("cache_dropped_by")) {
     fmt::print("cold by {}\n", report.at("cache_dropped_by").get<std::string>());
   }
   fmt::print("\n");
+  if (const auto& limit = report.at("limit"); !limit.is_null()) print_limit(limit);
   print_things(report);
   print_phases(report.at("things"));
   for (const auto& absence : report.at("absent")) {

@@ -44,14 +44,24 @@ class RunDirectory::SignalWatch {
     while (::sigwait(&signals, &signal) != 0) {
     }
     if (done_) return;
-    // Ranks that still write may add files behind our back.
-    constexpr int kAttempts = 20;
-    std::error_code error;
-    for (int attempt = 0; attempt < kAttempts && !path_.empty() && std::filesystem::exists(path_, error); ++attempt) {
-      std::filesystem::remove_all(path_, error);
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (path_.empty()) {
+      // The launcher ends all ranks once one has ended: the one that removes the directory comes first.
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+    } else {
+      remove();
     }
     ::_exit(128 + signal);
+  }
+
+  // Moves the directory away first, so that nobody who still works can add to it; they may make it anew.
+  void remove() const {
+    constexpr int kAttempts = 5;
+    const auto moved = std::filesystem::path(path_.string() + ".gone");
+    std::error_code error;
+    for (int attempt = 0; attempt < kAttempts && std::filesystem::exists(path_, error); ++attempt) {
+      std::filesystem::rename(path_, moved, error);
+      std::filesystem::remove_all(moved, error);
+    }
   }
 
   std::filesystem::path path_;
