@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""muster-bench and plot-bench as a person uses them, on a few bytes.
+
+Usage: bench_test.py MUSTER_BENCH MPIRUN PLOT_BENCH
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import xml.etree.ElementTree
+
+BENCH, MPIRUN, PLOT = sys.argv[1:4]
+FINE, WRONG_USAGE, NO_ACCESS = 0, 2, 3
+
+
+def bench(*arguments, ranks=2):
+    launcher = [MPIRUN, "-n", str(ranks)] if ranks else []
+    return subprocess.run([*launcher, BENCH, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+class Bench(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="muster-bench-test-", dir=os.environ.get("MUSTER_TEST_DIR"))
+        self.addCleanup(scratch.cleanup)
+        self.scratch = pathlib.Path(scratch.name)
+        self.dir = self.scratch / "data"
+        self.json = self.scratch / "run.json"
+
+    def expect(self, result, code, *texts):
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        for text in texts:
+            self.assertIn(text, result.stdout + result.stderr)
+
+    def measure(self, *arguments):
+        """The JSON of a run that goes well and leaves nothing behind, and its result."""
+        result = bench(*arguments, "--dir", self.dir, "--json", self.json)
+        self.expect(result, FINE)
+        self.assertEqual(list(self.dir.iterdir()), [])
+        return json.loads(self.json.read_text()), result
+
+    def check_thing(self, thing, rounds):
+        self.assertEqual(len(thing["samples"]), rounds)
+        for sample in thing["samples"]:
+            expected = (sample["limit_before_s"] + sample["limit_after_s"]) / 2 / sample["seconds"]
+            self.assertAlmostEqual(sample["ratio"], expected)
+        for spread in (thing["ratio"], thing["gb_per_s"], thing["seconds"]):
+            self.assertLessEqual(spread["min"], spread["median"])
+            self.assertLessEqual(spread["median"], spread["max"])
+        self.assertGreater(thing["first"]["seconds"], 0)
+
+    def plot(self, *runs):
+        figure = self.scratch / "figure.svg"
+        result = subprocess.run([sys.executable, PLOT, *runs, "-o", figure], capture_output=True, text=True, timeout=60)
+        self.expect(result, FINE)
+        return xml.etree.ElementTree.parse(figure).getroot()
+
+    def test_save(self):
+        run, result = self.measure("save", "--workload", "small", "--size", "8MiB", "--rounds", 2, "--engine", "auto",
+                                   "--against", "limit,collective")
+        self.assertEqual(run["command"], "save")
+        self.assertEqual(run["ranks"], 2)
+        self.assertEqual(run["workload"], {"name": "small", "tensors": 512, "payload_bytes": 8 << 20, "held": "sharded",
+                                           "seed": 1})
+        self.assertEqual([kind["kind"].split(",")[0] for kind in run["limit"]["kinds"]], ["a file per rank"] * 2)
+        self.assertEqual(len(run["limit"]["samples_s"]), 2 * 3)
+        self.assertEqual([thing["name"] for thing in run["things"]], ["auto", "collective"])
+        for thing in run["things"]:
+            self.check_thing(thing, 2)
+            self.assertEqual(list(thing["phase_s"]), sorted(["agree", "plan", "open", "write", "sync", "publish"]))
+            self.assertFalse(thing["first"]["details"]["plan_reused"])
+            self.assertTrue(all(sample["details"]["plan_reused"] for sample in thing["samples"]))
+        for key in ("cores", "kernel", "file_system"):
+            self.assertIn(key, run["machine"])
+        for key in ("muster", "hdf5", "mpi"):
+            self.assertIn(key, run["versions"])
+        self.assertIn("--size", run["command_line"])
+        for words in ("OF LIMIT", "PHASES", "collective", "taken"):
+            self.assertIn(words, result.stdout)
+        self.assertIn("round 2 of 2", result.stderr)
+        self.assertEqual(self.plot(self.json, self.json).tag, "{http://www.w3.org/2000/svg}svg")
+
+    def test_load(self):
+        run, _ = self.measure("load", "--workload", "llm", "--size", "8MiB", "--rounds", 2)
+        self.assertTrue(run["verified"])
+        self.assertIn(run["cache_dropped_by"], ("drop_caches", "posix_fadvise"))
+        self.assertEqual([thing["name"] for thing in run["things"]], ["load"])
+        self.check_thing(run["things"][0], 2)
+        self.plot(self.json)
+
+    def test_replicas_and_every_kind_of_limit(self):
+        run, _ = self.measure("save", "--workload", "large", "--size", "16MiB", "--rounds", 1, "--held", "replicated",
+                              "--limit-all")
+        self.assertEqual(len(run["limit"]["kinds"]), 4)
+        self.assertEqual(run["things"][0]["samples"][0]["details"]["file_bytes"] >> 24, 1)
+
+    def test_a_workload_from_a_file_and_a_peer(self):
+        workload = self.scratch / "mine.json"
+        workload.write_text(json.dumps([{"path": f"/model/{i}", "dtype": "bfloat16", "shape": [32, i]} for i in range(1, 9)]))
+        run, result = self.measure("save", "--workload", workload, "--rounds", 1, "--against", "limit,h5py")
+        self.assertEqual(run["workload"]["tensors"], 8)
+        names = [thing["name"] for thing in run["things"]]
+        if "h5py" in names:
+            self.check_thing(run["things"][names.index("h5py")], 1)
+        else:  # not installed here
+            self.assertEqual([absence["name"] for absence in run["absent"]], ["h5py"])
+            self.assertIn("left out: h5py: ", result.stderr)
+
+    def test_plan(self):
+        result = bench("plan", "--ranks", 64, "--tensors", 100, "--grid", "tp=2,pp=4", "--rounds", 2, "--json", self.json,
+                       ranks=0)
+        self.expect(result, FINE, "64 ranks", "dp=8", "fullest rank")
+        run = json.loads(self.json.read_text())
+        self.assertEqual(run["grid"], {"tp": 2, "pp": 4, "dp": 8})
+        self.assertEqual(len(run["samples"]), 2)
+        self.assertGreater(run["samples"][0]["total_extents"], 0)
+
+    def test_wrong_usage_is_one_line(self):
+        for arguments, words in (
+            ([], "no command"),
+            (["fly"], "no command 'fly'"),
+            (["save"], "--dir is missing"),
+            (["save", "--dir", self.dir, "--workload", "huge"], "no workload 'huge'"),
+            (["save", "--dir", self.dir, "--size", "much"], "'much' is no size"),
+            (["save", "--dir", self.dir, "--engine", "steam"], "no engine 'steam'"),
+            (["save", "--dir", self.dir, "--against", "pickle"], "no 'pickle'"),
+            (["save", "--dir", self.dir, "--rounds", "0"], "--rounds is 0"),
+            (["load", "--dir", self.dir, "--engine", "direct,collective"], "several"),
+            (["plan", "--ranks", "10", "--grid", "tp=3"], "--ranks says 10"),
+        ):
+            result = bench(*arguments, ranks=0)
+            self.expect(result, WRONG_USAGE, words)
+            self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        self.expect(bench("save", "--dir", "/proc/none", "--workload", "small", ranks=0), NO_ACCESS, "/proc/none")
+        for command in ("save", "load", "plan"):
+            self.expect(bench(command, "--help", ranks=0), FINE, "usage:", "--json")
+
+    def test_a_signal_leaves_nothing_behind(self):
+        process = subprocess.Popen(
+            [MPIRUN, "-n", "2", BENCH, "save", "--dir", self.dir, "--workload", "small", "--size", "1MiB", "--rounds", "90000"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.assertTrue(any("round 2 of" in line for line in process.stderr))
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        self.assertNotEqual(process.returncode, 0)
+        deadline = time.monotonic() + 5
+        while list(self.dir.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(list(self.dir.iterdir()), [])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,161 @@
+#include "bench/child_process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <muster/error.hpp>
+#include <thread>
+#include <utility>
+
+#include "base/clock.hpp"
+
+namespace muster::bench {
+
+namespace {
+
+constexpr double kEndTimeoutS = 10;
+
+void check_spawn(int error, const std::string& action) {
+  if (error != 0) throw Error(ErrorKind::io, action + ": " + std::strerror(error));
+}
+
+// What the child's descriptors become.
+class FileActions {
+ public:
+  FileActions() { check_spawn(posix_spawn_file_actions_init(&actions_), "posix_spawn_file_actions_init"); }
+  ~FileActions() { posix_spawn_file_actions_destroy(&actions_); }
+  FileActions(const FileActions&) = delete;
+  FileActions& operator=(const FileActions&) = delete;
+  void dup(int from, int to) { check_spawn(posix_spawn_file_actions_adddup2(&actions_, from, to), "dup2"); }
+  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
+
+ private:
+  posix_spawn_file_actions_t actions_{};
+};
+
+// No signal blocked in the child, whatever this thread blocks; SIGPIPE as usual.
+class Attributes {
+ public:
+  Attributes() {
+    check_spawn(posix_spawnattr_init(&attributes_), "posix_spawnattr_init");
+    sigset_t none;
+    sigemptyset(&none);
+    sigset_t defaults;
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    check_spawn(posix_spawnattr_setsigmask(&attributes_, &none), "posix_spawnattr_setsigmask");
+    check_spawn(posix_spawnattr_setsigdefault(&attributes_, &defaults), "posix_spawnattr_setsigdefault");
+    check_spawn(posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
+                "posix_spawnattr_setflags");
+  }
+  ~Attributes() { posix_spawnattr_destroy(&attributes_); }
+  Attributes(const Attributes&) = delete;
+  Attributes& operator=(const Attributes&) = delete;
+  [[nodiscard]] const posix_spawnattr_t* get() const { return &attributes_; }
+
+ private:
+  posix_spawnattr_t attributes_{};
+};
+
+// posix_spawn wants them so.
+std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (const auto& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+}  // namespace
+
+class ChildProcess::Pipe {
+ public:
+  Pipe() {
+    if (::pipe2(ends_.data(), O_CLOEXEC) != 0) throw Error(ErrorKind::io, std::string("pipe: ") + std::strerror(errno));
+  }
+  ~Pipe() {
+    for (const int end : ends_) {
+      if (end >= 0) ::close(end);
+    }
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  [[nodiscard]] int reader() const { return ends_[0]; }
+  [[nodiscard]] int writer() const { return ends_[1]; }
+  int take_reader() { return std::exchange(ends_[0], -1); }
+  int take_writer() { return std::exchange(ends_[1], -1); }
+
+ private:
+  std::array<int, 2> ends_{-1, -1};
+};
+
+ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::vector<std::string>& environment)
+    : program_(arguments.front()) {
+  Pipe input;
+  Pipe output;
+  FileActions actions;
+  actions.dup(input.reader(), STDIN_FILENO);
+  actions.dup(output.writer(), STDOUT_FILENO);
+  const Attributes attributes;
+  check_spawn(::posix_spawnp(&pid_, program_.c_str(), actions.get(), attributes.get(), pointers_to(arguments).data(),
+                             pointers_to(environment).data()),
+              "start " + program_);
+  to_child_ = input.take_writer();
+  from_child_ = output.take_reader();
+}
+
+ChildProcess::~ChildProcess() {
+  ::close(to_child_);
+  ::close(from_child_);
+  const Stopwatch watch;
+  while (::waitpid(pid_, nullptr, WNOHANG) == 0) {
+    if (watch.seconds() > kEndTimeoutS) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+void ChildProcess::write_line(const std::string& line) {
+  const auto text = line + '\n';
+  for (std::size_t done = 0; done < text.size();) {
+    const auto put = ::write(to_child_, text.data() + done, text.size() - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw Error(ErrorKind::io, "write to " + program_ + ": " + std::strerror(errno));
+    done += static_cast<std::size_t>(put);
+  }
+}
+
+std::string ChildProcess::read_line(double timeout_s) {
+  const Stopwatch watch;
+  for (;;) {
+    if (const auto end = received_.find('\n'); end != std::string::npos) {
+      auto line = received_.substr(0, end);
+      received_.erase(0, end + 1);
+      return line;
+    }
+    const double left_s = timeout_s - watch.seconds();
+    if (left_s <= 0) throw Error(ErrorKind::timeout, program_ + " does not answer");
+    pollfd waited{from_child_, POLLIN, 0};
+    const int ready = ::poll(&waited, 1, static_cast<int>(left_s * 1000) + 1);
+    if (ready < 0 && errno != EINTR) throw Error(ErrorKind::io, "poll " + program_ + ": " + std::strerror(errno));
+    if (ready <= 0) continue;
+    std::array<char, 4096> block{};
+    const auto got = ::read(from_child_, block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw Error(ErrorKind::io, "read from " + program_ + ": " + std::strerror(errno));
+    if (got == 0) throw Error(ErrorKind::io, program_ + " ended before it answered");
+    received_.append(block.data(), static_cast<std::size_t>(got));
+  }
+}
+
+}  // namespace muster::bench

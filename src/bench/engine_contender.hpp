@@ -1,0 +1,34 @@
+#pragma once
+// muster's own save, with one engine; the Checkpointer lives through all rounds, so that its plan is reused.
+
+#include <filesystem>
+#include <muster/checkpoint.hpp>
+
+#include "bench/contender.hpp"
+#include "bench/held_tensors.hpp"
+#include "mpi/comm.hpp"
+
+namespace muster::bench {
+
+class EngineContender : public Contender {
+ public:
+  // Collective. `held` must outlive it.
+  EngineContender(const mpi::CommView& comm, const std::filesystem::path& directory, const HeldTensors& held,
+                  EngineChoice engine);
+
+  [[nodiscard]] std::string name() const override { return std::string(muster::name(engine_)); }
+  Sample run_round(int round) override;
+  void clean_up() override;
+
+  // Where the last round's checkpoint is.
+  [[nodiscard]] const std::filesystem::path& file() const { return file_; }
+
+ private:
+  const mpi::CommView& comm_;
+  EngineChoice engine_;
+  State state_;
+  Checkpointer checkpointer_;
+  std::filesystem::path file_;
+};
+
+}  // namespace muster::bench

@@ -1,0 +1,22 @@
+#include "bench/exit_code.hpp"
+
+namespace muster::bench {
+
+ExitCode exit_code(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::usage:
+      return kWrongUsage;
+    case ErrorKind::corrupt:
+    case ErrorKind::mismatch:
+      return kNotSo;
+    case ErrorKind::io:
+    case ErrorKind::timeout:
+    case ErrorKind::internal:
+    case ErrorKind::exists:
+    case ErrorKind::not_found:
+      return kNoAccess;
+  }
+  return kNoAccess;
+}
+
+}  // namespace muster::bench
