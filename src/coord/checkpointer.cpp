@@ -106,11 +106,14 @@ Checkpointer::Checkpointer(Checkpointer&&) noexcept = default;
 Checkpointer& Checkpointer::operator=(Checkpointer&&) noexcept = default;
 
 SaveReport Checkpointer::save(const State& state, const SaveOptions& options) {
-  return save([&] { return state; }, options);
+  const auto describe = [&]() -> const State& { return state; };
+  return impl_->run([&](auto& saver, auto&) { return saver.save(describe, options); });
 }
 
 SaveReport Checkpointer::save(const Describe& describe, const SaveOptions& options) {
-  return impl_->run([&](auto& saver, auto&) { return saver.save(describe, options); });
+  State state;
+  const auto describe_here = [&]() -> const State& { return state = describe(); };
+  return impl_->run([&](auto& saver, auto&) { return saver.save(describe_here, options); });
 }
 
 LoadReport Checkpointer::load(const LoadOptions& options, const Prepare& prepare) {

@@ -14,6 +14,7 @@
 #include "base/file_system.hpp"
 #include "base/hash.hpp"
 #include "base/log.hpp"
+#include "base/narrow.hpp"
 #include "base/posix.hpp"
 #include "coord/exchange.hpp"
 #include "h5/library.hpp"
@@ -64,12 +65,32 @@ std::string options_text(const SaveOptions& options) {
 }
 
 // By path; rank 0's are the ones saved.
-std::map<std::string, std::string> document_texts(const State& state) {
+std::map<std::string, std::string> document_texts(const State& state, const SaveOptions& options) {
   std::map<std::string, std::string> texts;
-  for (const auto& document : state.documents()) {
-    texts[document.path] = to_exact_text(document.value, document.path);
-  }
+  for (const auto& [path, value] : state.documents()) texts[path] = to_exact_text(value, path);
+  if (!options.user_content.is_null()) texts[kUserContentPath] = to_exact_text(options.user_content, kUserContentPath);
   return texts;
+}
+
+void check_state(const State& state, const SaveOptions& options) {
+  if (options.user_content.is_null()) {
+    plan::check_state(state);
+    return;
+  }
+  auto with_content = state;
+  with_content.add(Document{kUserContentPath, nullptr});
+  plan::check_state(with_content);
+}
+
+// Of all that a plan depends on and this rank knows.
+std::uint64_t fingerprint(const State& state, const SaveOptions& options) {
+  Hasher hasher;
+  for (const auto value :
+       {plan::fingerprint(state), narrow<std::uint64_t>(options.num_workers.value_or(0)),
+        static_cast<std::uint64_t>(options.engine), static_cast<std::uint64_t>(options.user_content.is_null())}) {
+    hasher.add(std::as_bytes(std::span(&value, 1)));
+  }
+  return hasher.value();
 }
 
 void check_readable(const State& state) {
@@ -110,7 +131,7 @@ struct Saver::Job {
 
   const SaveOptions& options;
   std::string_view phase = "agree";  // what this rank is at, while it prepares
-  State state;
+  const State* state = nullptr;
   std::map<std::string, std::string> documents;
   std::uint64_t fingerprint = 0;
   std::filesystem::path part;
@@ -130,7 +151,7 @@ struct Saver::Job {
 Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines)
     : team_(team), directory_(directory), options_(options), engines_(std::move(engines)) {}
 
-SaveReport Saver::save(const Checkpointer::Describe& describe, const SaveOptions& options) {
+SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
   const FileSizeSignalBlock limits_are_errors;
   Job job(options);
   try {
@@ -166,24 +187,18 @@ SaveReport Saver::save(const Checkpointer::Describe& describe, const SaveOptions
 }
 
 // Local: all that can be wrong with this rank's arguments, and whether they are those of the last save.
-void Saver::prepare(Job& job, const Checkpointer::Describe& describe) const {
+void Saver::prepare(Job& job, const Describe& describe) const {
   failpoint::pass("save.agree");
   check_options(job.options);
-  job.state = describe();
-  if (!job.options.user_content.is_null()) job.state.add(Document{kUserContentPath, job.options.user_content});
+  job.state = &describe();
   job.phase = "plan";
   failpoint::pass("save.plan");
-  Hasher hasher;
-  for (const auto value : {plan::fingerprint(job.state), std::uint64_t(job.options.num_workers.value_or(0)),
-                           std::uint64_t(job.options.engine)}) {
-    hasher.add(std::as_bytes(std::span(&value, 1)));
-  }
-  job.fingerprint = hasher.value();
+  job.fingerprint = fingerprint(*job.state, job.options);
   job.phase = "agree";
   // What was checked once need not be checked again.
-  if (!kept_ || job.fingerprint != kept_->fingerprint) plan::check_state(job.state);
-  check_readable(job.state);
-  job.documents = document_texts(job.state);
+  if (!kept_ || job.fingerprint != kept_->fingerprint) check_state(*job.state, job.options);
+  check_readable(*job.state);
+  job.documents = document_texts(*job.state, job.options);
   job.part = store::part_file(directory_.path(), job.options.tag);
   if (!team_.is_root()) return;
   const auto file = store::tag_file(directory_.path(), job.options.tag);
@@ -195,7 +210,7 @@ void Saver::prepare(Job& job, const Checkpointer::Describe& describe) const {
   }
 }
 
-void Saver::agree(Job& job, const Checkpointer::Describe& describe) {
+void Saver::agree(Job& job, const Describe& describe) {
   const auto& comm = team_.comm;
   std::exception_ptr failure;
   try {
@@ -277,7 +292,7 @@ GlobalState Saver::bring_together(const State& state) const {
 void Saver::plan(Job& job) {
   const auto& comm = team_.comm;
   if (!job.report.plan_reused) {
-    auto global = bring_together(job.state);
+    auto global = bring_together(*job.state);
     ByteWriter writer;
     writer.put_text(file_system_of(directory_.path()));
     for (const auto& slot : slots_for(job.documents)) {
@@ -298,7 +313,7 @@ void Saver::plan(Job& job) {
                                          .writers_per_node = job.options.num_workers.value_or(0),
                                          .alignment_bytes = options_.alignment_bytes};
       auto layout = plan::lay_out(plan::balance(global, balance), options_.alignment_bytes);
-      auto datasets = datasets_of(job.state, layout);
+      auto datasets = datasets_of(*job.state, layout);
       kept_ = Kept{job.fingerprint, std::move(layout), std::move(datasets),
                    engine::choose_engine(job.options.engine, file_system, node_count())};
     });
@@ -351,7 +366,7 @@ void Saver::write(Job& job) {
   const auto& comm = team_.comm;
   const auto shards = mpi::run_agreed(comm, "write", [&] {
     failpoint::pass("save.write");
-    return local_shards(job.state);
+    return local_shards(*job.state);
   });
   const auto before_write_s = job.watch.seconds();
   mpi::run_agreed(comm, "write", [&] { job.written = job.writer->write(shards); });

@@ -29,8 +29,9 @@ class Saver {
  public:
   Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines);
 
-  // Collective; see Checkpointer::save.
-  SaveReport save(const Checkpointer::Describe& describe, const SaveOptions& options);
+  // Collective; see Checkpointer::save. `describe` is local; the state that it returns must live as long as the call.
+  using Describe = std::function<const State&()>;
+  SaveReport save(const Describe& describe, const SaveOptions& options);
 
  private:
   struct Job;  // one save on its way through the phases
@@ -44,8 +45,8 @@ class Saver {
     std::optional<h5::Head> head = std::nullopt;  // rank 0
   };
 
-  void agree(Job& job, const Checkpointer::Describe& describe);
-  void prepare(Job& job, const Checkpointer::Describe& describe) const;
+  void agree(Job& job, const Describe& describe);
+  void prepare(Job& job, const Describe& describe) const;
   void plan(Job& job);
   void open(Job& job);
   void write(Job& job);

@@ -17,6 +17,8 @@ namespace {
 // Small enough that what was copied is still in the core's cache when it is hashed.
 constexpr std::size_t kCopyBytes = 128 << 10;
 
+constexpr std::size_t kFirstBytes = 1 << 20;
+
 // Fills staging buffers with runs of extents, hashing as it copies.
 class Filler {
  public:
@@ -43,7 +45,7 @@ class Filler {
   [[nodiscard]] WriteResult& result() { return result_; }
 
  private:
-  [[nodiscard]] std::size_t room() const { return buffer_->memory.size() - filled_; }
+  [[nodiscard]] std::size_t room() const { return capacity_ - filled_; }
 
   void hand_over() {
     if (buffer_ == nullptr) return;
@@ -56,10 +58,13 @@ class Filler {
     const auto past_block = static_cast<std::size_t>(offset % block_bytes_);
     if (buffer_ != nullptr) {
       filled_ = align_up(filled_, block_bytes_) + past_block;
-      if (filled_ >= buffer_->memory.size()) hand_over();
+      if (filled_ >= capacity_) hand_over();
     }
     if (buffer_ == nullptr) {
       buffer_ = &writes_.next();
+      // The first one is handed over early, so that the device does not wait for a full one.
+      capacity_ = started_ ? buffer_->memory.size() : std::min(kFirstBytes, buffer_->memory.size());
+      started_ = true;
       filled_ = past_block;
     }
     buffer_->segments.push_back({filled_, 0, offset});
@@ -116,6 +121,8 @@ class Filler {
   const std::uint64_t block_bytes_;
   WriteBehind& writes_;
   StagingBuffer* buffer_ = nullptr;
+  bool started_ = false;
+  std::size_t capacity_ = 0;  // of the buffer, as far as it is to be filled
   std::size_t filled_ = 0;
   WriteResult result_;
 };

@@ -1,5 +1,7 @@
 #include "plan/fingerprint.hpp"
 
+#include <array>
+
 #include "base/bytes.hpp"
 #include "base/hash.hpp"
 
@@ -7,22 +9,25 @@ namespace muster::plan {
 
 std::uint64_t fingerprint(const State& state) {
   Hasher hasher;
-  const auto add = [&](const auto& value) { hasher.add(std::as_bytes(std::span(&value, 1))); };
   const auto add_shape = [&](const Shape& shape) {
-    add(shape.size());
-    hasher.add(std::as_bytes(std::span(shape)));
+    if (!shape.empty()) hasher.add(std::as_bytes(std::span(shape)));
   };
   for (const auto& [description, memory] : state.tensors()) {
-    const auto& shard = description.shard;
-    add(description.path.size());
-    hasher.add(as_bytes(description.path));
-    add(description.dtype);
-    add_shape(description.global_shape);
-    add(shard.kind());
-    add(shard.first_element());
-    add(shard.count());
+    const auto& [path, dtype, shape, shard] = description;
+    // Sizes first, so that no two states give the same bytes.
+    const std::array<std::uint64_t, 8> numbers{
+        path.size(),           shape.size(),  shard.offset().size(), shard.shape().size(),
+        shard.first_element(), shard.count(), std::uint64_t(dtype),  std::uint64_t(shard.kind())};
+    hasher.add(std::as_bytes(std::span(numbers)));
+    hasher.add(as_bytes(path));
+    add_shape(shape);
     add_shape(shard.offset());
     add_shape(shard.shape());
+  }
+  for (const auto& document : state.documents()) {
+    const std::uint64_t bytes = document.path.size();
+    hasher.add(std::as_bytes(std::span(&bytes, 1)));
+    hasher.add(as_bytes(document.path));
   }
   return hasher.value();
 }
