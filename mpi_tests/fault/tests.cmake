@@ -9,6 +9,26 @@ muster_parallel_test(fault disk_fault_test "3")
 muster_parallel_test(fault deadline_test "2;3")
 muster_parallel_test(fault leak_test "2")
 
+# The same under the other MPI-IO that Open MPI has.
+add_test(NAME fault.disk_fault_test.romio COMMAND ${MUSTER_MPIRUN} -n 3 --mca io romio321 $<TARGET_FILE:disk_fault_test>)
+set_tests_properties(fault.disk_fault_test.romio PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
+
+# MPI-IO itself does not get over an interrupted read, so this is for the engine that does not use it.
+add_library(interrupted_io MODULE fault/interrupted_io.cpp)
+target_link_libraries(interrupted_io PRIVATE muster_flags ${CMAKE_DL_LIBS})
+add_test(NAME fault.interrupted_io.3
+         COMMAND ${MUSTER_MPIRUN} -n 3 -x LD_PRELOAD=$<TARGET_FILE:interrupted_io> $<TARGET_FILE:engine_test>
+                 --gtest_filter=*Direct*)
+set_tests_properties(fault.interrupted_io.3 PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
+
+foreach(file_system ext4 xfs btrfs tmpfs)
+  add_test(NAME fault.file_systems.${file_system}
+           COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/file_systems_test.sh ${MUSTER_MPIRUN} $<TARGET_FILE:engine_test>
+                   $<TARGET_FILE:disk_fault_test> ${file_system})
+  set_tests_properties(fault.file_systems.${file_system} PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2
+                                                                    SKIP_RETURN_CODE 77)
+endforeach()
+
 add_executable(save_loop fault/save_loop.cpp)
 target_link_libraries(save_loop PRIVATE muster_core muster_flags)
 if(Python3_FOUND)
