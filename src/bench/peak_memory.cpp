@@ -1,0 +1,39 @@
+#include "bench/peak_memory.hpp"
+
+#include <malloc.h>
+
+#include <fstream>
+#include <muster/error.hpp>
+#include <string>
+
+namespace muster::bench {
+
+namespace {
+
+std::uint64_t status_bytes(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(field + ":")) return std::stoull(line.substr(field.size() + 1)) * 1024;
+  }
+  throw Error(ErrorKind::internal, "/proc/self/status has no " + field);
+}
+
+}  // namespace
+
+PeakMemory::PeakMemory() : start_bytes_(0) {
+  malloc_trim(0);
+  start_bytes_ = status_bytes("VmRSS");
+  restart();
+}
+
+void PeakMemory::restart() {
+  malloc_trim(0);
+  std::ofstream("/proc/self/clear_refs") << "5" << std::flush;
+}
+
+std::uint64_t PeakMemory::peak_bytes() const {
+  const auto peak = status_bytes("VmHWM");
+  return peak > start_bytes_ ? peak - start_bytes_ : 0;
+}
+
+}  // namespace muster::bench
