@@ -6,16 +6,14 @@
 #include <map>
 #include <muster/error.hpp>
 #include <numeric>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
 
-#include "base/hash.hpp"
 #include "base/narrow.hpp"
 #include "base/rank_text.hpp"
-#include "plan/rank_sets.hpp"
+#include "plan/choirs.hpp"
 
 namespace muster::plan {
 
@@ -41,59 +39,15 @@ RankSet without(const RankSet& all, const RankSet& some) {
 
 bool is_whole(const TensorDescription& description) { return description.shard.kind() == Shard::Kind::whole; }
 
-// The ranks of several voices together. The same voices come together again and again (every tensor of a model), so
-// what they come to is kept.
-class Choirs {
- public:
-  explicit Choirs(const std::vector<Voice>& voices) : voices_(voices) {}
-
-  const RankSet& ranks_of(std::span<const std::uint32_t> voices) {
-    return voices.size() == 1 ? voices_[voices.front()].ranks : choir(voices).ranks;
-  }
-
-  // Numbered in the order in which they are first asked for.
-  std::uint32_t id_of(std::span<const std::uint32_t> voices) {
-    auto& known = choir(voices).id;
-    if (!known) known = sets_.id_of(ranks_of(voices));
-    return *known;
-  }
-
-  std::vector<RankSet> take() { return sets_.take(); }
-
- private:
-  struct Choir {
-    RankSet ranks;  // none for a single voice, which has them itself
-    std::optional<std::uint32_t> id;
-  };
-  struct Hash {
-    std::size_t operator()(const std::vector<std::uint32_t>& voices) const {
-      return hash_bytes(std::as_bytes(std::span(voices)));
-    }
-  };
-
-  Choir& choir(std::span<const std::uint32_t> voices) {
-    key_.assign(voices.begin(), voices.end());
-    const auto [entry, added] = choirs_.try_emplace(key_);
-    if (added && voices.size() > 1) {
-      auto& ranks = entry->second.ranks;
-      for (const auto voice : voices) {
-        const auto& more = voices_[voice].ranks;
-        ranks.insert(ranks.end(), more.begin(), more.end());
-      }
-      make_rank_set(ranks);
-    }
-    return entry->second;
-  }
-
-  const std::vector<Voice>& voices_;
-  std::vector<std::uint32_t> key_;
-  std::unordered_map<std::vector<std::uint32_t>, Choir, Hash> choirs_;
-  RankSets sets_;
-};
+std::vector<const RankSet*> ranks_of_each(const std::vector<Voice>& voices) {
+  std::vector<const RankSet*> ranks;
+  for (const auto& voice : voices) ranks.push_back(&voice.ranks);
+  return ranks;
+}
 
 class Merger {
  public:
-  Merger(int world_size, const std::vector<Voice>& voices) : voices_(voices), choirs_(voices) {
+  Merger(int world_size, const std::vector<Voice>& voices) : voices_(voices), choirs_(ranks_of_each(voices)) {
     state_.world_size = world_size;
   }
 
