@@ -53,13 +53,7 @@ class Measurement {
     std::uint64_t fingerprint = 0;
     for (const auto& portion : plan::pack_portions(plan::describe(state))) fingerprint ^= hash_bytes(portion);
     if (fingerprint != 0) report_.exchange_pack_s += end_step("describe_and_pack");
-    std::vector<plan::Voice> voices;
-    for (auto& saying : sayings) voices.push_back({saying.ranks, plan::unpack(saying.bytes)});
-    sayings = {};
-    report_.exchange_pack_s += end_step("unpack");
-    auto global = plan::merge(job_.ranks(), voices);
-    voices = {};
-    end_step("merge");
+    auto global = merged(std::move(sayings));
     auto writes = plan::balance(global, balance);
     global = {};
     end_step("balance");
@@ -72,6 +66,16 @@ class Measurement {
     report_.extents = layout.extents.size();
     report_.balance_spread = spread(plan::written_bytes(writes));
     return layout;
+  }
+
+  GlobalState merged(std::vector<SimulatedSaying> sayings) {
+    plan::Merger merger(job_.ranks());
+    for (auto& saying : sayings) merger.add(std::move(saying.ranks), plan::unpack(saying.bytes));
+    sayings = {};
+    report_.exchange_pack_s += end_step("unpack_and_add");
+    auto global = merger.finish();
+    end_step("merge");
+    return global;
   }
 
   void plan_load(const Layout& layout) {

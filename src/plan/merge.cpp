@@ -7,9 +7,7 @@
 #include <muster/error.hpp>
 #include <numeric>
 #include <span>
-#include <string_view>
 #include <tuple>
-#include <unordered_map>
 
 #include "base/narrow.hpp"
 #include "base/rank_text.hpp"
@@ -19,16 +17,6 @@ namespace muster::plan {
 
 namespace {
 
-struct Claim {
-  const TensorDescription* description;
-  std::uint32_t voice;
-};
-
-struct RangeClaim {
-  ElementRange range;
-  std::uint32_t voice = 0;
-};
-
 constexpr std::size_t kMaxProblems = 20;
 
 RankSet without(const RankSet& all, const RankSet& some) {
@@ -37,53 +25,65 @@ RankSet without(const RankSet& all, const RankSet& some) {
   return rest;
 }
 
-bool is_whole(const TensorDescription& description) { return description.shard.kind() == Shard::Kind::whole; }
-
-std::vector<const RankSet*> ranks_of_each(const std::vector<Voice>& voices) {
-  std::vector<const RankSet*> ranks;
-  for (const auto& voice : voices) ranks.push_back(&voice.ranks);
-  return ranks;
+std::vector<const RankSet*> pointers_to(const std::vector<RankSet>& sets) {
+  std::vector<const RankSet*> pointers;
+  for (const auto& set : sets) pointers.push_back(&set);
+  return pointers;
 }
 
-class Merger {
+}  // namespace
+
+// Makes global tensors of claims, tensor by tensor.
+class Merger::Settling {
  public:
-  Merger(int world_size, const std::vector<Voice>& voices) : voices_(voices), choirs_(ranks_of_each(voices)) {
+  Settling(int world_size, const std::vector<RankSet>& voices) : voices_(voices), choirs_(pointers_to(voices)) {
     state_.world_size = world_size;
   }
 
-  void add(const std::string& path, std::span<const Claim> claims) {
-    const auto& first = *claims.front().description;
-    if (disagree(path, claims) || !find_ranges(path, claims)) return;
-    if (is_whole(first)) {
-      const auto& holders = choirs_.ranks_of(all_voices(claims));
+  // `claims` by range, then by voice.
+  void add(const Named& tensor, std::span<const Claim> claims) {
+    const auto& [path, versions] = tensor;
+    if (versions.size() > 1) {
+      problem(path, versions_text(tensor, claims));
+      return;
+    }
+    if (!std::all_of(claims.begin(), claims.end(), [](const auto& claim) { return claim.is_contiguous; })) {
+      problem(path, "a shard that is not one contiguous range of elements");
+      return;
+    }
+    const auto& [dtype, shape, is_whole] = versions.front();
+    if (is_whole) {
+      const auto& holders = choirs_.ranks_of(voices_of(claims));
       if (holders.size() != static_cast<std::size_t>(state_.world_size)) {
         problem(path,
                 fmt::format("held by {}, missing on {}", rank_text(holders), rank_text(without(everyone(), holders))));
         return;
       }
     }
-    GlobalTensor tensor{path, first.dtype, first.global_shape, {}};
+    std::vector<Holding> holdings;
     std::uint64_t covered = 0;
-    for (auto claim = ranges_.begin(); claim != ranges_.end();) {
-      const auto range = claim->range;
-      together_.clear();
-      for (; claim != ranges_.end() && claim->range == range; ++claim) together_.push_back(claim->voice);
+    for (std::size_t last = 0; last < claims.size();) {
+      const auto first = last;
+      const auto range = claims[first].range;
+      while (last < claims.size() && claims[last].range == range) ++last;
+      if (range.count == 0) continue;
+      const auto together = voices_of(claims.subspan(first, last - first));
       if (range.first != covered) {
         const bool gap = range.first > covered;
         problem(path, fmt::format("elements [{}, {}) are held {} ({})", std::min(covered, range.first),
                                   std::max(covered, range.first), gap ? "by no rank" : "in two different parts",
-                                  rank_text(choirs_.ranks_of(together_))));
+                                  rank_text(choirs_.ranks_of(together))));
         return;
       }
       covered += range.count;
-      tensor.holdings.push_back({range, choirs_.id_of(together_)});
+      holdings.push_back({range, choirs_.id_of(together)});
     }
-    if (const auto elements = element_count(tensor.shape); covered != elements) {
+    if (const auto elements = element_count(shape); covered != elements) {
       problem(path, fmt::format("elements [{}, {}) are held by no rank", covered, elements));
       return;
     }
-    tensor.holdings.shrink_to_fit();
-    state_.tensors.push_back(std::move(tensor));
+    holdings.shrink_to_fit();
+    state_.tensors.push_back({path, dtype, shape, std::move(holdings)});
   }
 
   GlobalState finish() {
@@ -96,49 +96,23 @@ class Merger {
   }
 
  private:
-  // Dtype, global shape and way of sharding must be the same wherever the tensor is held.
-  bool disagree(const std::string& path, std::span<const Claim> claims) {
-    const auto& first = *claims.front().description;
-    if (std::all_of(claims.begin(), claims.end(), [&](const Claim& claim) {
-          const auto& other = *claim.description;
-          return other.dtype == first.dtype && other.global_shape == first.global_shape &&
-                 is_whole(other) == is_whole(first);
-        })) {
-      return false;
-    }
-    std::map<std::string, RankSet> versions;
-    for (const auto& [description, voice] : claims) {
-      auto& who = versions[fmt::format("{} {}{}", name(description->dtype), to_string(description->global_shape),
-                                       is_whole(*description) ? "" : " in parts")];
-      who.insert(who.end(), voices_[voice].ranks.begin(), voices_[voice].ranks.end());
+  std::string versions_text(const Named& tensor, std::span<const Claim> claims) {
+    std::map<std::string, RankSet> who_says;
+    for (const auto& claim : claims) {
+      const auto& [dtype, shape, is_whole] = tensor.versions[claim.version];
+      auto& who = who_says[fmt::format("{} {}{}", name(dtype), to_string(shape), is_whole ? "" : " in parts")];
+      who.insert(who.end(), voices_[claim.voice].begin(), voices_[claim.voice].end());
     }
     std::string text;
-    for (auto& [version, ranks] : versions) {
+    for (auto& [version, ranks] : who_says) {
       make_rank_set(ranks);
       text += fmt::format("{}{} on {}", text.empty() ? "" : ", ", version, rank_text(ranks));
     }
-    problem(path, text);
-    return true;
+    return text;
   }
 
-  // What is claimed of a tensor, but for nothing at all, by range and then by voice.
-  bool find_ranges(const std::string& path, std::span<const Claim> claims) {
-    ranges_.clear();
-    for (const auto& [description, voice] : claims) {
-      const auto range = contiguous_range(description->shard, description->global_shape);
-      if (!range) {
-        problem(path, "a shard that is not one contiguous range of elements");
-        return false;
-      }
-      if (range->count > 0) ranges_.push_back({*range, voice});
-    }
-    std::sort(ranges_.begin(), ranges_.end(), [](const auto& a, const auto& b) {
-      return std::tie(a.range.first, a.range.count, a.voice) < std::tie(b.range.first, b.range.count, b.voice);
-    });
-    return true;
-  }
-
-  std::span<const std::uint32_t> all_voices(std::span<const Claim> claims) {
+  // Good until the next call.
+  std::span<const std::uint32_t> voices_of(std::span<const Claim> claims) {
     together_.clear();
     for (const auto& claim : claims) together_.push_back(claim.voice);
     return together_;
@@ -154,68 +128,59 @@ class Merger {
     if (problem_count_++ < kMaxProblems) problems_ += (problems_.empty() ? "" : "; ") + path + ": " + text;
   }
 
-  const std::vector<Voice>& voices_;
+  const std::vector<RankSet>& voices_;
   Choirs choirs_;
   GlobalState state_;
-  std::vector<RangeClaim> ranges_;       // of one tensor
-  std::vector<std::uint32_t> together_;  // voices that claim the same
+  std::vector<std::uint32_t> together_;
   std::string problems_;
   std::size_t problem_count_ = 0;
 };
 
-// All that is claimed, tensor by tensor.
-class Claims {
- public:
-  explicit Claims(const std::vector<Voice>& voices) {
-    std::unordered_map<std::string_view, std::uint32_t> index;
-    std::vector<std::uint32_t> tensor_of;  // claim by claim
-    for (const auto& voice : voices) {
-      for (const auto& description : voice.descriptions) {
-        const auto [entry, added] = index.try_emplace(description.path, narrow<std::uint32_t>(first_.size()));
-        if (added) {
-          first_.push_back(0);
-          paths_.push_back(&description.path);
-        }
-        ++first_[entry->second];
-        tensor_of.push_back(entry->second);
-      }
+void Merger::add(RankSet ranks, const std::vector<TensorDescription>& descriptions) {
+  const auto voice = narrow<std::uint32_t>(voices_.size());
+  voices_.push_back(std::move(ranks));
+  for (const auto& [path, dtype, shape, shard] : descriptions) {
+    auto known = index_.find(path);
+    if (known == index_.end()) {
+      const auto& tensor = tensors_.emplace_back(Named{path, {}});
+      known = index_.emplace(tensor.path, narrow<std::uint32_t>(tensors_.size() - 1)).first;
     }
-    first_.push_back(0);
-    std::exclusive_scan(first_.begin(), first_.end(), first_.begin(), std::size_t{0});
-    claims_.resize(tensor_of.size());
-    auto next = first_;
-    std::size_t at = 0;
-    for (std::uint32_t voice = 0; voice < voices.size(); ++voice) {
-      for (const auto& description : voices[voice].descriptions) {
-        claims_[next[tensor_of[at++]]++] = {&description, voice};
-      }
-    }
+    auto& versions = tensors_[known->second].versions;
+    const bool is_whole = shard.kind() == Shard::Kind::whole;
+    const auto version = std::find_if(versions.begin(), versions.end(), [&](const auto& other) {
+      return other.dtype == dtype && other.shape == shape && other.is_whole == is_whole;
+    });
+    const auto number = static_cast<std::uint32_t>(version - versions.begin());
+    if (version == versions.end()) versions.push_back({dtype, shape, is_whole});
+    const auto range = contiguous_range(shard, shape);
+    claims_.push_back({known->second, number, voice, range.has_value(), range.value_or(ElementRange{})});
   }
+}
 
-  [[nodiscard]] std::vector<std::size_t> by_path() const {
-    std::vector<std::size_t> order(paths_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](auto a, auto b) { return *paths_[a] < *paths_[b]; });
-    return order;
+GlobalState Merger::finish() {
+  std::vector<std::uint32_t> by_path(tensors_.size());
+  std::iota(by_path.begin(), by_path.end(), std::uint32_t{0});
+  std::sort(by_path.begin(), by_path.end(), [&](auto a, auto b) { return tensors_[a].path < tensors_[b].path; });
+  std::vector<std::uint32_t> place(tensors_.size());
+  for (std::uint32_t i = 0; i < by_path.size(); ++i) place[by_path[i]] = i;
+  for (auto& claim : claims_) claim.tensor = place[claim.tensor];
+  std::sort(claims_.begin(), claims_.end(), [](const Claim& a, const Claim& b) {
+    return std::tie(a.tensor, a.range.first, a.range.count, a.voice) <
+           std::tie(b.tensor, b.range.first, b.range.count, b.voice);
+  });
+  Settling settling(world_size_, voices_);
+  for (auto first = claims_.begin(); first != claims_.end();) {
+    const auto last =
+        std::find_if(first, claims_.end(), [&](const auto& claim) { return claim.tensor != first->tensor; });
+    settling.add(tensors_[by_path[first->tensor]], {first, last});
+    first = last;
   }
-  [[nodiscard]] const std::string& path(std::size_t tensor) const { return *paths_[tensor]; }
-  // In the order of the voices.
-  [[nodiscard]] std::span<const Claim> of(std::size_t tensor) const {
-    return std::span(claims_).subspan(first_[tensor], first_[tensor + 1] - first_[tensor]);
-  }
-
- private:
-  std::vector<const std::string*> paths_;
-  std::vector<std::size_t> first_;  // of each tensor's claims
-  std::vector<Claim> claims_;
-};
-
-}  // namespace
+  return settling.finish();
+}
 
 GlobalState merge(int world_size, const std::vector<Voice>& voices) {
-  const Claims claims(voices);
-  Merger merger(world_size, voices);
-  for (const auto tensor : claims.by_path()) merger.add(claims.path(tensor), claims.of(tensor));
+  Merger merger(world_size);
+  for (const auto& [ranks, descriptions] : voices) merger.add(ranks, descriptions);
   return merger.finish();
 }
 
