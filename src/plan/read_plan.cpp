@@ -123,8 +123,8 @@ Cut cut_into_units(const Catalog& catalog, const std::vector<Wish>& wishes) {
   return cut;
 }
 
-// The least loaded of some ranks. Loads of all of them grow behind its back, so an entry counts only when it is on top
-// and still says the load; each grows one entry at most out of date, which keeps this near the logarithm of the ranks.
+// The least loaded of some ranks. Their loads grow behind its back too, for ranks of other sets: an entry that says too
+// little is put right when it comes to the top.
 class LeastLoaded {
  public:
   LeastLoaded(const RankSet& ranks, const std::vector<std::uint64_t>& load) {
