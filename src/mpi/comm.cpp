@@ -140,7 +140,7 @@ Bytes CommView::all_gather(std::span<const std::byte> bytes, std::span<const std
                          pending.request()),
             "MPI_Igatherv");
       pending.wait();
-      std::memcpy(part.data(), received.data(), received.size());
+      std::copy(received.begin(), received.end(), part.begin());
       told += own;
     }
     broadcast(part, 0);
