@@ -130,6 +130,69 @@ TEST(ReadPlan, SharesALargeTensorOutEvenly) {
   for (const auto& [reader, count] : of_reader) EXPECT_NEAR(count, static_cast<double>(units.size()) / 3, 1);
 }
 
+std::map<int, std::uint64_t> bytes_of_readers(const std::vector<plan::ReadUnit>& units) {
+  std::map<int, std::uint64_t> bytes;
+  for (const auto& unit : units) bytes[unit.reader] += unit.bytes;
+  return bytes;
+}
+
+TEST(ReadPlan, LetsARankThatWantsAUnitReadIt) {
+  // Rank i wants the i-th quarter, cut at extents; the last quarter is wanted by rank 7, which does not read.
+  constexpr auto kQuarter = 16 * kMaxExtentBytes;
+  const auto catalog =
+      test::catalog_of(test::layout_of(test::replicated(1, {{"/t", DType::uint8, {4 * kQuarter}}}), 4096));
+  std::vector<Wish> wishes;
+  for (int rank = 0; rank < 4; ++rank) {
+    wishes.push_back({{rank < 3 ? rank : 7}, {{0, static_cast<std::uint64_t>(rank) * kQuarter, kQuarter}}});
+  }
+  for (const auto& unit : plan_reads(catalog, wishes, {0, 1, 2, 3})) {
+    // Of the readers only rank 3 has nothing of its own to read.
+    EXPECT_EQ(unit.reader, unit.wanted_by.front() == 7 ? 3 : unit.wanted_by.front());
+  }
+}
+
+TEST(ReadPlan, LevelsWhatManyWantOverThoseThatHaveLessOfTheirOwn) {
+  // Rank 0 alone wants 30 extents; all three want 60 more, which then lie with the others.
+  constexpr auto kOwn = 30 * kMaxExtentBytes;
+  const auto catalog = test::catalog_of(
+      test::layout_of(test::replicated(1, {{"/a", DType::uint8, {2 * kOwn}}, {"/b", DType::uint8, {kOwn}}}), 4096));
+  const auto units = plan_reads(catalog, {{{0, 1, 2}, {{0, 0, 2 * kOwn}}}, {{0}, {{1, 0, kOwn}}}}, {0, 1, 2});
+  for (const auto& [reader, bytes] : bytes_of_readers(units)) EXPECT_EQ(bytes, kOwn) << reader;
+}
+
+TEST(ReadPlan, IsEvenInBytesWhateverTheSizesOfTheUnits) {
+  Random random(4);
+  for (const int ranks : {1, 2, 3, 16, 300}) {
+    std::vector<PlannedTensor> tensors;
+    Wish all{{}, {}};
+    for (int rank = 0; rank < ranks; ++rank) all.ranks.push_back(rank);
+    for (std::uint32_t i = 0; i < 400; ++i) {
+      tensors.push_back({"/t/" + std::to_string(i), DType::uint8, {pick(random, 1, 3 * kMaxExtentBytes)}});
+    }
+    const auto catalog = test::catalog_of(test::layout_of(test::replicated(ranks, tensors), 4096));
+    std::uint64_t total = 0;
+    for (std::uint32_t i = 0; i < catalog.tensors.size(); ++i) {
+      all.wants.push_back({i, 0, catalog.tensors[i].bytes});
+      total += catalog.tensors[i].bytes;
+    }
+    const auto bytes = bytes_of_readers(plan_reads(catalog, {all}, all.ranks));
+    ASSERT_EQ(bytes.size(), static_cast<std::size_t>(ranks));
+    for (const auto& [reader, read] : bytes) {
+      EXPECT_NEAR(static_cast<double>(read), static_cast<double>(total) / ranks, 1.0 * kMaxExtentBytes) << reader;
+    }
+  }
+}
+
+TEST(ReadPlan, TakesWishesOfARankInSeveralParts) {
+  // Ranks 0 and 1 wish alike, once in two parts; what they want is the same all over, so the units are cut nowhere.
+  const auto catalog = test::catalog_of(
+      test::layout_of(test::replicated(1, {{"/a", DType::uint8, {100}}, {"/b", DType::uint8, {100}}}), 4096));
+  const auto units =
+      plan_reads(catalog, {{{0}, {{0, 0, 100}, {1, 0, 100}}}, {{1}, {{0, 0, 100}}}, {{1}, {{1, 0, 100}}}}, {0, 1});
+  ASSERT_EQ(units.size(), 1U);
+  EXPECT_EQ(RankSet(units[0].wanted_by), (RankSet{0, 1}));
+}
+
 TEST(ReadPlan, IsEmptyWhereNobodyWantsAnything) {
   const auto catalog = test::catalog_of(test::layout_of(test::replicated(2, {{"/t", DType::uint8, {100}}}), 4096));
   EXPECT_TRUE(plan_reads(catalog, {{{0, 1}, {}}}, {0, 1}).empty());

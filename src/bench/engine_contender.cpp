@@ -26,7 +26,7 @@ Sample EngineContender::run_round(int round) {
   file_ = report.file;
   Sample sample{.seconds = max_over_ranks(comm_, seconds)};
   const auto told = gather_json(
-      comm_, {{"phase_s", report.phase_s}, {"first_byte_s", report.first_byte_s}, {"peak_bytes", memory.bytes()}});
+      comm_, {{"phase_s", report.phase_s}, {"first_byte_s", report.first_byte_s}, {"peak_bytes", memory.peak_bytes()}});
   for (const auto& rank : told) {
     for (const auto& [phase, phase_s] : rank.at("phase_s").get<std::map<std::string, double>>()) {
       sample.phase_s[phase] = std::max(sample.phase_s[phase], phase_s);

@@ -24,7 +24,7 @@ Sample LoadContender::run_round(int round) {
   const auto report = checkpointer_.load({.tag = file_.stem().string()}, target);
   const double seconds = watch.seconds();
   Sample sample{.seconds = max_over_ranks(comm_, seconds)};
-  for (const auto& rank : gather_json(comm_, {{"peak_bytes", memory.bytes()}})) {
+  for (const auto& rank : gather_json(comm_, {{"peak_bytes", memory.peak_bytes()}})) {
     sample.peak_bytes = std::max(sample.peak_bytes, rank.at("peak_bytes").get<std::uint64_t>());
   }
   sample.details = {{"read_bytes_of_rank_0", report.read_bytes}};

@@ -1,34 +1,39 @@
 #include "bench/peak_memory.hpp"
 
+#include <malloc.h>
+
 #include <fstream>
+#include <muster/error.hpp>
 #include <string>
 
 namespace muster::bench {
 
 namespace {
 
-// A line "VmHWM:    1234 kB" of /proc/self/status; 0 where there is none.
 std::uint64_t status_bytes(const std::string& field) {
   std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    std::uint64_t kib = 0;
-    if (word == field + ":" && status >> kib) return kib * 1024;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(field + ":")) return std::stoull(line.substr(field.size() + 1)) * 1024;
   }
-  return 0;
+  throw Error(ErrorKind::internal, "/proc/self/status has no " + field);
 }
 
 }  // namespace
 
-PeakMemory::PeakMemory() {
-  std::ofstream reset("/proc/self/clear_refs");
-  reset << "5" << std::flush;  // 5 resets the peak
-  known_ = reset.good();
-  before_bytes_ = status_bytes("VmRSS");
+PeakMemory::PeakMemory() : start_bytes_(0) {
+  malloc_trim(0);
+  start_bytes_ = status_bytes("VmRSS");
+  restart();
 }
 
-std::uint64_t PeakMemory::bytes() const {
+void PeakMemory::restart() {
+  malloc_trim(0);
+  std::ofstream("/proc/self/clear_refs") << "5" << std::flush;
+}
+
+std::uint64_t PeakMemory::peak_bytes() const {
   const auto peak = status_bytes("VmHWM");
-  return known_ && peak > before_bytes_ ? peak - before_bytes_ : 0;
+  return peak > start_bytes_ ? peak - start_bytes_ : 0;
 }
 
 }  // namespace muster::bench

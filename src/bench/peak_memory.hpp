@@ -1,20 +1,23 @@
 #pragma once
-// How much memory a piece of work took beyond what was there before. Local, of this process.
+// The most memory that this process had at once since a moment.
 
 #include <cstdint>
 
 namespace muster::bench {
 
+// Reads the kernel's own mark (VmHWM), so it sees every allocator and costs nothing while it counts. For one thread's
+// work at a time.
 class PeakMemory {
  public:
-  // Forgets earlier peaks and notes what is in use.
+  // Gives free heap memory back to the system, so that what is used again counts.
   PeakMemory();
-  // The peak since then above what was in use then; 0 where Linux does not tell.
-  [[nodiscard]] std::uint64_t bytes() const;
+  // Forgets the peak so far, but not what was in use when this object was made.
+  void restart();
+  // Above what was in use at the start.
+  [[nodiscard]] std::uint64_t peak_bytes() const;
 
  private:
-  bool known_ = false;
-  std::uint64_t before_bytes_ = 0;
+  std::uint64_t start_bytes_;
 };
 
 }  // namespace muster::bench

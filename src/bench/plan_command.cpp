@@ -114,16 +114,6 @@ std::optional<PlanOptions> parse(const Arguments& arguments) {
   return options;
 }
 
-nlohmann::json json_of(const PlanScaleReport& report) {
-  auto steps = nlohmann::json::array();
-  for (const auto& [step, seconds] : report.steps_s) steps.push_back({{"step", step}, {"seconds", seconds}});
-  return {{"plan_s", report.plan_s},
-          {"per_rank_s", report.per_rank_s},
-          {"fullest_rank_bytes", report.fullest_rank_bytes},
-          {"total_extents", report.total_extents},
-          {"steps_s", std::move(steps)}};
-}
-
 }  // namespace
 
 int plan(const Arguments& arguments) {
@@ -133,13 +123,11 @@ int plan(const Arguments& arguments) {
   const auto started_at = utc_now();
   std::vector<PlanScaleReport> reports;
   std::vector<double> plan_s;
-  std::vector<double> per_rank_s;
   auto samples = nlohmann::json::array();
   for (int round = 0; round < options->rounds; ++round) {
     reports.push_back(measure_plan(scale));
     plan_s.push_back(reports.back().plan_s);
-    per_rank_s.push_back(reports.back().per_rank_s);
-    samples.push_back(json_of(reports.back()));
+    samples.push_back(reports.back().to_json());
     fmt::print(stderr, "round {} of {}: {:.3f} s\n", round + 1, options->rounds, plan_s.back());
   }
   const auto spread = spread_of(plan_s);
@@ -149,15 +137,16 @@ int plan(const Arguments& arguments) {
   cli::TextTable table({"", "MEDIAN ms", "[MIN..MAX]"}, {1});
   table.add({"plan", fmt::format("{:.1f}", spread.median * 1000),
              fmt::format("[{:.1f}..{:.1f}]", spread.min * 1000, spread.max * 1000)});
-  table.add({"per rank", fmt::format("{:.3f}", median(per_rank_s) * 1000), ""});
   for (std::size_t step = 0; step < last.steps_s.size(); ++step) {
     std::vector<double> seconds;
     for (const auto& report : reports) seconds.push_back(report.steps_s.at(step).second);
     table.add({"  " + last.steps_s[step].first, fmt::format("{:.1f}", median(seconds) * 1000), ""});
   }
   table.print();
-  fmt::print("\nfullest rank writes {}; {} extents in all\n", cli::human_bytes(last.fullest_rank_bytes),
-             last.total_extents);
+  fmt::print("\nof the fullest rank, to plan a save: {}; a load: {}\n", cli::human_bytes(last.fullest_rank_bytes),
+             cli::human_bytes(last.read_plan_bytes));
+  fmt::print("{} distinct descriptions, {} received by every rank; {} extents; the fullest writer has {:.3f} of the mean\n",
+             last.distinct_voices, cli::human_bytes(last.exchanged_bytes), last.extents, last.balance_spread);
   if (!options->json_file.empty()) {
     write_json(options->json_file,
                {{"format", 1},

@@ -1,6 +1,9 @@
 #pragma once
 // What ranks tell each other before a plan is made.
 
+#include <cstddef>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,12 +17,16 @@ namespace muster::coord {
 // Ranks that passed the same bytes, and those bytes.
 struct Saying {
   RankSet ranks;
-  Bytes bytes;
+  std::span<const std::byte> bytes;      // in `storage`
+  std::shared_ptr<const Bytes> storage;  // all sayings have it in common
 };
 
 // Collective. Every distinct byte string and who passed it, on every rank, ordered by lowest rank. Where all passed
 // the same, nothing but a hash a rank travels; else each distinct string travels once.
 std::vector<Saying> all_sayings(const mpi::CommView& comm, const Bytes& mine);
+
+// The same where each rank passes any number of strings, all different; those of one rank stay in their order.
+std::vector<Saying> all_distinct(const mpi::CommView& comm, const std::vector<Bytes>& mine);
 
 // Collective. Throws CollectiveError{phase} of kind mismatch unless all ranks pass the same text; the message lists
 // who passed what: "the ranks differ in <what>: ranks 0-1 pass 'a'; rank 2 passes 'b'".

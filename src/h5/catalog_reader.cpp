@@ -180,7 +180,7 @@ class Reader {
     }
   }
 
-  // The rows must cover every tensor from its first byte to its last, in order.
+  // The rows must cover every tensor from its first byte to its last, all in the order of the file.
   void read_extents(const std::unordered_map<std::uint64_t, std::uint32_t>& tensor_at, Catalog& catalog) {
     if (integrity_.bytes % kIntegrityRowBytes != 0) corrupt("/integrity has rows of another size");
     std::vector<IntegrityRow> rows(integrity_.bytes / kIntegrityRowBytes);
@@ -192,6 +192,9 @@ class Reader {
       if (found == tensor_at.end()) corrupt(fmt::format("row {} of /integrity names no tensor", i));
       const auto& tensor = catalog.tensors[found->second];
       auto& done = covered[found->second];
+      if (!catalog.extents.empty() && row.offset < catalog.extents.back().offset) {
+        corrupt(fmt::format("row {} of /integrity is out of order", i));
+      }
       if (row.offset != tensor.offset + done || row.bytes == 0 || row.bytes > kMaxExtentBytes ||
           row.bytes > tensor.bytes - done) {
         corrupt(fmt::format("row {} of /integrity does not fit {}", i, tensor.path));

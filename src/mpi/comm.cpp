@@ -71,16 +71,81 @@ void CommView::broadcast(Bytes& bytes, int root) const {
 }
 
 std::vector<std::uint64_t> CommView::all_gather(std::uint64_t value) const {
-  std::vector<std::uint64_t> values(static_cast<std::size_t>(size_));
+  return all_gather(std::span<const std::uint64_t>(&value, 1));
+}
+
+std::vector<std::uint64_t> CommView::all_gather(std::span<const std::uint64_t> values) const {
+  std::vector<std::uint64_t> all(values.size() * static_cast<std::size_t>(size_));
+  if (values.empty()) return all;
   Pending pending(*this, "MPI_Iallgather");
-  auto& buffer = pending.hold((values.size() + 1) * sizeof(value));
-  std::memcpy(buffer.data(), &value, sizeof(value));
-  auto* received = buffer.data() + sizeof(value);
-  check(MPI_Iallgather(buffer.data(), 1, MPI_UINT64_T, received, 1, MPI_UINT64_T, comm_, pending.request()),
-        "MPI_Iallgather");
+  auto& told = pending.hold(values.size_bytes());
+  std::memcpy(told.data(), values.data(), told.size());
+  auto& received = pending.hold(all.size() * sizeof(std::uint64_t));
+  const auto count = narrow<int>(values.size());
+  check(
+      MPI_Iallgather(told.data(), count, MPI_UINT64_T, received.data(), count, MPI_UINT64_T, comm_, pending.request()),
+      "MPI_Iallgather");
   pending.wait();
-  std::memcpy(values.data(), received, values.size() * sizeof(value));
-  return values;
+  std::memcpy(all.data(), received.data(), received.size());
+  return all;
+}
+
+namespace {
+
+// What lies in [begin, begin + bytes) of all ranks' bytes one behind the other, as MPI's counts and displacements.
+struct Window {
+  std::vector<int> counts;
+  std::vector<int> places;
+};
+
+Window window_of(std::span<const std::uint64_t> sizes, std::uint64_t begin, std::uint64_t bytes) {
+  Window window;
+  std::uint64_t start = 0;
+  for (const auto size : sizes) {
+    const auto first = std::clamp(start, begin, begin + bytes);
+    const auto last = std::clamp(start + size, begin, begin + bytes);
+    window.counts.push_back(narrow<int>(last - first));
+    window.places.push_back(narrow<int>(first - begin));
+    start += size;
+  }
+  return window;
+}
+
+template <class T>
+T* hold_copy(Pending& pending, std::span<const T> values) {
+  auto& bytes = pending.hold(values.size_bytes());
+  if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+  return reinterpret_cast<T*>(bytes.data());
+}
+
+}  // namespace
+
+// To rank 0 and from there to all. Of MPI_Iallgatherv, one call, Open MPI makes a message from every rank to every
+// other: at 16384 ranks, few of which may bring anything, 2^28 messages.
+Bytes CommView::all_gather(std::span<const std::byte> bytes, std::span<const std::uint64_t> sizes) const {
+  const auto total = std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0});
+  Bytes all(total);
+  std::uint64_t told = 0;
+  for (std::uint64_t begin = 0; begin < total; begin += kMaxTransferBytes) {
+    const auto part = std::span(all).subspan(begin, std::min<std::uint64_t>(kMaxTransferBytes, total - begin));
+    {
+      const auto window = window_of(sizes, begin, part.size());
+      const auto own = narrow<std::size_t>(window.counts[static_cast<std::size_t>(rank_)]);
+      Pending pending(*this, "MPI_Igatherv");
+      const auto* sent = hold_copy(pending, bytes.subspan(told, own));
+      const auto* counts = hold_copy(pending, std::span<const int>(window.counts));
+      const auto* places = hold_copy(pending, std::span<const int>(window.places));
+      auto& received = pending.hold(rank_ == 0 ? part.size() : 0);
+      check(MPI_Igatherv(sent, narrow<int>(own), MPI_BYTE, received.data(), counts, places, MPI_BYTE, 0, comm_,
+                         pending.request()),
+            "MPI_Igatherv");
+      pending.wait();
+      std::copy(received.begin(), received.end(), part.begin());
+      told += own;
+    }
+    broadcast(part, 0);
+  }
+  return all;
 }
 
 std::vector<Bytes> CommView::gather(const Bytes& bytes) const {

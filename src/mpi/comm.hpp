@@ -39,6 +39,11 @@ class CommView {
   [[nodiscard]] std::vector<Bytes> gather(const Bytes& bytes) const;
   // Every rank's value, in rank order, on every rank.
   [[nodiscard]] std::vector<std::uint64_t> all_gather(std::uint64_t value) const;
+  // Every rank's values, in rank order, on every rank; every rank passes the same number.
+  [[nodiscard]] std::vector<std::uint64_t> all_gather(std::span<const std::uint64_t> values) const;
+  // Every rank's bytes one behind the other, in rank order, on every rank. `sizes`: how many each rank brings, which
+  // all know already.
+  [[nodiscard]] Bytes all_gather(std::span<const std::byte> bytes, std::span<const std::uint64_t> sizes) const;
 
  private:
   MPI_Comm comm_;

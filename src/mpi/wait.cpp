@@ -17,7 +17,7 @@ Pending::Pending(const CommView& comm, const char* call)
     : comm_(comm),
       call_(call),
       request_(std::make_unique<MPI_Request>(MPI_REQUEST_NULL)),
-      held_(std::make_unique<Bytes>()) {}
+      held_(std::make_unique<std::list<Bytes>>()) {}
 
 Pending::~Pending() {
   if (*request_ == MPI_REQUEST_NULL) return;
@@ -26,10 +26,7 @@ Pending::~Pending() {
   static_cast<void>(held_.release());
 }
 
-Bytes& Pending::hold(std::size_t bytes) {
-  held_->resize(bytes);
-  return *held_;
-}
+Bytes& Pending::hold(std::size_t bytes) { return held_->emplace_back(bytes); }
 
 void Pending::wait() {
   // Poll first: most answers come within microseconds. Then leave the core to ranks that may share it.

@@ -3,6 +3,7 @@
 
 #include <mpi.h>
 
+#include <list>
 #include <memory>
 
 #include "base/bytes.hpp"
@@ -21,7 +22,7 @@ class Pending {
   Pending& operator=(const Pending&) = delete;
 
   MPI_Request* request() { return request_.get(); }
-  // Memory that lives as long as the request may.
+  // Memory that lives as long as the request may; each call gives another piece.
   Bytes& hold(std::size_t bytes);
   void wait();
 
@@ -29,7 +30,7 @@ class Pending {
   const CommView& comm_;
   const char* call_;
   std::unique_ptr<MPI_Request> request_;
-  std::unique_ptr<Bytes> held_;
+  std::unique_ptr<std::list<Bytes>> held_;
 };
 
 }  // namespace muster::mpi

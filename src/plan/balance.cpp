@@ -1,9 +1,8 @@
 #include "plan/balance.hpp"
 
 #include <algorithm>
-#include <map>
+#include <compare>
 #include <numeric>
-#include <tuple>
 
 #include "base/narrow.hpp"
 #include "model/layout.hpp"
@@ -14,16 +13,31 @@ namespace {
 
 constexpr std::uint64_t kMinPartBytes = 64 << 10;
 
-// The holders that may write: at most `limit` of each node, other holders of a node left out.
-RankSet eligible(const RankSet& holders, const BalanceOptions& options) {
-  if (options.writers_per_node <= 0) return holders;
-  std::map<int, int> used;
-  RankSet chosen;
-  for (const int rank : holders) {
-    if (used[options.node_of_rank[static_cast<std::size_t>(rank)]]++ < options.writers_per_node) chosen.push_back(rank);
+// The ranks of each set that may write: all of its holders, or at most so many of each node.
+class Writers {
+ public:
+  Writers(const std::vector<RankSet>& holders, const BalanceOptions& options) : holders_(holders) {
+    if (options.writers_per_node <= 0) return;
+    const auto last_node = *std::max_element(options.node_of_rank.begin(), options.node_of_rank.end());
+    std::vector<int> used(narrow<std::size_t>(last_node) + 1, 0);
+    const auto used_of = [&](int rank) -> int& {
+      return used[static_cast<std::size_t>(options.node_of_rank[static_cast<std::size_t>(rank)])];
+    };
+    for (const auto& ranks : holders) {
+      auto& chosen = chosen_.emplace_back();
+      for (const int rank : ranks) {
+        if (used_of(rank)++ < options.writers_per_node) chosen.push_back(rank);
+      }
+      for (const int rank : ranks) used_of(rank) = 0;
+    }
   }
-  return chosen;
-}
+
+  const RankSet& operator[](std::size_t set) const { return chosen_.empty() ? holders_[set] : chosen_[set]; }
+
+ private:
+  const std::vector<RankSet>& holders_;
+  std::vector<RankSet> chosen_;
+};
 
 // Shares `bytes` out so that the ranks' loads end as equal as they can (the least loaded first), and adds them up.
 std::vector<std::uint64_t> fill_up(const RankSet& ranks, std::uint64_t bytes, std::vector<std::uint64_t>& load) {
@@ -90,27 +104,22 @@ class Dealer {
   std::size_t writer_ = 0;
 };
 
-std::vector<std::uint32_t> holders_of(const GlobalTensor& tensor) {
-  std::vector<std::uint32_t> holders;
-  for (const auto& holding : tensor.holdings) holders.push_back(holding.holders);
-  return holders;
-}
-
 // Tensors of the same holders together; large ones first, so that a writer's first tensor is an aligned one.
 std::vector<std::size_t> file_order(const GlobalState& state, std::uint64_t alignment_bytes) {
-  struct Key {
-    std::vector<std::uint32_t> holders;
-    bool small;
-  };
-  std::vector<Key> keys;
+  std::vector<char> is_small;
   for (const auto& tensor : state.tensors) {
     const auto bytes = element_count(tensor.shape) * item_bytes(tensor.dtype);
-    keys.push_back({holders_of(tensor), bytes < aligned_threshold_bytes(alignment_bytes)});
+    is_small.push_back(bytes < aligned_threshold_bytes(alignment_bytes) ? 1 : 0);
   }
   std::vector<std::size_t> order(state.tensors.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
-    return std::tie(keys[a].holders, keys[a].small) < std::tie(keys[b].holders, keys[b].small);
+    const auto& holdings_a = state.tensors[a].holdings;
+    const auto& holdings_b = state.tensors[b].holdings;
+    const auto by_holders = std::lexicographical_compare_three_way(
+        holdings_a.begin(), holdings_a.end(), holdings_b.begin(), holdings_b.end(),
+        [](const Holding& x, const Holding& y) { return x.holders <=> y.holders; });
+    return by_holders < 0 || (by_holders == 0 && is_small[a] < is_small[b]);
   });
   return order;
 }
@@ -130,8 +139,7 @@ WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
     }
   }
   // The sets with least choice first.
-  std::vector<RankSet> writers;
-  for (const auto& ranks : state.rank_sets) writers.push_back(eligible(ranks, options));
+  const Writers writers(state.rank_sets, options);
   std::vector<std::size_t> sets(state.rank_sets.size());
   std::iota(sets.begin(), sets.end(), 0);
   std::stable_sort(sets.begin(), sets.end(), [&](auto a, auto b) { return writers[a].size() < writers[b].size(); });
@@ -139,6 +147,7 @@ WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
   std::vector<std::vector<std::uint64_t>> shares(sets.size());
   for (const auto set : sets) shares[set] = fill_up(writers[set], set_bytes[set], load);
   std::vector<Dealer> dealers;
+  dealers.reserve(sets.size());
   for (std::size_t set = 0; set < sets.size(); ++set) {
     dealers.emplace_back(writers[set], shares[set], options.alignment_bytes);
   }

@@ -1,6 +1,11 @@
 #pragma once
 // The job's state from what its ranks hold. Pure.
 
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "model/plan.hpp"
@@ -15,7 +20,43 @@ struct Voice {
 
 // Brings the descriptions of all ranks together. A tensor held whole must be held whole by every rank; parts must
 // cover their tensor without gap or overlap. Throws Error{mismatch} that lists every tensor on which ranks disagree,
-// with who says what.
+// with who says what. The order of the voices changes nothing.
 GlobalState merge(int world_size, const std::vector<Voice>& voices);
+
+// The same voice by voice, for a caller that need not have all descriptions at once: of each, a few bytes are kept.
+class Merger {
+ public:
+  explicit Merger(int world_size) : world_size_(world_size) {}
+  void add(RankSet ranks, const std::vector<TensorDescription>& descriptions);
+  // Once.
+  GlobalState finish();
+
+ private:
+  // What must be the same wherever a tensor is held.
+  struct Version {
+    DType dtype = DType::float32;
+    Shape shape;
+    bool is_whole = false;
+  };
+  struct Named {
+    std::string path;
+    std::vector<Version> versions;
+  };
+  // That the ranks of a voice hold a range of a tensor.
+  struct Claim {
+    std::uint32_t tensor = 0;
+    std::uint32_t version = 0;
+    std::uint32_t voice = 0;
+    bool is_contiguous = true;
+    ElementRange range;
+  };
+  class Settling;
+
+  int world_size_;
+  std::vector<RankSet> voices_;
+  std::deque<Named> tensors_;  // a deque, because index_ looks into it
+  std::unordered_map<std::string_view, std::uint32_t> index_;
+  std::vector<Claim> claims_;
+};
 
 }  // namespace muster::plan

@@ -2,6 +2,8 @@
 // Who reads which bytes of a file and who wants them. Pure.
 
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "model/catalog.hpp"
@@ -22,6 +24,22 @@ struct Wish {
   std::vector<Want> wants;
 };
 
+// A set of ranks that many units share, read like a RankSet.
+class SharedRanks {
+ public:
+  SharedRanks() : SharedRanks(RankSet{}) {}
+  SharedRanks(RankSet ranks) : ranks_(std::make_shared<const RankSet>(std::move(ranks))) {}
+  operator const RankSet&() const { return *ranks_; }
+  [[nodiscard]] auto begin() const { return ranks_->begin(); }
+  [[nodiscard]] auto end() const { return ranks_->end(); }
+  [[nodiscard]] std::size_t size() const { return ranks_->size(); }
+  [[nodiscard]] bool empty() const { return ranks_->empty(); }
+  [[nodiscard]] int front() const { return ranks_->front(); }
+
+ private:
+  std::shared_ptr<const RankSet> ranks_;
+};
+
 // Extents that lie side by side in the file, read at once by one rank and handed to all that want any of them.
 struct ReadUnit {
   std::uint32_t first_extent = 0;  // index into Catalog::extents
@@ -29,11 +47,12 @@ struct ReadUnit {
   std::uint64_t offset = 0;  // in the file
   std::uint64_t bytes = 0;   // up to kMaxExtentBytes, gaps included
   int reader = 0;
-  RankSet wanted_by;
+  SharedRanks wanted_by;
 };
 
-// Each extent that anybody wants is in one unit. Units go to the readers in turn, in file order, so that in round k
-// each reader reads its k-th unit and the file is passed through once. `readers` is not empty.
+// Each extent that anybody wants is in one unit; the units are in file order. A unit is read by a reader that wants it,
+// where there is one, so that nothing travels that need not; within that choice the readers' bytes are made even: units
+// with little choice first, each to the reader with the fewest bytes so far. `readers` is not empty.
 std::vector<ReadUnit> plan_reads(const Catalog& catalog, const std::vector<Wish>& wishes, const RankSet& readers);
 
 }  // namespace muster::plan

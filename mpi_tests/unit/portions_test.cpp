@@ -1,0 +1,55 @@
+// What ranks say and want, cut so that they say and want much of it together.
+
+#include "plan/portions.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "plan/want_portions.hpp"
+#include "support/sample.hpp"
+
+namespace muster {
+namespace {
+
+using plan::Want;
+
+std::vector<std::string> paths_in(const Bytes& portion) {
+  std::vector<std::string> paths;
+  for (const auto& description : plan::unpack(portion)) paths.push_back(description.path);
+  return paths;
+}
+
+TEST(Portions, PutWholeTensorsBeforePartsBySection) {
+  State state;
+  state.add("/optimizer/b/exp_avg", DType::float32, {8}, nullptr, Shard::flat(4, 2));
+  state.add("/model/a", DType::float32, {8}, nullptr, Shard::flat(0, 4));
+  state.add("/optimizer/step", DType::int64, {}, nullptr);
+  state.add("/model/c", DType::float32, {8}, nullptr, Shard::flat(0, 4));
+  const auto portions = plan::pack_portions(plan::describe(state));
+  std::vector<std::vector<std::string>> paths;
+  for (const auto& portion : portions) paths.push_back(paths_in(portion));
+  EXPECT_EQ(paths, (std::vector<std::vector<std::string>>{
+                       {"/optimizer/step"}, {"/model/a", "/model/c"}, {"/optimizer/b/exp_avg"}}));
+}
+
+TEST(Portions, AreNoneForNoTensors) { EXPECT_TRUE(plan::pack_portions(plan::describe(State{})).empty()); }
+
+TEST(WantPortions, PutWholeTensorsBeforePartsBySection) {
+  const auto catalog = test::catalog_of(test::layout_of(
+      test::replicated(1, {{"/m/a", DType::uint8, {9}}, {"/m/b", DType::uint8, {9}}, {"/o/c", DType::uint8, {9}}}),
+      4096));
+  const auto portions = plan::pack_want_portions(catalog, {{0, 0, 4}, {1, 0, 9}, {2, 3, 6}});
+  ASSERT_EQ(portions.size(), 3U);
+  const std::vector<Want> expected{{1, 0, 9}, {0, 0, 4}, {2, 3, 6}};
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto wants = plan::unpack_wants(portions[i]);
+    ASSERT_EQ(wants.size(), 1U);
+    EXPECT_EQ(wants[0].tensor, expected[i].tensor);
+    EXPECT_EQ(wants[0].first_byte, expected[i].first_byte);
+    EXPECT_EQ(wants[0].bytes, expected[i].bytes);
+  }
+  EXPECT_TRUE(plan::pack_want_portions(catalog, {}).empty());
+}
+
+}  // namespace
+}  // namespace muster
