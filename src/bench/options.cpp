@@ -145,14 +145,18 @@ Workload make_workload(const Raw& raw) {
   return read_workload(raw.workload);
 }
 
-void add_engine(Options& options, const std::string& text) {
-  const auto engine = engine_choice(text);
-  if (std::find(options.engines.begin(), options.engines.end(), engine) == options.engines.end()) {
-    options.engines.push_back(engine);
-  }
+std::string engine_names() {
+  std::vector<std::string> names;
+  for (const auto& variant : engine_variants()) names.push_back(variant.name);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
-bool is_engine(const std::string& text) { return text == "auto" || text == "direct" || text == "collective"; }
+void add_engine(Options& options, const EngineVariant& added) {
+  for (const auto& variant : options.engines) {
+    if (variant.name == added.name) return;
+  }
+  options.engines.push_back(added);
+}
 
 void take_against(Options& options, const Raw& raw, bool saves) {
   auto against = split_all(raw.against);
@@ -164,15 +168,14 @@ void take_against(Options& options, const Raw& raw, bool saves) {
       options.with_limit = true;
     } else if (item == "none") {
       continue;
-    } else if (saves && is_engine(item)) {
-      add_engine(options, item);
+    } else if (const auto* variant = find_engine_variant(item); saves && variant != nullptr) {
+      add_engine(options, *variant);
     } else if (saves && std::find(peers.begin(), peers.end(), item) != peers.end()) {
       options.peers.push_back(item);
     } else {
-      throw UsageError(saves
-                           ? fmt::format("--against knows no '{}'; it knows limit, none, auto, direct, collective, {}",
-                                         item, fmt::join(peers, ", "))
-                           : fmt::format("--against knows no '{}' for loads; it knows limit, none", item));
+      throw UsageError(saves ? fmt::format("--against knows no '{}'; it knows limit, none, {}, {}", item,
+                                           engine_names(), fmt::join(peers, ", "))
+                             : fmt::format("--against knows no '{}' for loads; it knows limit, none", item));
     }
   }
 }
@@ -199,8 +202,12 @@ std::optional<Options> parse(const Arguments& arguments, bool saves) {
   constexpr int kManyRounds = 100000;
   require_between("--rounds", options.rounds.rounds, 1, kManyRounds);
   require_between("--warmup", options.rounds.warmup, 1, kManyRounds);
-  for (const auto& engine : split_all(raw.engines)) add_engine(options, engine);
-  if (options.engines.empty()) options.engines.push_back(EngineChoice::automatic);
+  for (const auto& engine : split_all(raw.engines)) {
+    const auto* variant = find_engine_variant(engine);
+    if (variant == nullptr) throw UsageError("there is no engine '" + engine + "'; there are " + engine_names());
+    add_engine(options, *variant);
+  }
+  if (options.engines.empty()) options.engines.push_back(*find_engine_variant("auto"));
   take_against(options, raw, saves);
   if (!saves && options.engines.size() > 1) throw UsageError("one engine saves what is loaded; --engine names several");
   if (raw.held != "sharded" && raw.held != "replicated") {
