@@ -25,7 +25,7 @@ PACKAGES["torch-save-tensors"] = PACKAGES["torch-save"]
 PACKAGES["h5py-independent"] = PACKAGES["h5py"]
 
 WAIT_TAG = 1
-IDLE_S = 0.002
+IDLE_S = 0.01
 
 
 def missing_packages(peer):

@@ -13,15 +13,21 @@
 namespace muster::bench {
 
 EngineContender::EngineContender(const mpi::CommView& comm, const std::filesystem::path& directory,
-                                 const HeldTensors& held, EngineChoice engine)
-    : comm_(comm), engine_(engine), state_(held.state()), checkpointer_(comm.handle(), directory) {}
+                                 const HeldTensors& held, const EngineVariant& variant)
+    : comm_(comm),
+      name_(variant.name),
+      options_(variant.options),
+      state_(held.state()),
+      checkpointer_(comm.handle(), directory) {
+  options_.num_kept_ckpts = 1;
+}
 
 Sample EngineContender::run_round(int round) {
+  options_.tag = fmt::format("round_{}", round);
   const PeakMemory memory;
   comm_.barrier();
   const Stopwatch watch;
-  const auto report =
-      checkpointer_.save(state_, {.tag = fmt::format("round_{}", round), .num_kept_ckpts = 1, .engine = engine_});
+  const auto report = checkpointer_.save(state_, options_);
   const double seconds = watch.seconds();
   file_ = report.file;
   Sample sample{.seconds = max_over_ranks(comm_, seconds)};

@@ -42,6 +42,10 @@ and llm-float32; small (float32 64x64, 5000 of them where no --size is given); o
   h5py, h5py-independent          one HDF5 file, collective or independent transfers (python3-h5py-mpi)
 A peer whose packages are missing is left out, with a line that says so. Each peer keeps a copy of the tensors.
 
+Things take turns at being first in a round. Before each one as much free memory as it saves is touched: a virtual
+machine gives free memory back to its host, and the first save through the page cache after a pause would pay for its
+return (--cold-memory lets it).
+
 The ways to reach the limit (a file per rank or one shared file; 1 or 4 chunks in flight) are tried in the warm-up and
 the fastest is kept; for `small` the shared file is not tried. Files are removed between measurements, and the
 directory that the run makes inside DIR when it ends. It needs room for about two times the size.
@@ -58,7 +62,8 @@ past the page cache. The bytes loaded first are compared with those saved (exit 
 
 constexpr const char* kLoadExplanation = R"(
 The page cache is dropped through /proc/sys/vm/drop_caches where that is permitted (it drops everybody's), else for the
-one file with posix_fadvise; the result says which. --workload as for `muster-bench save`.
+one file with posix_fadvise; the result says which. Free memory is touched before each
+load, see `muster-bench save --help`. --workload as for `muster-bench save`.
 )";
 
 // What comes from the command line as text.
@@ -71,6 +76,7 @@ struct Raw {
   std::string held = "sharded";
   std::string json_file;
   std::string script;
+  bool cold_memory = false;
 };
 
 template <class T>
@@ -94,8 +100,9 @@ po::options_description describe(Options& options, Raw& raw, bool saves) {
       ("rounds", value(options.rounds.rounds, "N"), "measured rounds")                                       //
       ("warmup", value(options.rounds.warmup, "N"), "rounds before, at least 1")                             //
       ("limit-all", po::bool_switch(&options.rounds.limit_all),
-       "measure every kind of the limit each time and take the fastest")  //
-      ("seed", value(options.seed, "S"), "of the tensors' bytes")         //
+       "measure every kind of the limit each time and take the fastest")                                           //
+      ("cold-memory", po::bool_switch(&raw.cold_memory), "do not touch free memory before each thing, see below")  //
+      ("seed", value(options.seed, "S"), "of the tensors' bytes")                                                  //
       ("json", po::value(&raw.json_file)->value_name("FILE"), "write everything, with all samples, to FILE");
   if (saves) {
     all.add_options()                                                                                    //
@@ -138,14 +145,18 @@ Workload make_workload(const Raw& raw) {
   return read_workload(raw.workload);
 }
 
-void add_engine(Options& options, const std::string& text) {
-  const auto engine = engine_choice(text);
-  if (std::find(options.engines.begin(), options.engines.end(), engine) == options.engines.end()) {
-    options.engines.push_back(engine);
-  }
+std::string engine_names() {
+  std::vector<std::string> names;
+  for (const auto& variant : engine_variants()) names.push_back(variant.name);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
-bool is_engine(const std::string& text) { return text == "auto" || text == "direct" || text == "collective"; }
+void add_engine(Options& options, const EngineVariant& added) {
+  for (const auto& variant : options.engines) {
+    if (variant.name == added.name) return;
+  }
+  options.engines.push_back(added);
+}
 
 void take_against(Options& options, const Raw& raw, bool saves) {
   auto against = split_all(raw.against);
@@ -157,15 +168,14 @@ void take_against(Options& options, const Raw& raw, bool saves) {
       options.with_limit = true;
     } else if (item == "none") {
       continue;
-    } else if (saves && is_engine(item)) {
-      add_engine(options, item);
+    } else if (const auto* variant = find_engine_variant(item); saves && variant != nullptr) {
+      add_engine(options, *variant);
     } else if (saves && std::find(peers.begin(), peers.end(), item) != peers.end()) {
       options.peers.push_back(item);
     } else {
-      throw UsageError(saves
-                           ? fmt::format("--against knows no '{}'; it knows limit, none, auto, direct, collective, {}",
-                                         item, fmt::join(peers, ", "))
-                           : fmt::format("--against knows no '{}' for loads; it knows limit, none", item));
+      throw UsageError(saves ? fmt::format("--against knows no '{}'; it knows limit, none, {}, {}", item,
+                                           engine_names(), fmt::join(peers, ", "))
+                             : fmt::format("--against knows no '{}' for loads; it knows limit, none", item));
     }
   }
 }
@@ -192,8 +202,12 @@ std::optional<Options> parse(const Arguments& arguments, bool saves) {
   constexpr int kManyRounds = 100000;
   require_between("--rounds", options.rounds.rounds, 1, kManyRounds);
   require_between("--warmup", options.rounds.warmup, 1, kManyRounds);
-  for (const auto& engine : split_all(raw.engines)) add_engine(options, engine);
-  if (options.engines.empty()) options.engines.push_back(EngineChoice::automatic);
+  for (const auto& engine : split_all(raw.engines)) {
+    const auto* variant = find_engine_variant(engine);
+    if (variant == nullptr) throw UsageError("there is no engine '" + engine + "'; there are " + engine_names());
+    add_engine(options, *variant);
+  }
+  if (options.engines.empty()) options.engines.push_back(*find_engine_variant("auto"));
   take_against(options, raw, saves);
   if (!saves && options.engines.size() > 1) throw UsageError("one engine saves what is loaded; --engine names several");
   if (raw.held != "sharded" && raw.held != "replicated") {
@@ -204,6 +218,7 @@ std::optional<Options> parse(const Arguments& arguments, bool saves) {
   options.peer.script = raw.script;
   if (!raw.json_file.empty()) options.json_file = raw.json_file;
   options.workload = make_workload(raw);
+  options.rounds.touched_bytes = raw.cold_memory ? 0 : options.workload.payload_bytes();
   return options;
 }
 

@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <muster/checkpoint.hpp>
 #include <muster/error.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "bench/engine_variant.hpp"
 #include "bench/held_tensors.hpp"
 #include "bench/peer_contender.hpp"
 #include "bench/rounds.hpp"
@@ -27,7 +27,7 @@ class UsageError : public Error {
 struct Options {
   std::filesystem::path directory = {};
   Workload workload = {};
-  std::vector<EngineChoice> engines = {};
+  std::vector<EngineVariant> engines = {};
   bool with_limit = true;
   std::vector<std::string> peers = {};
   RoundsOptions rounds = {};

@@ -231,6 +231,7 @@ nlohmann::json to_json(const Report& report, const Options& options, const Round
                      {"rounds", options.rounds.rounds},
                      {"warmup", options.rounds.warmup},
                      {"limit_all", options.rounds.limit_all},
+                     {"touched_bytes", options.rounds.touched_bytes},
                      {"limit", limit_json(result, payload_bytes)},
                      {"things", std::move(things)},
                      {"absent", std::move(absent)}};

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "bench/free_memory.hpp"
 #include "bench/statistics.hpp"
+#include "mpi/agree.hpp"
 
 namespace muster::bench {
 
@@ -36,6 +38,14 @@ class Rounds {
     if (comm_.rank() == 0) say_(line);
   }
 
+  Sample run_one(Contender& contender, int round) {
+    mpi::run_agreed(comm_, "prepare",
+                    [&] { touch_free_memory(options_.touched_bytes / static_cast<std::uint64_t>(comm_.size())); });
+    auto sample = contender.run_round(round);
+    contender.clean_up();
+    return sample;
+  }
+
   void warm_up(int round) {
     say(fmt::format("warm-up {} of {}", round + 1, options_.warmup));
     if (limit_ != nullptr) {
@@ -51,8 +61,7 @@ class Rounds {
       }
     }
     for (std::size_t i = 0; i < contenders_.size(); ++i) {
-      auto sample = contenders_[i]->run_round(round);
-      contenders_[i]->clean_up();
+      auto sample = run_one(*contenders_[i], round);
       if (round == 0) result_.things[i].first = std::move(sample);
     }
   }
@@ -73,10 +82,10 @@ class Rounds {
     double limit_s = limit_ != nullptr ? measure_limit() : 0;
     std::string line = fmt::format("round {} of {}:", round + 1, options_.rounds);
     if (limit_ != nullptr) line += fmt::format(" limit {:.3f} s", limit_s);
-    for (std::size_t i = 0; i < contenders_.size(); ++i) {
+    for (std::size_t turn = 0; turn < contenders_.size(); ++turn) {
+      const auto i = (turn + static_cast<std::size_t>(round)) % contenders_.size();
       auto& thing = result_.things[i];
-      thing.samples.push_back(contenders_[i]->run_round(options_.warmup + round));
-      contenders_[i]->clean_up();
+      thing.samples.push_back(run_one(*contenders_[i], options_.warmup + round));
       const double seconds = thing.samples.back().seconds;
       line += fmt::format("{} {} {:.3f} s", line.ends_with(':') ? "" : ",", thing.name, seconds);
       if (limit_ == nullptr) continue;

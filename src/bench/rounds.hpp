@@ -1,6 +1,7 @@
 #pragma once
-// Measuring several things in turns, with the raw limit before and after each.
+// Measuring several things in turns, with the raw limit before and after each. Every round begins with another thing.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,6 +17,8 @@ struct RoundsOptions {
   int rounds = 7;
   int warmup = 1;          // at least 1: what comes first makes plans and touches memory
   bool limit_all = false;  // measure all kinds of the limit each time and take the fastest
+  // Free memory to touch before each thing, all ranks together; see touch_free_memory.
+  std::uint64_t touched_bytes = 0;
 };
 
 // All samples of one contender. The limits are empty where none was measured.

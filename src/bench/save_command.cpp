@@ -22,9 +22,8 @@ namespace {
 Contenders make_contenders(const mpi::CommView& comm, const Options& options, const HeldTensors& held,
                            const std::filesystem::path& directory, std::vector<Absence>& absences) {
   Contenders contenders;
-  for (const auto engine : options.engines) {
-    contenders.push_back(
-        std::make_unique<EngineContender>(comm, directory / std::string(muster::name(engine)), held, engine));
+  for (const auto& engine : options.engines) {
+    contenders.push_back(std::make_unique<EngineContender>(comm, directory / engine.name, held, engine));
   }
   if (options.peers.empty()) return contenders;
   const auto workload_file = directory / "workload.json";
