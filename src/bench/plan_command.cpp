@@ -145,8 +145,9 @@ int plan(const Arguments& arguments) {
   table.print();
   fmt::print("\nof the fullest rank, to plan a save: {}; a load: {}\n", cli::human_bytes(last.fullest_rank_bytes),
              cli::human_bytes(last.read_plan_bytes));
-  fmt::print("{} distinct descriptions, {} received by every rank; {} extents; the fullest writer has {:.3f} of the mean\n",
-             last.distinct_voices, cli::human_bytes(last.exchanged_bytes), last.extents, last.balance_spread);
+  fmt::print(
+      "{} distinct descriptions, {} received by every rank; {} extents; the fullest writer has {:.3f} of the mean\n",
+      last.distinct_voices, cli::human_bytes(last.exchanged_bytes), last.extents, last.balance_spread);
   if (!options->json_file.empty()) {
     write_json(options->json_file,
                {{"format", 1},

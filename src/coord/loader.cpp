@@ -17,6 +17,7 @@
 #include "model/layout.hpp"
 #include "mpi/agree.hpp"
 #include "plan/read_plan.hpp"
+#include "plan/want_portions.hpp"
 #include "store/names.hpp"
 #include "store/resume.hpp"
 
@@ -56,13 +57,13 @@ RankSet readers(const Team& team, const LoadOptions& options) {
   return chosen;
 }
 
-std::vector<plan::Wish> all_wishes(const mpi::CommView& comm, const std::vector<Destination>& destinations) {
-  ByteWriter writer;
-  for (const auto& destination : destinations) writer.put(destination.want);
+std::vector<plan::Wish> all_wishes(const mpi::CommView& comm, const Catalog& catalog,
+                                   const std::vector<Destination>& destinations) {
+  std::vector<plan::Want> wants;
+  for (const auto& destination : destinations) wants.push_back(destination.want);
   std::vector<plan::Wish> wishes;
-  for (const auto& saying : all_sayings(comm, writer.bytes())) {
-    wishes.push_back({saying.ranks, {}});
-    for (ByteReader reader(saying.bytes); !reader.at_end();) wishes.back().wants.push_back(reader.get<plan::Want>());
+  for (const auto& saying : all_distinct(comm, plan::pack_want_portions(catalog, wants))) {
+    wishes.push_back({saying.ranks, plan::unpack_wants(saying.bytes)});
   }
   return wishes;
 }
@@ -154,7 +155,7 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
     }
   });
 
-  const auto wishes = all_wishes(comm, comparison.destinations);
+  const auto wishes = all_wishes(comm, catalog, comparison.destinations);
   std::vector<plan::ReadUnit> units;
   mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, readers(team_, options)); });
   report.read_bytes = move_extents(comm, file, catalog, units, comparison.destinations);

@@ -25,6 +25,7 @@
 #include "plan/fingerprint.hpp"
 #include "plan/layout.hpp"
 #include "plan/merge.hpp"
+#include "plan/portions.hpp"
 #include "store/names.hpp"
 #include "store/part.hpp"
 #include "store/publish.hpp"
@@ -270,18 +271,14 @@ std::vector<DocumentSlot> Saver::slots_for(const std::map<std::string, std::stri
 }
 
 GlobalState Saver::bring_together(const State& state) const {
-  const auto described = plan::describe(state);
-  std::vector<plan::Voice> voices;
-  for (const auto& list : {described.whole, described.parts}) {
-    for (const auto& saying : all_sayings(team_.comm, plan::pack(list))) {
-      voices.push_back({saying.ranks, plan::unpack(saying.bytes)});
-    }
-  }
+  const auto sayings = all_distinct(team_.comm, plan::pack_portions(plan::describe(state)));
   GlobalState global;
   mpi::run_agreed(team_.comm, "plan", [&] {
     // Every rank comes to the same result; one rank's words are enough.
     try {
-      global = plan::merge(team_.comm.size(), voices);
+      plan::Merger merger(team_.comm.size());
+      for (const auto& saying : sayings) merger.add(saying.ranks, plan::unpack(saying.bytes));
+      global = merger.finish();
     } catch (const Error&) {
       if (team_.is_root()) throw;
     }
