@@ -137,8 +137,9 @@ struct LoadReport {
   CheckpointContents contents;
   std::optional<nlohmann::json> user_content = std::nullopt;  // none where the checkpoint has none
   std::vector<std::string> skipped;                           // with strict off: one line for each tensor not loaded
-  std::vector<std::string> warnings;  // damaged tags passed over, pointers that were wrong; same on all ranks
-  std::uint64_t read_bytes = 0;       // payload bytes that this rank read from storage
+  std::vector<std::string> warnings;           // damaged tags passed over, pointers that were wrong; same on all ranks
+  std::uint64_t read_bytes = 0;                // payload bytes that this rank read from storage
+  std::map<std::string, double> phase_s = {};  // seconds of each phase on this rank, by its name
   double total_s = 0;
 };
 

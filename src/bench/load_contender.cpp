@@ -24,7 +24,10 @@ Sample LoadContender::run_round(int round) {
   const auto report = checkpointer_.load({.tag = file_.stem().string()}, target);
   const double seconds = watch.seconds();
   Sample sample{.seconds = max_over_ranks(comm_, seconds)};
-  for (const auto& rank : gather_json(comm_, {{"peak_bytes", memory.peak_bytes()}})) {
+  for (const auto& rank : gather_json(comm_, {{"phase_s", report.phase_s}, {"peak_bytes", memory.peak_bytes()}})) {
+    for (const auto& [phase, phase_s] : rank.at("phase_s").get<std::map<std::string, double>>()) {
+      sample.phase_s[phase] = std::max(sample.phase_s[phase], phase_s);
+    }
     sample.peak_bytes = std::max(sample.peak_bytes, rank.at("peak_bytes").get<std::uint64_t>());
   }
   sample.details = {{"read_bytes_of_rank_0", report.read_bytes}};

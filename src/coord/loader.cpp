@@ -125,12 +125,14 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   const auto& comm = team_.comm;
   const auto file = store::tag_file(directory_.path(), tag);
 
+  LoadReport report;
+  Stopwatch watch;
   Bytes packed;
   mpi::run_on_root(comm, "find", [&] { packed = pack(h5::read_catalog(file)); });
   comm.broadcast(packed, 0);
+  report.phase_s["find"] = watch.lap();
 
   Catalog catalog;
-  LoadReport report;
   LoadTarget target;
   mpi::run_agreed(comm, "prepare", [&] {
     failpoint::pass("load.prepare");
@@ -140,6 +142,7 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
     if (const auto* content = report.contents.find_document(kUserContentPath)) report.user_content = *content;
     target = prepare(report.contents);
   });
+  report.phase_s["prepare"] = watch.lap();
   Comparison comparison;
   mpi::run_agreed(comm, "check", [&] {
     failpoint::pass("load.check");
@@ -155,15 +158,19 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
     }
   });
 
+  report.phase_s["check"] = watch.lap();
   const auto wishes = all_wishes(comm, catalog, comparison.destinations);
   std::vector<plan::ReadUnit> units;
   mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, readers(team_, options)); });
+  report.phase_s["plan"] = watch.lap();
   report.read_bytes = move_extents(comm, file, catalog, units, comparison.destinations);
 
+  report.phase_s["read"] = watch.lap();
   mpi::run_agreed(comm, "commit", [&] {
     failpoint::pass("load.commit");
     if (target.commit) target.commit();
   });
+  report.phase_s["commit"] = watch.lap();
   return report;
 }
 
