@@ -6,7 +6,7 @@
 
 #include "base/clock.hpp"
 #include "base/posix.hpp"
-#include "bench/peak_memory.hpp"
+#include "bench/memory_growth.hpp"
 #include "bench/ranks.hpp"
 #include "mpi/agree.hpp"
 
@@ -24,7 +24,7 @@ EngineContender::EngineContender(const mpi::CommView& comm, const std::filesyste
 
 Sample EngineContender::run_round(int round) {
   options_.tag = fmt::format("round_{}", round);
-  const PeakMemory memory;
+  const MemoryGrowth memory;
   comm_.barrier();
   const Stopwatch watch;
   const auto report = checkpointer_.save(state_, options_);

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.hpp"
-#include "bench/peak_memory.hpp"
+#include "bench/memory_growth.hpp"
 #include "bench/ranks.hpp"
 #include "mpi/agree.hpp"
 
@@ -18,7 +18,7 @@ Sample LoadContender::run_round(int round) {
   cache_.drop(file_);
   LoadTarget target;
   target.state = held_.state();
-  const PeakMemory memory;
+  const MemoryGrowth memory;
   comm_.barrier();
   const Stopwatch watch;
   const auto report = checkpointer_.load({.tag = file_.stem().string()}, target);

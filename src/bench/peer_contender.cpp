@@ -34,7 +34,7 @@ std::vector<std::string> clean_environment() {
 
 std::filesystem::path find_script() {
   const auto program = std::filesystem::read_symlink("/proc/self/exe");
-  const auto installed = program.parent_path().parent_path() / "share" / "muster" / kScriptName;
+  auto installed = program.parent_path().parent_path() / "share" / "muster" / kScriptName;
   if (std::filesystem::exists(installed)) return installed;
   for (auto folder = program.parent_path(); folder != folder.root_path(); folder = folder.parent_path()) {
     if (std::filesystem::exists(folder / "scripts" / kScriptName)) return folder / "scripts" / kScriptName;
@@ -62,8 +62,8 @@ std::string find_python(const std::string& peer, const std::filesystem::path& sc
 }  // namespace
 
 const std::vector<std::string>& peer_names() {
-  static const std::vector<std::string> kNames{"torch-save", "torch-save-tensors", "h5py", "h5py-independent"};
-  return kNames;
+  static const std::vector<std::string> names{"torch-save", "torch-save-tensors", "h5py", "h5py-independent"};
+  return names;
 }
 
 PeerContender::PeerContender(const mpi::CommView& comm, std::string name, const std::filesystem::path& workload_file,

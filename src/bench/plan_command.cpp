@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
 #include <map>
@@ -114,14 +114,46 @@ std::optional<PlanOptions> parse(const Arguments& arguments) {
   return options;
 }
 
-nlohmann::json json_of(const PlanScaleReport& report) {
-  auto steps = nlohmann::json::array();
-  for (const auto& [step, seconds] : report.steps_s) steps.push_back({{"step", step}, {"seconds", seconds}});
-  return {{"plan_s", report.plan_s},
-          {"per_rank_s", report.per_rank_s},
-          {"fullest_rank_bytes", report.fullest_rank_bytes},
-          {"total_extents", report.total_extents},
-          {"steps_s", std::move(steps)}};
+// A number as its name says what it is.
+std::string number_text(const std::string& name, const nlohmann::json& value) {
+  if (name.ends_with("_bytes")) return cli::human_bytes(value.get<std::uint64_t>());
+  if (name.ends_with("_s")) return fmt::format("{:.1f} ms", value.get<double>() * 1000);
+  return value.is_number_integer() ? fmt::format("{}", value.get<std::int64_t>())
+                                   : fmt::format("{:.3f}", value.get<double>());
+}
+
+// "fullest_rank_bytes" is printed as "fullest rank".
+std::string label(std::string name) {
+  for (const std::string_view unit : {"_bytes", "_s"}) {
+    if (name.ends_with(unit)) {
+      name.resize(name.size() - unit.size());
+      break;
+    }
+  }
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
+// The median over the rounds of each step, and the other numbers of the last one.
+void print_plan(const std::vector<PlanScaleReport>& reports, const Spread& plan_s) {
+  const auto& last = reports.back();
+  cli::TextTable table({"", "MEDIAN ms", "[MIN..MAX]"}, {1});
+  table.add({"plan", fmt::format("{:.1f}", plan_s.median * 1000),
+             fmt::format("[{:.1f}..{:.1f}]", plan_s.min * 1000, plan_s.max * 1000)});
+  for (std::size_t step = 0; step < last.steps_s.size(); ++step) {
+    std::vector<double> seconds;
+    seconds.reserve(reports.size());
+    for (const auto& report : reports) seconds.push_back(report.steps_s.at(step).second);
+    table.add({"  " + last.steps_s[step].first, fmt::format("{:.1f}", median(seconds) * 1000), ""});
+  }
+  table.print();
+  fmt::print("\n");
+  cli::TextTable numbers({"OF THE LAST ROUND", ""}, {1});
+  const auto all = last.to_json();
+  for (const auto& [name, value] : all.items()) {
+    if (value.is_number() && name != "plan_s") numbers.add({label(name), number_text(name, value)});
+  }
+  numbers.print();
 }
 
 }  // namespace
@@ -133,31 +165,17 @@ int plan(const Arguments& arguments) {
   const auto started_at = utc_now();
   std::vector<PlanScaleReport> reports;
   std::vector<double> plan_s;
-  std::vector<double> per_rank_s;
   auto samples = nlohmann::json::array();
   for (int round = 0; round < options->rounds; ++round) {
     reports.push_back(measure_plan(scale));
     plan_s.push_back(reports.back().plan_s);
-    per_rank_s.push_back(reports.back().per_rank_s);
-    samples.push_back(json_of(reports.back()));
+    samples.push_back(reports.back().to_json());
     fmt::print(stderr, "round {} of {}: {:.3f} s\n", round + 1, options->rounds, plan_s.back());
   }
   const auto spread = spread_of(plan_s);
-  const auto& last = reports.back();
   fmt::print("plan of {} ranks (tp={}, pp={}, dp={}{}), {} tensors, {} rounds\n\n", scale.ranks, scale.tensor_parallel,
              scale.pipeline, scale.data, scale.zero1 ? ", zero1" : "", scale.tensors, options->rounds);
-  cli::TextTable table({"", "MEDIAN ms", "[MIN..MAX]"}, {1});
-  table.add({"plan", fmt::format("{:.1f}", spread.median * 1000),
-             fmt::format("[{:.1f}..{:.1f}]", spread.min * 1000, spread.max * 1000)});
-  table.add({"per rank", fmt::format("{:.3f}", median(per_rank_s) * 1000), ""});
-  for (std::size_t step = 0; step < last.steps_s.size(); ++step) {
-    std::vector<double> seconds;
-    for (const auto& report : reports) seconds.push_back(report.steps_s.at(step).second);
-    table.add({"  " + last.steps_s[step].first, fmt::format("{:.1f}", median(seconds) * 1000), ""});
-  }
-  table.print();
-  fmt::print("\nfullest rank writes {}; {} extents in all\n", cli::human_bytes(last.fullest_rank_bytes),
-             last.total_extents);
+  print_plan(reports, spread);
   if (!options->json_file.empty()) {
     write_json(options->json_file,
                {{"format", 1},

@@ -50,11 +50,16 @@ PlanScaleReport measure_plan(const PlanScaleOptions& options) {
   const auto layout = plan::lay_out(plan, kAlignmentBytes);
   report.steps_s.emplace_back("lay out", watch.lap());
   for (const auto& [step, seconds] : report.steps_s) report.plan_s += seconds;
-  report.per_rank_s = report.plan_s;
   const auto written = plan::written_bytes(plan);
   report.fullest_rank_bytes = *std::max_element(written.begin(), written.end());
-  report.total_extents = layout.extents.size();
+  report.extents = layout.extents.size();
   return report;
+}
+
+nlohmann::json PlanScaleReport::to_json() const {
+  auto steps = nlohmann::json::object();
+  for (const auto& [step, seconds] : steps_s) steps[step] = seconds;
+  return {{"plan_s", plan_s}, {"fullest_rank_bytes", fullest_rank_bytes}, {"extents", extents}, {"steps_s", steps}};
 }
 
 }  // namespace muster::bench

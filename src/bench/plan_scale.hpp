@@ -2,6 +2,7 @@
 // How long it takes to plan a save of a large job, and how even the plan is. No MPI, no I/O.
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,10 +20,10 @@ struct PlanScaleOptions {
 
 struct PlanScaleReport {
   double plan_s = 0;
-  double per_rank_s = 0;
   std::uint64_t fullest_rank_bytes = 0;
-  std::uint64_t total_extents = 0;
+  std::uint64_t extents = 0;
   std::vector<std::pair<std::string, double>> steps_s;
+  [[nodiscard]] nlohmann::json to_json() const;
 };
 
 PlanScaleReport measure_plan(const PlanScaleOptions& options);

@@ -1,4 +1,4 @@
-#include "bench/peak_memory.hpp"
+#include "bench/memory_growth.hpp"
 
 #include <fstream>
 #include <string>
@@ -19,14 +19,14 @@ std::uint64_t status_bytes(const std::string& field) {
 
 }  // namespace
 
-PeakMemory::PeakMemory() {
+MemoryGrowth::MemoryGrowth() {
   std::ofstream reset("/proc/self/clear_refs");
   reset << "5" << std::flush;  // 5 resets the peak
   known_ = reset.good();
   before_bytes_ = status_bytes("VmRSS");
 }
 
-std::uint64_t PeakMemory::bytes() const {
+std::uint64_t MemoryGrowth::bytes() const {
   const auto peak = status_bytes("VmHWM");
   return known_ && peak > before_bytes_ ? peak - before_bytes_ : 0;
 }

@@ -5,10 +5,10 @@
 
 namespace muster::bench {
 
-class PeakMemory {
+class MemoryGrowth {
  public:
   // Forgets earlier peaks and notes what is in use.
-  PeakMemory();
+  MemoryGrowth();
   // The peak since then above what was in use then; 0 where Linux does not tell.
   [[nodiscard]] std::uint64_t bytes() const;
 
