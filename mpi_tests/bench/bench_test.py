@@ -117,7 +117,7 @@ class Bench(unittest.TestCase):
         run = json.loads(self.json.read_text())
         self.assertEqual(run["grid"], {"tp": 2, "pp": 4, "dp": 8})
         self.assertEqual(len(run["samples"]), 2)
-        self.assertGreater(run["samples"][0]["total_extents"], 0)
+        self.assertGreater(run["samples"][0]["plan_s"], 0)
 
     def test_wrong_usage_is_one_line(self):
         for arguments, words in (

@@ -34,7 +34,7 @@ std::vector<std::string> clean_environment() {
 
 std::filesystem::path find_script() {
   const auto program = std::filesystem::read_symlink("/proc/self/exe");
-  const auto installed = program.parent_path().parent_path() / "share" / "muster" / kScriptName;
+  auto installed = program.parent_path().parent_path() / "share" / "muster" / kScriptName;
   if (std::filesystem::exists(installed)) return installed;
   for (auto folder = program.parent_path(); folder != folder.root_path(); folder = folder.parent_path()) {
     if (std::filesystem::exists(folder / "scripts" / kScriptName)) return folder / "scripts" / kScriptName;
@@ -42,9 +42,11 @@ std::filesystem::path find_script() {
   throw Error(ErrorKind::not_found, std::string(kScriptName) + " was not found; name it with --peers-script");
 }
 
-// Asks interpreters, without importing anything, whether they have what the peer needs.
-std::string find_python(const std::string& peer, const std::filesystem::path& script) {
-  const std::vector<std::string> candidates{"python3", "/usr/bin/python3"};
+// Asks interpreters, without importing anything, whether they have what the peer needs. The distribution's packages
+// are for its own interpreter, which is not always the first on the PATH.
+std::string find_python(const std::string& peer, const std::filesystem::path& script, const std::string& wanted) {
+  std::vector<std::string> candidates{"python3", "/usr/bin/python3"};
+  if (!wanted.empty()) candidates = {wanted};
   std::string why;
   for (const auto& python : candidates) {
     try {
@@ -62,8 +64,8 @@ std::string find_python(const std::string& peer, const std::filesystem::path& sc
 }  // namespace
 
 const std::vector<std::string>& peer_names() {
-  static const std::vector<std::string> kNames{"torch-save", "torch-save-tensors", "h5py", "h5py-independent"};
-  return kNames;
+  static const std::vector<std::string> names{"torch-save", "torch-save-tensors", "h5py", "h5py-independent"};
+  return names;
 }
 
 PeerContender::PeerContender(const mpi::CommView& comm, std::string name, const std::filesystem::path& workload_file,
@@ -73,7 +75,7 @@ PeerContender::PeerContender(const mpi::CommView& comm, std::string name, const 
   if (comm.rank() == 0) {
     try {
       const auto script = options.script.empty() ? find_script() : options.script;
-      const auto python = options.python.empty() ? find_python(name_, script) : options.python;
+      const auto python = find_python(name_, script, options.python);
       std::filesystem::create_directories(directory_);
       child_ = std::make_unique<ChildProcess>(
           std::vector<std::string>{"mpirun", "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle",

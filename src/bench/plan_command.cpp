@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
 #include <map>
@@ -114,6 +114,48 @@ std::optional<PlanOptions> parse(const Arguments& arguments) {
   return options;
 }
 
+// A number as its name says what it is.
+std::string number_text(const std::string& name, const nlohmann::json& value) {
+  if (name.ends_with("_bytes")) return cli::human_bytes(value.get<std::uint64_t>());
+  if (name.ends_with("_s")) return fmt::format("{:.1f} ms", value.get<double>() * 1000);
+  return value.is_number_integer() ? fmt::format("{}", value.get<std::int64_t>())
+                                   : fmt::format("{:.3f}", value.get<double>());
+}
+
+// "fullest_rank_bytes" is printed as "fullest rank".
+std::string label(std::string name) {
+  for (const std::string_view unit : {"_bytes", "_s"}) {
+    if (name.ends_with(unit)) {
+      name.resize(name.size() - unit.size());
+      break;
+    }
+  }
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
+// The median over the rounds of each step, and the other numbers of the last one.
+void print_plan(const std::vector<PlanScaleReport>& reports, const Spread& plan_s) {
+  const auto& last = reports.back();
+  cli::TextTable table({"", "MEDIAN ms", "[MIN..MAX]"}, {1});
+  table.add({"plan", fmt::format("{:.1f}", plan_s.median * 1000),
+             fmt::format("[{:.1f}..{:.1f}]", plan_s.min * 1000, plan_s.max * 1000)});
+  for (std::size_t step = 0; step < last.steps_s.size(); ++step) {
+    std::vector<double> seconds;
+    seconds.reserve(reports.size());
+    for (const auto& report : reports) seconds.push_back(report.steps_s.at(step).second);
+    table.add({"  " + last.steps_s[step].first, fmt::format("{:.1f}", median(seconds) * 1000), ""});
+  }
+  table.print();
+  fmt::print("\n");
+  cli::TextTable numbers({"OF THE LAST ROUND", ""}, {1});
+  const auto all = last.to_json();
+  for (const auto& [name, value] : all.items()) {
+    if (value.is_number() && name != "plan_s") numbers.add({label(name), number_text(name, value)});
+  }
+  numbers.print();
+}
+
 }  // namespace
 
 int plan(const Arguments& arguments) {
@@ -131,23 +173,9 @@ int plan(const Arguments& arguments) {
     fmt::print(stderr, "round {} of {}: {:.3f} s\n", round + 1, options->rounds, plan_s.back());
   }
   const auto spread = spread_of(plan_s);
-  const auto& last = reports.back();
   fmt::print("plan of {} ranks (tp={}, pp={}, dp={}{}), {} tensors, {} rounds\n\n", scale.ranks, scale.tensor_parallel,
              scale.pipeline, scale.data, scale.zero1 ? ", zero1" : "", scale.tensors, options->rounds);
-  cli::TextTable table({"", "MEDIAN ms", "[MIN..MAX]"}, {1});
-  table.add({"plan", fmt::format("{:.1f}", spread.median * 1000),
-             fmt::format("[{:.1f}..{:.1f}]", spread.min * 1000, spread.max * 1000)});
-  for (std::size_t step = 0; step < last.steps_s.size(); ++step) {
-    std::vector<double> seconds;
-    for (const auto& report : reports) seconds.push_back(report.steps_s.at(step).second);
-    table.add({"  " + last.steps_s[step].first, fmt::format("{:.1f}", median(seconds) * 1000), ""});
-  }
-  table.print();
-  fmt::print("\nof the fullest rank, to plan a save: {}; a load: {}\n", cli::human_bytes(last.fullest_rank_bytes),
-             cli::human_bytes(last.read_plan_bytes));
-  fmt::print(
-      "{} distinct descriptions, {} received by every rank; {} extents; the fullest writer has {:.3f} of the mean\n",
-      last.distinct_voices, cli::human_bytes(last.exchanged_bytes), last.extents, last.balance_spread);
+  print_plan(reports, spread);
   if (!options->json_file.empty()) {
     write_json(options->json_file,
                {{"format", 1},

@@ -15,14 +15,14 @@
 namespace muster::bench {
 
 ReadLimit::ReadLimit(const mpi::CommView& comm, const PageCache& cache, std::filesystem::path file)
-    : comm_(comm), cache_(cache), file_(std::move(file)), open_flags_(O_RDONLY) {
+    : comm_(comm), cache_(cache), file_(std::move(file)) {
   nlohmann::json found;
   mpi::run_on_root(comm, "limit", [&] {
     found = {{"flag", direct_flag(file_.parent_path())}, {"bytes", posix::File(file_, O_RDONLY).size()}};
   });
   found = broadcast_json(comm, found);
   const auto flag = found.at("flag").get<int>();
-  open_flags_ |= flag;
+  open_flags_ = O_RDONLY | flag;
   for (const int depth : depths_) names_.push_back(fmt::format("{}{} in flight", flag != 0 ? "" : "buffered, ", depth));
   // The last block, where it is not whole, is left out.
   const auto whole = found.at("bytes").get<std::uint64_t>() / kBlockBytes * kBlockBytes;

@@ -22,7 +22,7 @@ class ReadLimit : public Limit {
   const mpi::CommView& comm_;
   const PageCache& cache_;
   std::filesystem::path file_;
-  int open_flags_;
+  int open_flags_ = 0;
   std::uint64_t first_byte_ = 0;
   std::uint64_t bytes_ = 0;
   std::vector<int> depths_{1, kMaxDepth};

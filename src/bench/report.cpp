@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -35,6 +36,7 @@ nlohmann::json json_of(const Sample& sample) {
 
 Spread speeds(const std::vector<double>& seconds, double bytes) {
   std::vector<double> all;
+  all.reserve(seconds.size());
   for (const double s : seconds) all.push_back(bytes / s / kGiga);
   return spread_of(all);
 }
@@ -48,6 +50,7 @@ std::map<std::string, double> median_phases(const std::vector<Sample>& samples) 
   std::map<std::string, double> medians;
   for (const auto& phase : phases) {
     std::vector<double> seconds;
+    seconds.reserve(samples.size());
     for (const auto& sample : samples) seconds.push_back(sample.phase_s.contains(phase) ? sample.phase_s.at(phase) : 0);
     medians[phase] = median(seconds);
   }
@@ -167,7 +170,7 @@ std::string phase_bar(const std::vector<std::string>& phases, const nlohmann::js
   double until_s = 0;
   for (std::size_t i = 0; i < phases.size(); ++i) {
     until_s += thing.at("phase_s").value(phases[i], 0.0);
-    const auto end = static_cast<std::size_t>(std::min(1.0, until_s / total_s) * kWidth + 0.5);
+    const auto end = static_cast<std::size_t>(std::lround(std::min(1.0, until_s / total_s) * kWidth));
     if (end > bar.size()) bar.append(end - bar.size(), static_cast<char>('A' + i % 26));
   }
   bar.append(static_cast<std::size_t>(kWidth) - std::min(bar.size(), static_cast<std::size_t>(kWidth)), '.');

@@ -31,7 +31,8 @@ class RunDirectory::SignalWatch {
   explicit SignalWatch(std::filesystem::path path) : path_(std::move(path)), thread_([this] { wait(); }) {}
   ~SignalWatch() {
     done_ = true;
-    ::pthread_kill(thread_.native_handle(), SIGTERM);
+    // Only wakes the thread: it has the signal blocked, and waits for it.
+    ::pthread_kill(thread_.native_handle(), SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
     thread_.join();
   }
   SignalWatch(const SignalWatch&) = delete;

@@ -52,8 +52,8 @@ std::optional<Decoder> fit_decoder(double parameters) {
   for (std::uint64_t width = kHeadWidth; width <= kMaxWidth; width += kHeadWidth) {
     const auto usual = std::min(kFullVocabulary, 32 * width);
     Decoder decoder{.vocabulary = usual, .width = width, .feed_forward = feed_forward_of(width)};
-    const double layer = static_cast<double>(decoder.layer_parameters());
-    const double w = static_cast<double>(width);
+    const auto layer = static_cast<double>(decoder.layer_parameters());
+    const auto w = static_cast<double>(width);
     const double ideal_layers = (parameters - 2 * static_cast<double>(usual) * w) / layer;
     decoder.layers = static_cast<std::uint64_t>(std::max(1.0, std::round(ideal_layers)));
     // The vocabulary takes what whole layers leave over.

@@ -15,13 +15,13 @@ namespace muster::bench {
 
 WriteLimit::WriteLimit(const mpi::CommView& comm, std::filesystem::path directory, std::uint64_t total_bytes,
                        bool own_files_only)
-    : comm_(comm), directory_(std::move(directory)), open_flags_(O_WRONLY) {
+    : comm_(comm), directory_(std::move(directory)) {
   const auto ranks = static_cast<std::uint64_t>(comm.size());
   rank_bytes_ = align_up((total_bytes + ranks - 1) / ranks, kBlockBytes);
   int flag = 0;
   mpi::run_on_root(comm, "limit", [&] { flag = direct_flag(directory_); });
   flag = broadcast_json(comm, flag).get<int>();
-  open_flags_ |= flag;
+  open_flags_ = O_WRONLY | flag;
   for (const bool shared : {false, true}) {
     if (shared && own_files_only) continue;
     for (const int depth : {1, kMaxDepth}) {
@@ -33,7 +33,8 @@ WriteLimit::WriteLimit(const mpi::CommView& comm, std::filesystem::path director
 }
 
 double WriteLimit::measure(std::size_t kind) {
-  const auto [shared, depth] = kinds_.at(kind);
+  const bool shared = kinds_.at(kind).shared;
+  const int depth = kinds_.at(kind).depth;
   const auto rank = comm_.rank();
   const auto path = directory_ / (shared ? "limit.shared" : fmt::format("limit.{}", rank));
   const bool creates = !shared || rank == 0;

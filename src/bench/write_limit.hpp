@@ -27,7 +27,7 @@ class WriteLimit : public Limit {
   const mpi::CommView& comm_;
   std::filesystem::path directory_;
   std::uint64_t rank_bytes_;
-  int open_flags_;
+  int open_flags_ = 0;
   std::vector<Kind> kinds_;
   std::vector<std::string> names_;
   RawTransfer transfer_;
