@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <cstring>
 #include <new>
 
 namespace muster {
@@ -13,7 +12,6 @@ AlignedMemory::AlignedMemory(std::size_t bytes) {
   if (memory == MAP_FAILED) throw std::bad_alloc();
   static_cast<void>(::madvise(memory, bytes, MADV_HUGEPAGE));  // a wish; small pages serve as well
   bytes_ = {static_cast<std::byte*>(memory), bytes};
-  std::memset(memory, 0, bytes);
 }
 
 AlignedMemory::~AlignedMemory() {

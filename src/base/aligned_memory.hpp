@@ -10,7 +10,7 @@ namespace muster {
 class AlignedMemory {
  public:
   AlignedMemory() = default;
-  // Zeroed and touched, so that no later use pays for it. Throws std::bad_alloc.
+  // Zeroed. The system provides the pages as they are first used. Throws std::bad_alloc.
   explicit AlignedMemory(std::size_t bytes);
   ~AlignedMemory();
   AlignedMemory(AlignedMemory&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}

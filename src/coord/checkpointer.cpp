@@ -53,8 +53,8 @@ class Checkpointer::Impl {
         team_(gather_team(options)),
         directory_(mpi::run_agreed(team_.comm, "agree", [&] { return checked(std::move(directory)); })),
         saver_(team_, directory_, options,
-               coord::Engines{engine::make_direct_engine(), engine::make_collective_engine()}),
-        loader_(team_, directory_) {
+               coord::Engines{engine::make_direct_engine(arena_), engine::make_collective_engine()}),
+        loader_(team_, directory_, arena_) {
     coord::require_same(team_.comm, "agree", "the directory", "'" + directory_.path().string() + "'");
   }
 
@@ -95,6 +95,7 @@ class Checkpointer::Impl {
   mpi::Comm comm_;
   coord::Team team_;
   store::Directory directory_;
+  engine::StagingArena arena_;
   coord::Saver saver_;
   coord::Loader loader_;
 };

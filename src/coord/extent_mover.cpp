@@ -20,14 +20,14 @@ namespace {
 class Mover {
  public:
   Mover(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
-        const std::vector<Destination>& destinations)
-      : comm_(comm), path_(file), catalog_(catalog), destinations_(destinations) {}
+        const std::vector<Destination>& destinations, engine::StagingArena& arena)
+      : comm_(comm), path_(file), catalog_(catalog), destinations_(destinations), arena_(arena) {}
 
   // `mine`: the units that this rank reads.
   void open(const std::vector<engine::FileRange>& mine) {
     mpi::run_agreed(comm_, "read", [&] {
       failpoint::pass("load.read");
-      if (!mine.empty()) ahead_.emplace(path_, mine);
+      if (!mine.empty()) ahead_.emplace(path_, mine, arena_);
     });
   }
 
@@ -131,6 +131,7 @@ class Mover {
   const std::filesystem::path& path_;
   const Catalog& catalog_;
   const std::vector<Destination>& destinations_;
+  engine::StagingArena& arena_;
   std::optional<engine::ReadAhead> ahead_;
   std::span<std::byte> own_;  // of this round
   Bytes received_;
@@ -141,8 +142,9 @@ class Mover {
 }  // namespace
 
 std::uint64_t move_extents(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
-                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations) {
-  Mover mover(comm, file, catalog, destinations);
+                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations,
+                           engine::StagingArena& arena) {
+  Mover mover(comm, file, catalog, destinations, arena);
   std::vector<engine::FileRange> mine;
   for (const auto& unit : units) {
     if (unit.reader == comm.rank()) mine.push_back({unit.offset, unit.bytes});

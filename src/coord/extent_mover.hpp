@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "coord/target.hpp"
+#include "engine/staging_arena.hpp"
 #include "model/catalog.hpp"
 #include "mpi/comm.hpp"
 #include "plan/read_plan.hpp"
@@ -16,6 +17,7 @@ namespace muster::coord {
 // io) on all ranks; no byte of a damaged extent reaches a destination. Reads ahead: uses up to four
 // buffers of kMaxExtentBytes.
 std::uint64_t move_extents(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
-                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations);
+                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations,
+                           engine::StagingArena& arena);
 
 }  // namespace muster::coord

@@ -163,7 +163,7 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   std::vector<plan::ReadUnit> units;
   mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, readers(team_, options)); });
   report.phase_s["plan"] = watch.lap();
-  report.read_bytes = move_extents(comm, file, catalog, units, comparison.destinations);
+  report.read_bytes = move_extents(comm, file, catalog, units, comparison.destinations, arena_);
 
   report.phase_s["read"] = watch.lap();
   mpi::run_agreed(comm, "commit", [&] {

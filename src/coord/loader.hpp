@@ -6,13 +6,15 @@
 #include <string>
 
 #include "coord/team.hpp"
+#include "engine/staging_arena.hpp"
 #include "store/directory.hpp"
 
 namespace muster::coord {
 
 class Loader {
  public:
-  Loader(const Team& team, store::Directory& directory) : team_(team), directory_(directory) {}
+  Loader(const Team& team, store::Directory& directory, engine::StagingArena& arena)
+      : team_(team), directory_(directory), arena_(arena) {}
 
   // Collective; see Checkpointer::load.
   LoadReport load(const LoadOptions& options, const Checkpointer::Prepare& prepare);
@@ -24,6 +26,7 @@ class Loader {
 
   const Team& team_;
   store::Directory& directory_;
+  engine::StagingArena& arena_;
 };
 
 }  // namespace muster::coord

@@ -17,7 +17,7 @@ namespace {
 // Small enough that what was copied is still in the core's cache when it is hashed.
 constexpr std::size_t kCopyBytes = 128 << 10;
 
-constexpr std::size_t kFirstBytes = 1 << 20;
+constexpr std::uint64_t kFirstBytes = 1 << 20;
 
 // Fills staging buffers with runs of extents, hashing as it copies.
 class Filler {
@@ -63,7 +63,7 @@ class Filler {
     if (buffer_ == nullptr) {
       buffer_ = &writes_.next();
       // The first one is handed over early, so that the device does not wait for a full one.
-      capacity_ = started_ ? buffer_->memory.size() : std::min(kFirstBytes, buffer_->memory.size());
+      capacity_ = started_ ? options_.buffer_bytes : std::min(kFirstBytes, options_.buffer_bytes);
       started_ = true;
       filled_ = past_block;
     }
@@ -122,19 +122,27 @@ class Filler {
   WriteBehind& writes_;
   StagingBuffer* buffer_ = nullptr;
   bool started_ = false;
-  std::size_t capacity_ = 0;  // of the buffer, as far as it is to be filled
+  std::uint64_t capacity_ = 0;  // of the buffer, as far as it is to be filled
   std::size_t filled_ = 0;
   WriteResult result_;
 };
 
 class DirectWriter : public PartWriter {
  public:
-  DirectWriter(const Part& part, const DirectOptions& options, std::vector<StagingBuffer>& buffers)
+  DirectWriter(const Part& part, const DirectOptions& options, StagingArena& arena)
       : layout_(*part.layout),
         options_(options),
-        buffers_(buffers),
         rank_(part.comm.rank()),
-        file_(part.path, posix::DirectFile::Access::write) {}
+        file_(part.path, posix::DirectFile::Access::write),
+        arena_(arena),
+        buffers_(static_cast<std::size_t>(options.buffers)) {
+    for (auto& buffer : buffers_) buffer.memory = arena_.take(options_.buffer_bytes);
+  }
+  ~DirectWriter() override {
+    for (auto& buffer : buffers_) arena_.give_back(std::move(buffer.memory));
+  }
+  DirectWriter(const DirectWriter&) = delete;
+  DirectWriter& operator=(const DirectWriter&) = delete;
 
   WriteResult write(const LocalShards& shards) override {
     WriteBehind writes(file_, buffers_, options_.writer_threads);
@@ -156,32 +164,30 @@ class DirectWriter : public PartWriter {
  private:
   const Layout& layout_;
   const DirectOptions& options_;
-  std::vector<StagingBuffer>& buffers_;
   const int rank_;
   posix::DirectFile file_;
+  StagingArena& arena_;
+  std::vector<StagingBuffer> buffers_;
 };
 
 class DirectEngine : public Engine {
  public:
-  explicit DirectEngine(const DirectOptions& options) : options_(options) {}
+  DirectEngine(StagingArena& arena, const DirectOptions& options) : arena_(arena), options_(options) {}
   [[nodiscard]] std::string_view name() const override { return "direct"; }
   [[nodiscard]] bool needs_head_first() const override { return false; }
   std::unique_ptr<PartWriter> open(const Part& part) override {
-    while (buffers_.size() < static_cast<std::size_t>(options_.buffers)) {
-      buffers_.push_back({AlignedMemory(options_.buffer_bytes), {}});
-    }
-    return std::make_unique<DirectWriter>(part, options_, buffers_);
+    return std::make_unique<DirectWriter>(part, options_, arena_);
   }
 
  private:
+  StagingArena& arena_;
   const DirectOptions options_;
-  std::vector<StagingBuffer> buffers_;
 };
 
 }  // namespace
 
-std::unique_ptr<Engine> make_direct_engine(const DirectOptions& options) {
-  return std::make_unique<DirectEngine>(options);
+std::unique_ptr<Engine> make_direct_engine(StagingArena& arena, const DirectOptions& options) {
+  return std::make_unique<DirectEngine>(arena, options);
 }
 
 }  // namespace muster::engine

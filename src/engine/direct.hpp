@@ -5,11 +5,12 @@
 #include <memory>
 
 #include "engine/engine.hpp"
+#include "engine/staging_arena.hpp"
 
 namespace muster::engine {
 
 struct DirectOptions {
-  // Staging memory of a rank, kept from save to save: while one buffer is filled the others are written.
+  // Staging memory of a rank: while one buffer is filled the others are written.
   int buffers = 2;
   std::uint64_t buffer_bytes = std::uint64_t{16} << 20;  // a multiple of 64 KiB
   int writer_threads = 1;
@@ -19,6 +20,7 @@ struct DirectOptions {
 
 // Copies and hashes this rank's extents into a staging buffer while a thread writes the one before (O_DIRECT where the
 // file system takes it). Extents side by side go out together. Makes no MPI and no HDF5 call at all.
-std::unique_ptr<Engine> make_direct_engine(const DirectOptions& options = {});
+// The arena outlives the engine.
+std::unique_ptr<Engine> make_direct_engine(StagingArena& arena, const DirectOptions& options = {});
 
 }  // namespace muster::engine

@@ -1,0 +1,23 @@
+#include "engine/staging_arena.hpp"
+
+#include <algorithm>
+
+#include "model/layout.hpp"
+
+namespace muster::engine {
+
+AlignedMemory StagingArena::take(std::size_t bytes) {
+  const auto fits = std::ranges::find_if(free_, [&](const auto& memory) { return memory.size() >= bytes; });
+  // All of one size or larger, so that what a load gives back a save can take, and the other way round.
+  constexpr std::size_t kSmallest = kMaxExtentBytes + (64 << 10);
+  if (fits == free_.end()) return AlignedMemory(std::max(bytes, kSmallest));
+  auto memory = std::move(*fits);
+  free_.erase(fits);
+  return memory;
+}
+
+void StagingArena::give_back(AlignedMemory memory) {
+  if (free_.size() < kKept) free_.push_back(std::move(memory));
+}
+
+}  // namespace muster::engine
