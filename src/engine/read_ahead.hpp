@@ -23,8 +23,7 @@ struct FileRange {
 
 struct ReadAheadOptions {
   int buffers = 3;  // each as large as the largest range: one in use, the others on their way
-  int threads = 4;  // each with one piece of a range in flight
-  std::uint64_t piece_bytes = std::uint64_t{4} << 20;
+  int threads = 2;
 };
 
 class ReadAhead {
@@ -42,33 +41,23 @@ class ReadAhead {
   std::span<std::byte> next();
 
  private:
-  // Whole blocks of one range, read at once.
-  struct Piece {
-    std::size_t range = 0;
-    std::uint64_t offset = 0;
-    std::uint64_t bytes = 0;
-  };
   struct Slot {
     AlignedMemory memory;
-    std::uint64_t first_block = 0;  // file offset of the memory's first byte
-    std::size_t pieces_left = 0;
+    std::span<std::byte> bytes;
     std::exception_ptr failure;
+    bool filled = false;
   };
 
-  // Cuts a range, with the whole blocks around it, into pieces.
-  void add_pieces(std::size_t range, std::uint64_t piece_bytes, std::uint64_t file_bytes);
-  void prepare_slot(std::size_t range);
   void work();
+  void read(const FileRange& range, Slot& slot);
 
   posix::DirectFile file_;
   const std::vector<FileRange> ranges_;
-  std::vector<Piece> pieces_;                 // by range
-  std::vector<std::size_t> pieces_of_range_;  // how many
   StagingArena& arena_;
   std::vector<Slot> slots_;  // range i is read into slot i % slots
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::size_t begun_ = 0;     // pieces that a thread has taken
+  std::size_t begun_ = 0;     // ranges that a thread has taken
   std::size_t consumed_ = 0;  // ranges whose slot may be used again
   std::size_t given_ = 0;     // ranges that next() has returned
   bool stopping_ = false;
