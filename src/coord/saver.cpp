@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <array>
@@ -333,6 +334,8 @@ void Saver::open(Job& job) {
     job.part_file.emplace(job.part, kept_->layout, kept_->head,
                           job.engine->needs_head_first() ? HeadWhen::first : HeadWhen::with_tables);
   });
+  // Staging comes on top of what planning leaves behind.
+  if (!job.report.plan_reused) ::malloc_trim(0);
   if (job.engine->needs_head_first()) {
     // A rank that does not see the file must say so before the others wait for it in a collective open.
     // MPI-IO opens more than one descriptor, and waits for ever where one rank cannot.

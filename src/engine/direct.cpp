@@ -17,7 +17,7 @@ namespace {
 // Small enough that what was copied is still in the core's cache when it is hashed.
 constexpr std::size_t kCopyBytes = 128 << 10;
 
-constexpr std::uint64_t kFirstBytes = 1 << 20;
+constexpr std::uint64_t kFirstBytes = 512 << 10;
 
 // Fills staging buffers with runs of extents, hashing as it copies.
 class Filler {

@@ -39,6 +39,8 @@ void WriteBehind::submit(StagingBuffer& buffer) {
     full_.push_back(&buffer);
   }
   changed_.notify_all();
+  // Where ranks fill all cores the writer would wait for its turn, and the device with it.
+  std::this_thread::yield();
 }
 
 void WriteBehind::finish() {

@@ -18,6 +18,19 @@ namespace {
 
 PropertyList property_list(hid_t kind) { return {H5Pcreate(kind), "H5Pcreate"}; }
 
+// Left to itself the cache grows with the number of tensors; what is declared is not looked at again.
+void limit_metadata_cache(const PropertyList& access) {
+  H5AC_cache_config_t config{};
+  config.version = H5AC__CURR_CACHE_CONFIG_VERSION;
+  check(H5Pget_mdc_config(access.get(), &config), "H5Pget_mdc_config");
+  config.set_initial_size = true;
+  config.initial_size = config.min_size = config.max_size = std::size_t{1} << 20;
+  config.incr_mode = H5C_incr__off;
+  config.flash_incr_mode = H5C_flash_incr__off;
+  config.decr_mode = H5C_decr__off;
+  check(H5Pset_mdc_config(access.get(), &config), "H5Pset_mdc_config");
+}
+
 PropertyList file_access(const Layout& layout) {
   auto list = property_list(H5P_FILE_ACCESS);
   check(H5Pset_libver_bounds(list.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "H5Pset_libver_bounds");
@@ -26,6 +39,7 @@ PropertyList file_access(const Layout& layout) {
   // One block for all metadata, in front of everything; raw data is given out byte after byte behind it.
   check(H5Pset_meta_block_size(list.get(), layout.head_bytes), "H5Pset_meta_block_size");
   check(H5Pset_small_data_block_size(list.get(), 0), "H5Pset_small_data_block_size");
+  limit_metadata_cache(list);
   disable_locking(list.get());
   return list;
 }
@@ -151,6 +165,7 @@ Head build_head(const Layout& layout, const std::filesystem::path& path) {
   Builder builder(layout, path);
   for (const auto& dataset : layout.datasets) head.object_addresses.push_back(builder.declare(dataset));
   builder.close();
+  check(H5garbage_collect(), "H5garbage_collect");
 
   const posix::File file(path, O_RDONLY);
   if (const auto bytes = file.size(); bytes != layout.file_bytes) {
