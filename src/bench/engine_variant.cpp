@@ -9,6 +9,7 @@ const std::vector<EngineVariant>& engine_variants() {
       {"auto", {.engine = EngineChoice::automatic}},
       {"direct", {.engine = EngineChoice::direct}},
       {"collective", {.engine = EngineChoice::collective}},
+      {"direct-nohash", {.engine = EngineChoice::direct}, false},
   };
   return variants;
 }

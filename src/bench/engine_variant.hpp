@@ -9,7 +9,8 @@ namespace muster::bench {
 
 struct EngineVariant {
   std::string name;
-  SaveOptions options;
+  SaveOptions options = {};
+  bool hash = true;
 };
 
 // All of them; one more is one more entry.

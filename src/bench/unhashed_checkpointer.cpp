@@ -1,0 +1,29 @@
+#include "bench/unhashed_checkpointer.hpp"
+
+#include "engine/collective.hpp"
+#include "engine/direct.hpp"
+
+namespace muster::bench {
+
+namespace {
+
+coord::Team team_of(const mpi::CommView& comm) {
+  Grid grid;
+  grid.data = comm.size();
+  return {comm, mpi::node_of_ranks(comm), grid};
+}
+
+}  // namespace
+
+UnhashedCheckpointer::UnhashedCheckpointer(const mpi::CommView& comm, const std::filesystem::path& directory)
+    : comm_(mpi::Comm::duplicate(comm.handle())),
+      team_(team_of(comm_.view(comm.timeout_s()))),
+      directory_(directory),
+      saver_(team_, directory_, {},
+             {engine::make_direct_engine(arena_, {.hash = false}), engine::make_collective_engine()}) {}
+
+SaveReport UnhashedCheckpointer::save(const State& state, const SaveOptions& options) {
+  return saver_.save([&]() -> const State& { return state; }, options);
+}
+
+}  // namespace muster::bench

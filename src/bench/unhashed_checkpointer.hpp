@@ -1,0 +1,33 @@
+#pragma once
+// The save of the engine `direct` with hashing left out: what hashing costs, and nothing else. Its files fail
+// verification, so that it is here and not among the options of muster.
+
+#include <filesystem>
+#include <muster/checkpoint.hpp>
+
+#include "coord/saver.hpp"
+#include "coord/team.hpp"
+#include "engine/staging_arena.hpp"
+#include "mpi/comm.hpp"
+#include "store/directory.hpp"
+
+namespace muster::bench {
+
+class UnhashedCheckpointer {
+ public:
+  // Collective.
+  UnhashedCheckpointer(const mpi::CommView& comm, const std::filesystem::path& directory);
+  UnhashedCheckpointer(const UnhashedCheckpointer&) = delete;
+  UnhashedCheckpointer& operator=(const UnhashedCheckpointer&) = delete;
+  // Collective; as Checkpointer::save.
+  SaveReport save(const State& state, const SaveOptions& options);
+
+ private:
+  mpi::Comm comm_;
+  coord::Team team_;
+  store::Directory directory_;
+  engine::StagingArena arena_;
+  coord::Saver saver_;
+};
+
+}  // namespace muster::bench
