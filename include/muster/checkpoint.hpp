@@ -61,7 +61,8 @@ struct SaveOptions {
   bool async_save = false;
   // Tensor by tensor, never a second copy of the state: muster always works so, and takes the flag for what it is.
   bool use_xser = true;
-  // At most so many ranks of a node (>= 1) write at the same time; unset: all of them.
+  // At most so many ranks of a node (>= 1) write at the same time; unset: all of them. Of replicas so many write at
+  // all; ranks that alone hold something take turns (engine `direct`).
   std::optional<int> num_workers = std::nullopt;
   // Replace a tag of the same name, atomically. Off: that is Error{exists} before anything is written.
   bool replace_existing = false;

@@ -1,12 +1,16 @@
 // Both engines on every kind of layout: the same file, byte for byte but for what tells of the save itself.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <numeric>
+#include <thread>
 
 #include <muster/checkpoint.hpp>
 
@@ -220,6 +224,52 @@ TEST(DirectEngine, StartsARepeatedSaveWithThePlanOfTheLastOne) {
   EXPECT_TRUE(report.plan_reused);
   EXPECT_GT(report.first_byte_s, 0);
   EXPECT_LT(report.first_byte_s, report.total_s);
+}
+
+// Who read from its tensors in which order, over all ranks of a node.
+class Order {
+ public:
+  explicit Order(const std::filesystem::path& file) {
+    if (world_rank() == 0) test::write_text(file, "");
+    MPI_Barrier(MPI_COMM_WORLD);
+    file_ = ::open(file.c_str(), O_WRONLY | O_APPEND);
+  }
+  ~Order() { ::close(file_); }
+  Order(const Order&) = delete;
+  Order& operator=(const Order&) = delete;
+  void note() const {
+    const char digit = static_cast<char>('0' + world_rank());
+    EXPECT_EQ(::write(file_, &digit, 1), 1);
+  }
+
+ private:
+  int file_ = -1;
+};
+
+TEST(DirectEngine, LetsOnlySoManyRanksOfANodeWriteAtATime) {
+  const Scratch scratch;
+  constexpr int kTensors = 4;
+  const Order order(scratch.path() / "order");
+  State state;
+  for (int i = 0; i < kTensors * world_size(); ++i) {
+    constexpr std::uint64_t kBytes = 1000;
+    const bool mine = i / kTensors == world_rank();
+    TensorMemory memory;
+    memory.read = [&order](std::uint64_t first, std::span<std::byte> to) {
+      order.note();
+      std::this_thread::sleep_for(std::chrono::milliseconds(3));
+      for (auto& byte : to) byte = value_at(first++);
+    };
+    state.add(Tensor{{"/model/t" + std::to_string(i), DType::uint8, {kBytes}, Shard::flat(0, mine ? kBytes : 0)},
+                     std::move(memory)});
+  }
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
+  checkpointer.save(state, {.tag = "t", .num_workers = 1, .engine = EngineChoice::direct});
+  MPI_Barrier(MPI_COMM_WORLD);
+  std::string expected;
+  for (int rank = 0; rank < world_size(); ++rank) expected.append(kTensors, static_cast<char>('0' + rank));
+  const auto noted = test::read_file(scratch.path() / "order");
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(noted.data()), noted.size()), expected);
 }
 
 TEST(Engine, MustBeTheSameOnAllRanks) {

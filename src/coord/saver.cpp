@@ -18,6 +18,7 @@
 #include "base/narrow.hpp"
 #include "base/posix.hpp"
 #include "coord/exchange.hpp"
+#include "coord/turn.hpp"
 #include "h5/library.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/info.hpp"
@@ -332,11 +333,11 @@ void Saver::open(Job& job) {
     job.sequence = directory_.next_sequence();
     using HeadWhen = store::PartFile::HeadWhen;
     job.part_file.emplace(job.part, kept_->layout, kept_->head,
-                          job.engine->needs_head_first() ? HeadWhen::first : HeadWhen::with_tables);
+                          job.engine->is_collective() ? HeadWhen::first : HeadWhen::with_tables);
   });
   // Staging comes on top of what planning leaves behind.
   if (!job.report.plan_reused) ::malloc_trim(0);
-  if (job.engine->needs_head_first()) {
+  if (job.engine->is_collective()) {
     // A rank that does not see the file must say so before the others wait for it in a collective open.
     // MPI-IO opens more than one descriptor, and waits for ever where one rank cannot.
     mpi::run_agreed(comm, "open", [&] {
@@ -369,7 +370,10 @@ void Saver::write(Job& job) {
     return local_shards(*job.state);
   });
   const auto before_write_s = job.watch.seconds();
-  mpi::run_agreed(comm, "write", [&] { job.written = job.writer->write(shards); });
+  mpi::run_agreed(comm, "write", [&] {
+    const Turn turn(team_, job.engine->is_collective() ? std::nullopt : job.options.num_workers);
+    job.written = job.writer->write(shards);
+  });
   job.report.first_byte_s = before_write_s + job.written.first_byte_s.value_or(0);
   job.telemetry.bytes = job.written.bytes;
   job.telemetry.write_s = job.end_phase("write");

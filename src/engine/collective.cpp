@@ -220,7 +220,7 @@ class CollectiveWriter : public PartWriter {
 class CollectiveEngine : public Engine {
  public:
   [[nodiscard]] std::string_view name() const override { return "collective"; }
-  [[nodiscard]] bool needs_head_first() const override { return true; }
+  [[nodiscard]] bool is_collective() const override { return true; }
   std::unique_ptr<PartWriter> open(const Part& part) override {
     const h5::QuietErrors quiet;
     return std::make_unique<CollectiveWriter>(part);

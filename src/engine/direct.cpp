@@ -174,7 +174,7 @@ class DirectEngine : public Engine {
  public:
   DirectEngine(StagingArena& arena, const DirectOptions& options) : arena_(arena), options_(options) {}
   [[nodiscard]] std::string_view name() const override { return "direct"; }
-  [[nodiscard]] bool needs_head_first() const override { return false; }
+  [[nodiscard]] bool is_collective() const override { return false; }
   std::unique_ptr<PartWriter> open(const Part& part) override {
     return std::make_unique<DirectWriter>(part, options_, arena_);
   }

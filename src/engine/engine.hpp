@@ -49,8 +49,9 @@ class Engine {
   virtual ~Engine() = default;
   // "direct" or "collective"
   [[nodiscard]] virtual std::string_view name() const = 0;
-  // Whether the part must hold its head when it is opened, and then be seen to hold the same one when it is sealed.
-  [[nodiscard]] virtual bool needs_head_first() const = 0;
+  // Whether ranks wait for each other as they write. The part must then hold its head when it is opened, and be seen
+  // to hold the same one when it is sealed; and ranks cannot take turns.
+  [[nodiscard]] virtual bool is_collective() const = 0;
   virtual std::unique_ptr<PartWriter> open(const Part& part) = 0;
 };
 

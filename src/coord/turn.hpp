@@ -1,0 +1,26 @@
+#pragma once
+// Ranks of one node that do something one after the other.
+
+#include <optional>
+
+#include "coord/team.hpp"
+
+namespace muster::coord {
+
+// While it lives, at most `at_once` ranks of this node have one. Every rank of the team makes one with the same
+// `at_once`; without it none waits. Lowest ranks first: a rank waits for the one `at_once` places before it on its
+// node. Throws Error{timeout} where that one does not come.
+class Turn {
+ public:
+  Turn(const Team& team, std::optional<int> at_once);
+  // Lets the next one go, whatever has happened here.
+  ~Turn();
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  const Team& team_;
+  std::optional<int> next_;
+};
+
+}  // namespace muster::coord
