@@ -10,6 +10,7 @@
 #include "bench/byte_size.hpp"
 #include "bench/launched_rank.hpp"
 #include "bench/workload_json.hpp"
+#include "mpi/info.hpp"
 
 namespace muster::bench {
 
@@ -75,6 +76,7 @@ struct Raw {
   std::vector<std::string> engines;
   std::vector<std::string> against;
   std::string held = "sharded";
+  std::vector<std::string> hints;
   std::string json_file;
   std::string script;
   bool cold_memory = false;
@@ -96,6 +98,8 @@ po::options_description describe(Options& options, Raw& raw, bool saves) {
       ("engine", po::value(&raw.engines)->composing()->value_name("E"),
        saves ? "auto, direct or collective; a comma list, or several times; auto if not given"
              : "that saves: auto, direct or collective; auto if not given")  //
+      ("hint", po::value(&raw.hints)->composing()->value_name("KEY=VALUE"),
+       "for MPI-IO, with the engine collective: striping_factor=8, ...; may be repeated")  //
       ("against", po::value(&raw.against)->composing()->value_name("LIST"),
        saves ? "what to compare with, see below; limit if not given" : "limit; or none, for no comparison")  //
       ("rounds", value(options.rounds.rounds, "N"), "measured rounds")                                       //
@@ -219,6 +223,12 @@ std::optional<Options> parse(const Arguments& arguments, bool saves) {
   options.peer.script = raw.script;
   if (!raw.json_file.empty()) options.json_file = raw.json_file;
   options.workload = make_workload(raw);
+  try {
+    const auto hints = mpi::parse_hints(raw.hints);
+    for (auto& engine : options.engines) engine.options.hints = hints;
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
   options.rounds.touched_bytes = raw.cold_memory ? 0 : options.workload.payload_bytes();
   return options;
 }

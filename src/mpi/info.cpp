@@ -14,6 +14,19 @@ void check_hints(const std::map<std::string, std::string>& hints) {
   }
 }
 
+std::map<std::string, std::string> parse_hints(const std::vector<std::string>& assignments) {
+  std::map<std::string, std::string> hints;
+  for (const auto& assignment : assignments) {
+    const auto equals = assignment.find('=');
+    if (equals == std::string::npos) {
+      throw Error(ErrorKind::usage, "hint '" + assignment + "' must look like key=value");
+    }
+    hints[assignment.substr(0, equals)] = assignment.substr(equals + 1);
+  }
+  check_hints(hints);
+  return hints;
+}
+
 Info::Info(const std::map<std::string, std::string>& hints) {
   if (hints.empty()) return;
   check_hints(hints);

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace muster::mpi {
 
@@ -21,6 +22,9 @@ class Info {
  private:
   MPI_Info info_ = MPI_INFO_NULL;
 };
+
+// From "key=value" each. Throws Error{usage} for any other text, and as check_hints.
+std::map<std::string, std::string> parse_hints(const std::vector<std::string>& assignments);
 
 // Throws Error{usage} for a key or value that MPI does not take.
 void check_hints(const std::map<std::string, std::string>& hints);

@@ -7,6 +7,8 @@
 #include <sstream>
 #include <vector>
 
+#include "mpi/info.hpp"
+
 namespace muster::train {
 namespace {
 
@@ -64,6 +66,8 @@ struct Raw {
   std::string loss_log;
   std::string resume = "auto";
   std::string optimizer = "adamw";
+  std::string engine = "auto";
+  std::vector<std::string> hints;
   std::int64_t crash_at = 0;
   std::vector<std::string> stray;  // arguments that belong to no option
 };
@@ -84,6 +88,9 @@ po::options_description describe(Options& options, Raw& raw) {
       ("keep-last", value(options.keep_last, "N"), "keep this many newest checkpoints; 0: all")                 //
       ("resume", value(raw.resume, "auto|never|TAG"), "what to start from, see below")                          //
       ("overwrite", po::bool_switch(&options.overwrite), "with --resume never: replace tags of the same name")  //
+      ("engine", value(raw.engine, "auto|direct|collective"), "how checkpoints are written; auto is right")     //
+      ("hint", po::value(&raw.hints)->composing()->value_name("KEY=VALUE"),
+       "for MPI-IO, with the engine collective: striping_factor=8, ...; may be repeated")  //
       ("crash-at", po::value(&raw.crash_at)->value_name("STEP"),
        "every rank kills itself with SIGKILL after this step's update and log line, before its save");
 
@@ -198,6 +205,8 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   } else if (raw.optimizer != "adamw") {
     reject("--optimizer is \"" + raw.optimizer + "\", and must be adamw or sgd");
   }
+  options.engine = engine_choice(raw.engine);
+  options.hints = mpi::parse_hints(raw.hints);
   if (found.count("crash-at") != 0) options.crash_at = raw.crash_at;
   require_valid(options);
   return line;

@@ -1,8 +1,10 @@
 #pragma once
-// The command line of muster-train. Local: every rank parses its own copy; knows no MPI and no Torch.
+// The command line of muster-train. Local: every rank parses its own copy; knows no Torch.
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <muster/checkpoint.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -22,6 +24,8 @@ struct Options {
   Resume resume = Resume::newest;
   std::string resume_tag;  // with Resume::tag
   bool overwrite = false;
+  EngineChoice engine = EngineChoice::automatic;
+  std::map<std::string, std::string> hints;
 
   std::int64_t batch = 16;
   std::int64_t context = 64;

@@ -235,6 +235,8 @@ void Trainer::save(std::int64_t step, double loss) {
                        {"config", config_of(options_)},
                        {"last_loss", loss}};
   args.replace_existing = options_.resume != Resume::never || options_.overwrite;
+  args.engine = options_.engine;
+  args.hints = options_.hints;
   if (options_.keep_last != 0) args.num_kept_ckpts = narrow<int>(options_.keep_last);
   const auto report = save_checkpoint(comm_.handle(), options_.directory, args);
   const auto bytes = static_cast<double>(report.file_bytes);
