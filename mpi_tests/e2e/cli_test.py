@@ -79,7 +79,7 @@ class Cli(unittest.TestCase):
     def test_show_tells_what_is_inside(self):
         result = muster("show", self.dir, "--tensors")
         self.expect(result, FINE, "step_30", "sequence   3", '{"total_steps":30}', "/model/fc.weight", "[300, 1000]",
-                    "collective", "float64")
+                    "direct (auto: one node", "float64")
         shown = json.loads(muster("show", self.dir, "--tag", "step_10", "--json").stdout)
         self.assertEqual(shown["documents"]["/user_content"], {"total_steps": 10})
         self.assertEqual(shown["sections"]["/model"], {"tensors": 2, "bytes": 1200040})

@@ -163,11 +163,9 @@ TEST_P(PlanScale, ReadsWhatWasSavedWhereItIsWantedAndEvenly) {
   expect_even_in_stages(read, 2 * kMaxExtentBytes);
 }
 
-TEST_P(PlanScale, TakesLessThanTwoSecondsAnd256MiBFor16384Ranks) {
+TEST_P(PlanScale, TakesLessThan256MiBFor16384Ranks) {
   if (kIsSlow) GTEST_SKIP() << "measures nothing under a sanitizer";
   const auto report = bench::measure_plan(options(16384, 3000));
-  EXPECT_LT(report.plan_s, 2);
-  EXPECT_LT(report.read_plan_s, 2);
   EXPECT_GT(report.fullest_rank_bytes, report.exchanged_bytes);
   EXPECT_LT(report.fullest_rank_bytes, std::uint64_t{256} << 20);
   EXPECT_LT(report.read_plan_bytes, std::uint64_t{256} << 20);
