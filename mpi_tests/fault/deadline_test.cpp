@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <optional>
+#include <thread>
 
 #include "base/clock.hpp"
 #include "support/expect_error.hpp"
@@ -65,6 +68,32 @@ TEST_F(Deadline, OfALoadPassesWhereARankStaysAway) {
   checkpointer.save(model_.state(), {.tag = "t"});
   Model again(0);
   expect_timeout([&] { checkpointer.load({}, again.target()); });
+}
+
+// With num_workers ranks of a node wait for their turn: one that takes too long leaves no message behind for later
+// saves.
+TEST_F(Deadline, PassesWhereARankDoesNotEndItsTurn) {
+  State state;
+  for (int rank = 0; rank < world_size(); ++rank) {
+    TensorMemory memory;
+    memory.read = [](std::uint64_t, std::span<std::byte> to) {
+      if (world_rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+      std::ranges::fill(to, std::byte{1});
+    };
+    const std::uint64_t held = rank == world_rank() ? 100 : 0;
+    state.add(Tensor{{"/model/t" + std::to_string(rank), DType::uint8, {100}, Shard::flat(0, held)}, memory});
+  }
+  Checkpointer checkpointer(comm_, scratch_.path(), {.timeout_s = 1});
+  const auto save = [&] { checkpointer.save(state, {.tag = "t", .num_workers = 1}); };
+  const Stopwatch watch;
+  error_of(ErrorKind::timeout, save);
+  EXPECT_LT(watch.seconds(), 20);
+  EXPECT_THAT(error_of(ErrorKind::timeout, save), HasSubstr("make a new one"));
+  MPI_Barrier(MPI_COMM_WORLD);
+  EXPECT_THAT(test::names_in(scratch_.path()), testing::IsEmpty());
+  Checkpointer other(MPI_COMM_WORLD, scratch_.path());
+  other.save(state, {.tag = "after", .num_workers = 1});
+  EXPECT_EQ(other.latest_tag(), "after");
 }
 
 TEST_F(Deadline, PassesWhereARankIsLateInTheMiddleOfASave) {

@@ -28,13 +28,13 @@ TEST(EngineChoiceTest, IsDirectOnOneNodeWhateverTheFileSystem) {
 }
 
 TEST(EngineChoiceTest, IsDirectOnSeveralNodesWhereTheFileSystemKeepsThemCoherent) {
-  for (const char* file_system : {"lustre", "gpfs", "beegfs", "ceph"}) {
+  for (const char* file_system : {"lustre", "gpfs", "ceph"}) {
     EXPECT_EQ(choose_engine(EngineChoice::automatic, file_system, 64).engine, EngineChoice::direct) << file_system;
   }
 }
 
 TEST(EngineChoiceTest, IsCollectiveOnSeveralNodesElsewhere) {
-  for (const char* file_system : {"nfs", "cifs", "fuse", "9p", "0x1234", "unknown"}) {
+  for (const char* file_system : {"nfs", "beegfs", "cifs", "fuse", "9p", "0x1234", "unknown"}) {
     const auto choice = choose_engine(EngineChoice::automatic, file_system, 2);
     EXPECT_EQ(choice.engine, EngineChoice::collective) << file_system;
     EXPECT_THAT(choice.reason, HasSubstr("2 nodes"));

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <muster/error.hpp>
 
@@ -16,6 +17,9 @@ namespace {
 
 // Below this the page cache is faster than a transfer of its own.
 constexpr std::size_t kMinDirectBytes = 64 << 10;
+// A power of two, not above kMinDirectBytes, so that a direct transfer has at least one block.
+constexpr std::uint64_t kMaxBlockBytes = kMinDirectBytes;
+
 // What the file system asks of direct transfers; 0 where it takes none, nothing where it does not say.
 std::optional<std::uint64_t> direct_alignment(int descriptor) {
 #ifdef STATX_DIOALIGN
@@ -43,8 +47,12 @@ DirectFile::DirectFile(const std::filesystem::path& path, Access access)
     : cached_(path, access == Access::read ? O_RDONLY : O_WRONLY) {
   const auto page = narrow<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const auto alignment = direct_alignment(cached_.descriptor());
+  // What asks for more than buffers are cut for (ZFS: a record) goes through the cache.
+  if (alignment && (*alignment == 0 || *alignment > kMaxBlockBytes || !std::has_single_bit(*alignment))) {
+    block_bytes_ = page;
+    return;
+  }
   block_bytes_ = std::max(page, alignment.value_or(page));
-  if (alignment == 0U) return;
   direct_ = open_direct(path, access == Access::read ? O_RDONLY : O_WRONLY);
   direct_usable_ = direct_.has_value();
 }

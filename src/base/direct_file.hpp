@@ -22,7 +22,8 @@ class DirectFile {
   // Opens a file that exists. Errors as for File.
   DirectFile(const std::filesystem::path& path, Access access);
 
-  // What offsets, sizes and memory addresses of transfers past the cache are multiples of: at least a page.
+  // What offsets, sizes and memory addresses of transfers past the cache are multiples of: a power of two from a page
+  // to 64 KiB.
   [[nodiscard]] std::uint64_t block_bytes() const { return block_bytes_; }
   // Bytes that went past the page cache so far.
   [[nodiscard]] std::uint64_t direct_bytes() const { return direct_bytes_; }

@@ -79,6 +79,12 @@ std::uint64_t File::size() const {
   return narrow<std::uint64_t>(status.st_size);
 }
 
+std::uint64_t File::inode() const {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) fail("stat", path_, errno);
+  return status.st_ino;
+}
+
 void File::resize(std::uint64_t bytes) const {
   int result = 0;
   do {

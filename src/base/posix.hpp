@@ -33,6 +33,7 @@ class File {
   void read_at(std::span<std::byte> to, std::uint64_t offset) const;
   void write_at(std::span<const std::byte> from, std::uint64_t offset) const;
   [[nodiscard]] std::uint64_t size() const;
+  [[nodiscard]] std::uint64_t inode() const;
   void resize(std::uint64_t bytes) const;
   // Reserves space on the device for the first `bytes` bytes, so that no later write finds it full. Where the file
   // system cannot reserve, nothing happens.

@@ -63,18 +63,18 @@ class Checkpointer::Impl {
   template <class Call>
   auto run(Call&& call) {
     if (lost_) {
-      throw Error(ErrorKind::timeout, "an earlier call of this Checkpointer ran out of time; make a new one");
+      throw Error(ErrorKind::timeout,
+                  "an earlier call of this Checkpointer left the ranks out of step; make a new one");
     }
     mpi::require_usable(team_.comm.handle());
     try {
       return call(saver_, loader_);
     } catch (const CollectiveError&) {
       throw;
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::timeout) {
-        lost_ = true;
-        comm_.abandon();
-      }
+    } catch (...) {
+      // A deadline that passed, or what this rank alone met outside of any phase: it is out of step.
+      lost_ = true;
+      comm_.abandon();
       throw;
     }
   }

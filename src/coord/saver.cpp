@@ -169,8 +169,9 @@ SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
     remove_part(job);
     throw;
   } catch (...) {
-    // A deadline that passed: closing the file would wait for the rank that did not come.
-    static_cast<void>(job.writer.release());
+    // A deadline that passed: a collective close would wait for the rank that did not come.
+    if (job.engine != nullptr && job.engine->is_collective()) static_cast<void>(job.writer.release());
+    job.writer.reset();
     remove_part(job);
     throw;
   }
@@ -273,7 +274,8 @@ std::vector<DocumentSlot> Saver::slots_for(const std::map<std::string, std::stri
 }
 
 GlobalState Saver::bring_together(const State& state) const {
-  const auto sayings = all_distinct(team_.comm, plan::pack_portions(plan::describe(state)));
+  const auto portions = mpi::run_agreed(team_.comm, "plan", [&] { return plan::pack_portions(plan::describe(state)); });
+  const auto sayings = all_distinct(team_.comm, portions);
   GlobalState global;
   mpi::run_agreed(team_.comm, "plan", [&] {
     // Every rank comes to the same result; one rank's words are enough.
@@ -292,13 +294,16 @@ void Saver::plan(Job& job) {
   const auto& comm = team_.comm;
   if (!job.report.plan_reused) {
     auto global = bring_together(*job.state);
-    ByteWriter writer;
-    writer.put_text(file_system_of(directory_.path()));
-    for (const auto& slot : slots_for(job.documents)) {
-      writer.put_text(slot.path);
-      writer.put(slot.capacity_bytes);
-    }
-    auto roots = writer.take();
+    Bytes roots;
+    mpi::run_on_root(comm, "plan", [&] {
+      ByteWriter writer;
+      writer.put_text(file_system_of(directory_.path()));
+      for (const auto& slot : slots_for(job.documents)) {
+        writer.put_text(slot.path);
+        writer.put(slot.capacity_bytes);
+      }
+      roots = writer.take();
+    });
     comm.broadcast(roots, 0);
     kept_.reset();
     mpi::run_agreed(comm, "plan", [&] {
@@ -346,10 +351,23 @@ void Saver::open(Job& job) {
       for (int i = 0; i < kDescriptors; ++i) probes.emplace_back(job.part, O_RDWR);
     });
   }
+  require_one_file(job);
   mpi::run_agreed(comm, "open", [&] {
     job.writer = job.engine->open({comm, job.part, &kept_->layout, job.options.hints});
   });
   job.telemetry.open_s = job.end_phase("open");
+}
+
+// Ranks of several nodes may see different directories under one path, and in one of them a leftover of this name.
+void Saver::require_one_file(const Job& job) const {
+  const auto& comm = team_.comm;
+  const auto mine = mpi::run_agreed(comm, "open", [&] { return posix::File(job.part, O_WRONLY).inode(); });
+  std::array<std::uint64_t, 2> inodes{mine, ~mine};
+  comm.all_min(inodes);
+  mpi::run_agreed(comm, "open", [&] {
+    if (inodes[0] == ~inodes[1] || mine == inodes[0]) return;
+    throw Error(ErrorKind::io, job.part.string() + " is not the same file on every node: the directory must be shared");
+  });
 }
 
 engine::LocalShards Saver::local_shards(const State& state) const {

@@ -49,6 +49,7 @@ class Saver {
   void prepare(Job& job, const Describe& describe) const;
   void plan(Job& job);
   void open(Job& job);
+  void require_one_file(const Job& job) const;
   void write(Job& job);
   void sync(Job& job);
   void publish(Job& job);

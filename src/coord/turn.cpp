@@ -30,10 +30,17 @@ Turn::Turn(const Team& team, std::optional<int> at_once) : team_(team) {
   if (place + *at_once < std::ssize(ranks)) next_ = ranks[static_cast<std::size_t>(place + *at_once)];
   if (place < *at_once) return;
   std::array<std::byte, 1> go{};
-  team.comm.receive(go, ranks[static_cast<std::size_t>(place - *at_once)]);
+  try {
+    team.comm.receive(go, ranks[static_cast<std::size_t>(place - *at_once)]);
+  } catch (...) {
+    release_next();  // no destructor will
+    throw;
+  }
 }
 
-Turn::~Turn() {
+Turn::~Turn() { release_next(); }
+
+void Turn::release_next() noexcept {
   if (!next_) return;
   try {
     const std::array<std::byte, 1> go{};

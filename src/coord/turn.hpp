@@ -19,6 +19,8 @@ class Turn {
   Turn& operator=(const Turn&) = delete;
 
  private:
+  void release_next() noexcept;
+
   const Team& team_;
   std::optional<int> next_;
 };

@@ -10,8 +10,9 @@ namespace muster::engine {
 
 namespace {
 
-// Caches of several nodes agree on every byte (POSIX semantics across the cluster).
-constexpr std::array<std::string_view, 4> kCoherent{"lustre", "gpfs", "beegfs", "ceph"};
+// Caches of several nodes agree on every byte (POSIX semantics across the cluster). BeeGFS does so in one of its cache
+// modes only.
+constexpr std::array<std::string_view, 3> kCoherent{"lustre", "gpfs", "ceph"};
 // A node's own: what several nodes see under one path there is not one directory, and ranks find that out when they
 // open the part.
 constexpr std::array<std::string_view, 7> kLocal{"ext4", "xfs", "btrfs", "tmpfs", "zfs", "f2fs", "overlay"};

@@ -58,7 +58,23 @@ RankFailure unpack(std::span<const std::byte> bytes) {
 
 }  // namespace
 
+namespace {
+
+// Ranks that have given up waiting are out of step with the others: nothing more can be agreed upon.
+void let_timeouts_pass(const std::exception_ptr& failure) {
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const CollectiveError&) {
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::timeout) throw;
+  } catch (...) {  // told to the others by agree()
+  }
+}
+
+}  // namespace
+
 void agree(const CommView& comm, std::string_view phase, const std::exception_ptr& failure) {
+  let_timeouts_pass(failure);
   std::array<std::uint64_t, 1> failed{failure ? std::uint64_t{1} : 0};
   comm.all_sum(failed);
   if (failed[0] == 0) return;

@@ -54,12 +54,29 @@ void all_reduce(const CommView& comm, std::span<std::uint64_t> values, MPI_Op op
 void CommView::all_min(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_MIN); }
 void CommView::all_sum(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_SUM); }
 
+namespace {
+
+// A few bytes may lie on a stack that is gone when a rank that is late writes to them: they travel from memory that
+// outlives the request.
+constexpr std::size_t kFewBytes = 4096;
+std::span<std::byte> outliving(Pending& pending, std::span<std::byte> bytes) {
+  if (bytes.size() > kFewBytes) return bytes;
+  auto& held = pending.hold(bytes.size());
+  std::ranges::copy(bytes, held.begin());
+  return held;
+}
+
+}  // namespace
+
 void CommView::broadcast(std::span<std::byte> bytes, int root) const {
   for (std::size_t done = 0; done < bytes.size(); done += kMaxTransferBytes) {
     const auto part = bytes.subspan(done, std::min(kMaxTransferBytes, bytes.size() - done));
     Pending pending(*this, "MPI_Ibcast");
-    check(MPI_Ibcast(part.data(), narrow<int>(part.size()), MPI_BYTE, root, comm_, pending.request()), "MPI_Ibcast");
+    const auto memory = outliving(pending, part);
+    check(MPI_Ibcast(memory.data(), narrow<int>(memory.size()), MPI_BYTE, root, comm_, pending.request()),
+          "MPI_Ibcast");
     pending.wait();
+    if (memory.data() != part.data()) std::ranges::copy(memory, part.begin());
   }
 }
 
@@ -167,7 +184,8 @@ void CommView::send(std::span<const std::byte> bytes, int to) const {
   for (std::size_t done = 0; done < bytes.size(); done += kMaxTransferBytes) {
     const auto part = bytes.subspan(done, std::min(kMaxTransferBytes, bytes.size() - done));
     Pending pending(*this, "MPI_Isend");
-    check(MPI_Isend(part.data(), narrow<int>(part.size()), MPI_BYTE, to, kMessageTag, comm_, pending.request()),
+    const auto* memory = part.size() > kFewBytes ? part.data() : hold_copy(pending, part);
+    check(MPI_Isend(memory, narrow<int>(part.size()), MPI_BYTE, to, kMessageTag, comm_, pending.request()),
           "MPI_Isend");
     pending.wait();
   }
@@ -177,9 +195,11 @@ void CommView::receive(std::span<std::byte> bytes, int from) const {
   for (std::size_t done = 0; done < bytes.size(); done += kMaxTransferBytes) {
     const auto part = bytes.subspan(done, std::min(kMaxTransferBytes, bytes.size() - done));
     Pending pending(*this, "MPI_Irecv");
-    check(MPI_Irecv(part.data(), narrow<int>(part.size()), MPI_BYTE, from, kMessageTag, comm_, pending.request()),
+    const auto memory = outliving(pending, part);
+    check(MPI_Irecv(memory.data(), narrow<int>(memory.size()), MPI_BYTE, from, kMessageTag, comm_, pending.request()),
           "MPI_Irecv");
     pending.wait();
+    if (memory.data() != part.data()) std::ranges::copy(memory, part.begin());
   }
 }
 
