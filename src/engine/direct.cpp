@@ -7,6 +7,7 @@
 #include "base/failpoint.hpp"
 #include "base/hash.hpp"
 #include "base/narrow.hpp"
+#include "base/streaming_copy.hpp"
 #include "engine/extent_runs.hpp"
 #include "engine/write_behind.hpp"
 
@@ -14,7 +15,7 @@ namespace muster::engine {
 
 namespace {
 
-// Small enough that what was copied is still in the core's cache when it is hashed.
+// Small enough that what was hashed is still in the core's cache when it is copied.
 constexpr std::size_t kCopyBytes = 128 << 10;
 
 constexpr std::uint64_t kFirstBytes = 512 << 10;
@@ -94,8 +95,13 @@ class Filler {
       result_.hashes.push_back(0);
     } else if (extent.bytes <= kCopyBytes && extent.bytes <= room()) {
       put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) {
-        source.read(first, to);
-        result_.hashes.push_back(hash_bytes(to));
+        if (source.in_memory()) {
+          result_.hashes.push_back(hash_bytes({source.data(), extent.bytes}));
+          streaming_copy(to, {source.data(), extent.bytes});
+        } else {
+          source.read(first, to);
+          result_.hashes.push_back(hash_bytes(to));
+        }
       });
     } else {
       Hasher hasher;
@@ -107,11 +113,15 @@ class Filler {
 
   static void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, Hasher& hasher) {
     // A function of the caller's is asked for all at once: it may start a transfer from a device each time.
-    const auto step = source.in_memory() ? kCopyBytes : to.size();
-    for (std::size_t done = 0; done < to.size(); done += step) {
-      const auto part = to.subspan(done, std::min(step, to.size() - done));
-      source.read(first + done, part);
+    if (!source.in_memory()) {
+      source.read(first, to);
+      hasher.add(to);
+      return;
+    }
+    for (std::size_t done = 0; done < to.size(); done += kCopyBytes) {
+      const std::span part(source.data() + first + done, std::min(kCopyBytes, to.size() - done));
       hasher.add(part);
+      streaming_copy(to.subspan(done, part.size()), part);
     }
   }
 
