@@ -53,6 +53,19 @@ TEST(ExtentRuns, OfAnyLayoutCoverEachExtentOnce) {
   }
 }
 
+TEST(ExtentRuns, EndWhereAnotherWriterBegins) {
+  Layout layout;
+  layout.world_size = 2;
+  layout.extents = {{0, 0, 4096, 100}, {0, 1, 4196, 100}, {0, 0, 4296, 100}, {1, 0, 8192, 50}};
+  const auto runs = extent_runs(layout, 0);
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0].offset, 4096U);
+  EXPECT_EQ(runs[0].bytes, 100U);
+  EXPECT_EQ(runs[1].offset, 4296U);
+  EXPECT_EQ(runs[1].bytes, 8192U + 50U - 4296U);  // through the padding, which is nobody else's
+  EXPECT_EQ(extent_runs(layout, 1).size(), 1U);
+}
+
 TEST(ExtentRuns, MakeOneRunAWriterOfManySmallTensors) {
   std::vector<PlannedTensor> tensors;
   for (int i = 0; i < 5000; ++i) tensors.push_back({"/model/t" + std::to_string(10000 + i), DType::float32, {64, 64}});
