@@ -19,11 +19,22 @@ add_library(muster_hdf5 INTERFACE)
 target_include_directories(muster_hdf5 SYSTEM INTERFACE $<BUILD_INTERFACE:${HDF5_C_INCLUDE_DIRS}>)
 target_link_libraries(muster_hdf5 INTERFACE "$<BUILD_INTERFACE:${HDF5_C_LIBRARIES}>" MPI::MPI_C)
 
-# xxHash is used header-only: inlined it hashes short buffers without a call.
+# The library that picks the widest vectors of the processor at run time, where there is one; else xxHash header-only,
+# for the vectors that the compiler may take for granted.
 find_path(MUSTER_XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+find_library(MUSTER_XXHASH_LIBRARY xxhash)
+if(MUSTER_XXHASH_LIBRARY AND EXISTS ${MUSTER_XXHASH_INCLUDE_DIR}/xxh_x86dispatch.h)
+  include(CheckLibraryExists)
+  check_library_exists(${MUSTER_XXHASH_LIBRARY} XXH3_64bits_update_dispatch "" MUSTER_XXHASH_DISPATCHES)
+endif()
 add_library(muster_xxhash INTERFACE)
 target_include_directories(muster_xxhash SYSTEM INTERFACE $<BUILD_INTERFACE:${MUSTER_XXHASH_INCLUDE_DIR}>)
-target_compile_definitions(muster_xxhash INTERFACE XXH_INLINE_ALL)
+if(MUSTER_XXHASH_DISPATCHES)
+  target_compile_definitions(muster_xxhash INTERFACE MUSTER_XXHASH_DISPATCHES)
+  target_link_libraries(muster_xxhash INTERFACE $<BUILD_INTERFACE:${MUSTER_XXHASH_LIBRARY}> $<INSTALL_INTERFACE:xxhash>)
+else()
+  target_compile_definitions(muster_xxhash INTERFACE XXH_INLINE_ALL)
+endif()
 
 if(MUSTER_TORCH)
   find_package(Torch REQUIRED)

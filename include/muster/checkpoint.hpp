@@ -84,8 +84,8 @@ struct SaveReport {
   std::string engine;                       // "direct" or "collective"
   std::string engine_reason;                // and why
   std::uint64_t direct_bytes = 0;           // that this rank wrote past the page cache
-  std::uint64_t collective_transfers = 0;   // payload transfers of this rank that parallel HDF5 ran collectively
-  std::uint64_t independent_transfers = 0;  // and those that it did not
+  std::uint64_t collective_transfers = 0;   // engine collective: H5Dwrite calls that HDF5 ran on all ranks together
+  std::uint64_t independent_transfers = 0;  // and those that this rank made alone
   std::vector<std::string> removed_tags;    // by retention; on rank 0
   std::vector<std::string> warnings;        // what went wrong after publication (on rank 0)
 };

@@ -1,7 +1,14 @@
 #include "base/hash.hpp"
 
 #include <fmt/format.h>
+#ifdef MUSTER_XXHASH_DISPATCHES
+#define XXH_STATIC_LINKING_ONLY  // the state's size
 #include <xxhash.h>
+// After it: replaces its functions by those that look at the processor.
+#include <xxh_x86dispatch.h>
+#else
+#include <xxhash.h>
+#endif
 
 namespace muster {
 

@@ -229,6 +229,7 @@ std::optional<Options> parse(const Arguments& arguments, bool saves) {
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
+  options.rounds.directory = options.directory;
   options.rounds.touched_bytes = raw.cold_memory ? 0 : options.workload.payload_bytes();
   return options;
 }

@@ -57,6 +57,25 @@ std::map<std::string, double> median_phases(const std::vector<Sample>& samples) 
   return medians;
 }
 
+// What the device did while the thing was at it, medians over the rounds.
+nlohmann::json device_json(const ThingResult& thing) {
+  if (thing.device.empty() || thing.device.size() != thing.samples.size()) return nullptr;
+  std::vector<double> busy;
+  std::vector<double> in_flight;
+  std::vector<double> request_bytes;
+  for (std::size_t i = 0; i < thing.device.size(); ++i) {
+    const auto& device = thing.device[i];
+    const double ms = thing.samples[i].seconds * 1000;
+    busy.push_back(static_cast<double>(device.busy_ms) / ms);
+    in_flight.push_back(static_cast<double>(device.queued_ms) / ms);
+    request_bytes.push_back(
+        device.requests == 0 ? 0 : static_cast<double>(device.bytes) / static_cast<double>(device.requests));
+  }
+  return {{"busy", json_of(spread_of(busy))},
+          {"requests_in_flight", json_of(spread_of(in_flight))},
+          {"request_bytes", json_of(spread_of(request_bytes))}};
+}
+
 nlohmann::json json_of(const ThingResult& thing, double payload_bytes) {
   auto samples = nlohmann::json::array();
   std::vector<double> seconds;
@@ -85,7 +104,8 @@ nlohmann::json json_of(const ThingResult& thing, double payload_bytes) {
           {"ratio", ratios.empty() ? nlohmann::json(nullptr) : json_of(spread_of(ratios))},
           {"phase_s", median_phases(thing.samples)},
           {"first_byte_s", median(first_bytes)},
-          {"peak_bytes", peak_bytes}};
+          {"peak_bytes", peak_bytes},
+          {"device", device_json(thing)}};
 }
 
 nlohmann::json limit_json(const RoundsResult& result, double payload_bytes) {
@@ -208,6 +228,24 @@ void print_phases(const nlohmann::json& things) {
   table.print();
 }
 
+void print_device(const nlohmann::json& things) {
+  cli::TextTable table({"DEVICE", "BUSY", "[MIN..MAX]", "IN FLIGHT", "REQUEST KiB"}, {1, 3, 4});
+  bool any = false;
+  for (const auto& thing : things) {
+    const auto& device = thing.at("device");
+    if (device.is_null()) continue;
+    any = true;
+    const auto& busy = device.at("busy");
+    table.add({thing.at("name").get<std::string>(), fmt::format("{:.2f}", busy.at("median").get<double>()),
+               fmt::format("[{:.2f}..{:.2f}]", busy.at("min").get<double>(), busy.at("max").get<double>()),
+               fmt::format("{:.1f}", device.at("requests_in_flight").at("median").get<double>()),
+               fmt::format("{:.0f}", device.at("request_bytes").at("median").get<double>() / 1024)});
+  }
+  if (!any) return;
+  fmt::print("\n");
+  table.print();
+}
+
 }  // namespace
 
 nlohmann::json to_json(const Report& report, const Options& options, const RoundsResult& result,
@@ -258,6 +296,7 @@ void print_report(const nlohmann::json& report) {
   if (const auto& limit = report.at("limit"); !limit.is_null()) print_limit(limit);
   print_things(report);
   print_phases(report.at("things"));
+  print_device(report.at("things"));
   for (const auto& absence : report.at("absent")) {
     fmt::print("left out: {}: {}\n", absence.at("name").get<std::string>(), absence.at("why").get<std::string>());
   }

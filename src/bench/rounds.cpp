@@ -38,10 +38,14 @@ class Rounds {
     if (comm_.rank() == 0) say_(line);
   }
 
-  Sample run_one(Contender& contender, int round) {
+  Sample run_one(Contender& contender, int round, std::vector<DeviceCounters>& device) {
     mpi::run_agreed(comm_, "prepare",
                     [&] { touch_free_memory(options_.touched_bytes / static_cast<std::uint64_t>(comm_.size())); });
+    const auto before = read_device_counters(options_.directory);
     auto sample = contender.run_round(round);
+    if (const auto after = read_device_counters(options_.directory); before && after) {
+      device.push_back(*after - *before);
+    }
     contender.clean_up();
     return sample;
   }
@@ -61,7 +65,8 @@ class Rounds {
       }
     }
     for (std::size_t i = 0; i < contenders_.size(); ++i) {
-      auto sample = run_one(*contenders_[i], round);
+      std::vector<DeviceCounters> ignored;
+      auto sample = run_one(*contenders_[i], round, ignored);
       if (round == 0) result_.things[i].first = std::move(sample);
     }
   }
@@ -85,7 +90,7 @@ class Rounds {
     for (std::size_t turn = 0; turn < contenders_.size(); ++turn) {
       const auto i = (turn + static_cast<std::size_t>(round)) % contenders_.size();
       auto& thing = result_.things[i];
-      thing.samples.push_back(run_one(*contenders_[i], options_.warmup + round));
+      thing.samples.push_back(run_one(*contenders_[i], options_.warmup + round, thing.device));
       const double seconds = thing.samples.back().seconds;
       line += fmt::format("{} {} {:.3f} s", line.ends_with(':') ? "" : ",", thing.name, seconds);
       if (limit_ == nullptr) continue;

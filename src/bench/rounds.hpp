@@ -2,12 +2,14 @@
 // Measuring several things in turns, with the raw limit before and after each. Every round begins with another thing.
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "bench/contender.hpp"
+#include "bench/device_counters.hpp"
 #include "bench/limit.hpp"
 #include "mpi/comm.hpp"
 
@@ -19,6 +21,7 @@ struct RoundsOptions {
   bool limit_all = false;  // measure all kinds of the limit each time and take the fastest
   // Free memory to touch before each thing, all ranks together; see touch_free_memory.
   std::uint64_t touched_bytes = 0;
+  std::filesystem::path directory = {};  // on the device that is watched
 };
 
 // All samples of one contender. The limits are empty where none was measured.
@@ -28,6 +31,7 @@ struct ThingResult {
   std::vector<Sample> samples = {};  // of the measured rounds
   std::vector<double> limit_before_s = {};
   std::vector<double> limit_after_s = {};
+  std::vector<DeviceCounters> device = {};  // during each sample; empty where no device could be watched
 };
 
 struct RoundsResult {

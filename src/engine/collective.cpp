@@ -29,9 +29,20 @@ h5::PropertyList parallel_access(const Part& part) {
   auto list = property_list(H5P_FILE_ACCESS);
   const mpi::Info hints(part.hints);
   check(H5Pset_fapl_mpio(list.get(), part.comm.handle(), hints.handle()), "H5Pset_fapl_mpio");
+  check(H5Pset_coll_metadata_write(list.get(), true), "H5Pset_coll_metadata_write");
+  return list;
+}
+
+h5::PropertyList opened_by_all() {
+  auto list = property_list(H5P_DATASET_ACCESS);
   // One rank reads the metadata for all.
   check(H5Pset_all_coll_metadata_ops(list.get(), true), "H5Pset_all_coll_metadata_ops");
-  check(H5Pset_coll_metadata_write(list.get(), true), "H5Pset_coll_metadata_write");
+  return list;
+}
+
+h5::PropertyList independent_transfer() {
+  auto list = property_list(H5P_DATASET_XFER);
+  check(H5Pset_dxpl_mpio(list.get(), H5FD_MPIO_INDEPENDENT), "H5Pset_dxpl_mpio");
   return list;
 }
 
@@ -53,24 +64,33 @@ std::vector<h5::Datatype> all_tensor_types() {
   return types;
 }
 
-// The extents of one dataset, in rounds: rounds[k] holds this rank's k-th extent, or none.
-struct DatasetRounds {
+// The extents of one dataset, in file order.
+struct DatasetExtents {
   std::uint32_t dataset = 0;
-  std::vector<const Extent*> rounds;
+  std::span<const Extent> extents;
+
+  [[nodiscard]] bool has_one_writer() const {
+    return std::ranges::all_of(extents, [&](const Extent& extent) { return extent.writer == extents.front().writer; });
+  }
+
+  // In rounds: the k-th of them is this rank's k-th extent, or none.
+  [[nodiscard]] std::vector<const Extent*> rounds(int rank) const {
+    std::vector<const Extent*> rounds;
+    std::map<int, std::size_t> round_of_writer;
+    for (const auto& extent : extents) {
+      const auto round = round_of_writer[extent.writer]++;
+      if (rounds.size() <= round) rounds.resize(round + 1, nullptr);
+      if (extent.writer == rank) rounds[round] = &extent;
+    }
+    return rounds;
+  }
 };
 
-std::vector<DatasetRounds> rounds_of(const Layout& layout, int rank) {
-  std::vector<DatasetRounds> all;
-  std::map<int, std::size_t> round_of_writer;
-  for (const auto& extent : layout.extents) {
-    if (all.empty() || all.back().dataset != extent.dataset) {
-      all.push_back({extent.dataset, {}});
-      round_of_writer.clear();
-    }
-    auto& rounds = all.back().rounds;
-    const auto round = round_of_writer[extent.writer]++;
-    if (rounds.size() <= round) rounds.resize(round + 1, nullptr);
-    if (extent.writer == rank) rounds[round] = &extent;
+std::vector<DatasetExtents> by_dataset(const std::vector<Extent>& extents) {
+  std::vector<DatasetExtents> all;
+  for (std::size_t first = 0, end = 0; first < extents.size(); first = end) {
+    while (end < extents.size() && extents[end].dataset == extents[first].dataset) ++end;
+    all.push_back({extents[first].dataset, {extents.data() + first, end - first}});
   }
   return all;
 }
@@ -81,32 +101,28 @@ class CollectiveWriter : public PartWriter {
       : comm_(part.comm),
         layout_(*part.layout),
         part_(part.path),
-        transfer_(collective_transfer()),
+        opened_by_all_(opened_by_all()),
+        collective_(collective_transfer()),
+        independent_(independent_transfer()),
         types_(all_tensor_types()),
         file_(H5Fopen(part_.c_str(), H5F_ACC_RDWR, parallel_access(part).get()), "open " + part_.string()) {}
 
   WriteResult write(const LocalShards& shards) override {
     const h5::QuietErrors quiet;
-    const Stopwatch watch;
-    // Datasets are opened in batches, each agreed upon before its transfers: a rank without an open dataset could not
-    // take part in them, and the others would wait for ever.
-    constexpr std::size_t kBatch = 64;
-    const auto all = rounds_of(layout_, comm_.rank());
-    for (std::size_t first = 0; first < all.size(); first += kBatch) {
-      const auto last = std::min(all.size(), first + kBatch);
-      auto open = mpi::run_agreed(comm_, "write", [&] {
-        std::vector<h5::DatasetHandle> datasets;
-        for (auto i = first; i < last; ++i) {
-          const auto& path = layout_.datasets[all[i].dataset].path;
-          datasets.emplace_back(H5Dopen2(file_.get(), path.c_str(), H5P_DEFAULT), "open " + path);
-        }
-        return datasets;
-      });
-      for (auto i = first; i < last; ++i) {
-        if (!result_.first_byte_s) result_.first_byte_s = watch.seconds();
-        for (const auto* extent : all[i].rounds) write_round(open[i - first], all[i].dataset, extent, shards);
+    std::vector<DatasetExtents> shared;
+    std::vector<DatasetExtents> mine;
+    for (const auto& dataset : by_dataset(layout_.extents)) {
+      if (!dataset.has_one_writer()) {
+        shared.push_back(dataset);
+      } else if (dataset.extents.front().writer == comm_.rank()) {
+        mine.push_back(dataset);
       }
     }
+    // In this order: collective reads of metadata expect the same metadata in every rank's cache.
+    write_together(shared, shards);
+    for (const auto& dataset : mine) keep_failure([&] { write_alone(dataset, shards); });
+    result_.hashes.reserve(hash_of_.size());
+    for (const auto& [offset, hash] : hash_of_) result_.hashes.push_back(hash);
     if (failure_) std::rethrow_exception(failure_);
     return std::move(result_);
   }
@@ -129,6 +145,56 @@ class CollectiveWriter : public PartWriter {
     h5::Dataspace file;
     h5::Dataspace memory;
   };
+
+  void write_alone(const DatasetExtents& mine, const LocalShards& shards) {
+    if (failure_) return;
+    const auto& info = layout_.datasets[mine.dataset];
+    const h5::DatasetHandle dataset(H5Dopen2(file_.get(), info.path.c_str(), H5P_DEFAULT), "open " + info.path);
+    for (const auto& extent : mine.extents) {
+      failpoint::pass("engine.extent");
+      const auto bytes = source_.get(layout_, shards, extent);
+      const auto selections = select(dataset, info, &extent);
+      hash_of_[extent.offset] = hash_bytes(bytes);
+      note_first_byte();
+      if (H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(),
+                   independent_.get(), bytes.data()) < 0) {
+        fail_to_write(info, extent);
+      }
+      result_.bytes += extent.bytes;
+      ++result_.independent_transfers;
+    }
+  }
+
+  // Datasets are opened in batches, each agreed upon before its transfers: a rank without an open dataset could not
+  // take part in them, and the others would wait for ever.
+  void write_together(const std::vector<DatasetExtents>& all, const LocalShards& shards) {
+    constexpr std::size_t kBatch = 64;
+    for (std::size_t first = 0; first < all.size(); first += kBatch) {
+      const auto last = std::min(all.size(), first + kBatch);
+      auto open = mpi::run_agreed(comm_, "write", [&] {
+        std::vector<h5::DatasetHandle> datasets;
+        for (auto i = first; i < last; ++i) {
+          const auto& path = layout_.datasets[all[i].dataset].path;
+          datasets.emplace_back(H5Dopen2(file_.get(), path.c_str(), opened_by_all_.get()), "open " + path);
+        }
+        return datasets;
+      });
+      for (auto i = first; i < last; ++i) {
+        for (const auto* extent : all[i].rounds(comm_.rank())) {
+          write_round(open[i - first], all[i].dataset, extent, shards);
+        }
+      }
+    }
+  }
+
+  void note_first_byte() {
+    if (!result_.first_byte_s) result_.first_byte_s = watch_.seconds();
+  }
+
+  [[noreturn]] void fail_to_write(const Dataset& info, const Extent& extent) const {
+    h5::fail(fmt::format("write {} bytes [{}, {}) to {}", info.path, extent.offset - info.offset,
+                         extent.offset - info.offset + extent.bytes, part_.string()));
+  }
 
   static Selections select(const h5::DatasetHandle& dataset, const Dataset& info, const Extent* extent) {
     const auto item = item_bytes(info.dtype);
@@ -158,7 +224,7 @@ class CollectiveWriter : public PartWriter {
         failpoint::pass("engine.extent");
         bytes = source_.get(layout_, shards, *extent);
         selections = select(dataset, info, extent);
-        result_.hashes.push_back(hash_bytes(bytes));
+        hash_of_[extent->offset] = hash_bytes(bytes);
       });
     }
     const bool takes_part = selections.has_value();
@@ -169,19 +235,19 @@ class CollectiveWriter : public PartWriter {
   void transfer(const h5::DatasetHandle& dataset, const Dataset& info, const Selections& selections,
                 const Extent* extent, std::span<const std::byte> bytes) {
     const std::byte nothing{};
+    note_first_byte();
     const herr_t status =
-        H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(), transfer_.get(),
+        H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(), collective_.get(),
                  extent != nullptr ? static_cast<const void*>(bytes.data()) : &nothing);
     if (status < 0) {
       if (h5::last_error_mentions("MPI_File_write_at")) set_view_with_the_others();
-      h5::fail(extent == nullptr ? "take part in writing " + info.path
-                                 : fmt::format("write {} bytes [{}, {}) to {}", info.path, extent->offset - info.offset,
-                                               extent->offset - info.offset + extent->bytes, part_.string()));
+      if (extent != nullptr) fail_to_write(info, *extent);
+      h5::fail("take part in writing " + info.path);
     }
     if (extent != nullptr) result_.bytes += extent->bytes;
     std::uint32_t local_cause = 0;
     std::uint32_t global_cause = 0;
-    check(H5Pget_mpio_no_collective_cause(transfer_.get(), &local_cause, &global_cause),
+    check(H5Pget_mpio_no_collective_cause(collective_.get(), &local_cause, &global_cause),
           "H5Pget_mpio_no_collective_cause");
     ++(global_cause == 0 ? result_.collective_transfers : result_.independent_transfers);
   }
@@ -209,10 +275,14 @@ class CollectiveWriter : public PartWriter {
   const mpi::CommView comm_;
   const Layout& layout_;
   const std::filesystem::path part_;
-  h5::PropertyList transfer_;
+  h5::PropertyList opened_by_all_;
+  h5::PropertyList collective_;
+  h5::PropertyList independent_;
   std::vector<h5::Datatype> types_;
   h5::File file_;
   ExtentBytes source_;
+  const Stopwatch watch_;
+  std::map<std::uint64_t, std::uint64_t> hash_of_;  // of this rank's extents, by offset
   WriteResult result_;
   std::exception_ptr failure_;
 };
