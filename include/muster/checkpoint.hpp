@@ -46,6 +46,30 @@ enum class EngineChoice : std::uint8_t {
 EngineChoice engine_choice(std::string_view name);
 std::string_view name(EngineChoice choice);
 
+// What save_async does where as many saves are in flight as may be.
+enum class WhenBusy : std::uint8_t {
+  wait,  // for the oldest to end
+  fail,  // Error{busy} on all ranks
+  skip,  // no save; the report and the handle say so
+};
+
+// How a save goes on in the background; the same on all ranks.
+struct AsyncOptions {
+  // Host memory of a rank for copies of the state, of all its saves in flight together; at least 32 MiB. State that
+  // does not fit is copied as buffers are written, and the call takes as long. 0: half of the node's available memory,
+  // shared by its ranks, as found by the first background save.
+  std::uint64_t staging_limit_bytes = 0;
+  // Return before the state is copied: it must not change or move, in its values or its memory, until
+  // SaveHandle::wait_staged() returns on this rank. For a training loop: until just before the optimizer step.
+  // Functions of TensorMemory then run on a thread of muster's.
+  bool overlap_staging = false;
+  // Saves in flight at once, at least 1. They publish in the order of their calls.
+  int max_in_flight = 1;
+  WhenBusy when_busy = WhenBusy::wait;
+  // At most so many bytes a second to storage, all ranks of the job together; 0: as fast as it goes.
+  std::uint64_t write_limit_bytes_per_s = 0;
+};
+
 struct SaveOptions {
   // File name of the checkpoint without ".h5": 1 to 200 bytes, no '/', no control character, not starting with '.'.
   std::string tag = {};
@@ -57,8 +81,9 @@ struct SaveOptions {
   // Keep this many newest tags (>= 1) and delete older ones once this one is published; unset keeps all.
   // A tag that cannot be read is neither counted nor deleted.
   std::optional<int> num_kept_ckpts = std::nullopt;
-  // Accepted for programs written against it; this version returns when the checkpoint is durable either way.
+  // Return as soon as the state is copied, and write and publish in the background; see Checkpointer::save_async.
   bool async_save = false;
+  AsyncOptions async = {};
   // Tensor by tensor, never a second copy of the state: muster always works so, and takes the flag for what it is.
   bool use_xser = true;
   // At most so many ranks of a node (>= 1) write at the same time; unset: all of them. Of replicas so many write at
@@ -77,7 +102,10 @@ struct SaveReport {
   std::uint64_t sequence = 0;       // position in the order of all checkpoints of the directory
   std::uint64_t payload_bytes = 0;  // of tensors, over all ranks
   std::uint64_t file_bytes = 0;
-  double total_s = 0;                       // on this rank
+  bool published = false;                   // false while a background save is in flight
+  bool skipped = false;                     // WhenBusy::skip, and others were in flight
+  double total_s = 0;                       // on this rank, to the end of the save
+  double blocked_s = 0;                     // on this rank, in the call
   std::map<std::string, double> phase_s;    // seconds of each phase on this rank, by its name
   double first_byte_s = 0;                  // on this rank, from the call to the first payload byte given to the system
   bool plan_reused = false;                 // same plan as this Checkpointer's previous save
@@ -144,28 +172,69 @@ struct LoadReport {
   double total_s = 0;
 };
 
+// A save that began in the background; a copyable reference to it. Its calls may be made by any thread that may be
+// inside muster. Empty where the save was skipped.
+class SaveHandle {
+ public:
+  SaveHandle() = default;
+  [[nodiscard]] bool skipped() const { return !impl_; }
+  // Local. Returns when this rank's state is copied and may change. At once without overlap_staging.
+  void wait_staged();
+  // Local. Whether this rank knows how the save ended; progresses it like Checkpointer::poll().
+  [[nodiscard]] bool done();
+  // Returns when the tag is published: file, name and `latest` are on stable storage. Throws what it failed with, the
+  // same CollectiveError on all ranks; then nothing was published. Waits for other ranks: call it on all of them.
+  // Of a skipped save: returns a report that says so.
+  SaveReport wait();
+  // Local. What is known of it so far.
+  [[nodiscard]] SaveReport report() const;
+
+ private:
+  friend class Checkpointer;
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
 // Saves to and loads from one directory. Keeps the plan and the head of the last save, so that the next save of the
 // same state goes straight to the payload. Move-only.
 class Checkpointer {
  public:
   // Collective over comm (it is duplicated; the caller's own stays untouched). The directory need not exist.
   Checkpointer(MPI_Comm comm, std::filesystem::path directory, CheckpointerOptions options = {});
-  // Collective in MPI's sense (frees the private communicator); does nothing after MPI_Finalize.
+  // Collective in MPI's sense (frees the private communicator); does nothing after MPI_Finalize. Saves in flight are
+  // waited for, and one that fails is told on the log; MPI_Finalize and exit() wait for them too.
   ~Checkpointer();
   Checkpointer(Checkpointer&&) noexcept;
   Checkpointer& operator=(Checkpointer&&) noexcept;
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;
 
-  // Collective. Saves the state under options.tag. On return on any rank, the file, its name and the `latest` pointer
-  // are on stable storage. On an exception nothing was published, the part file is gone and all earlier tags are as
-  // they were. Errors: usage (bad tag, key twice, no memory behind a tensor), mismatch (ranks differ in tag, keys,
-  // dtypes, shapes; all of them named), exists, io, timeout.
+  // Collective, as all that follows first waits for saves in flight. Saves the state under options.tag (in the
+  // background where options.async_save: see save_async). On return on any rank, the file, its name and the `latest`
+  // pointer are on stable storage. On an exception nothing was published, the part file is gone and all earlier tags
+  // are as they were. Errors: usage (bad tag, key twice, no memory behind a tensor), mismatch (ranks differ in tag,
+  // keys, dtypes, shapes; all of them named), exists, io, timeout.
   SaveReport save(const State& state, const SaveOptions& options);
   // The same for a state that takes work to describe: `describe` is local, runs once on every rank inside phase
   // "agree", and what it throws fails the save on all of them.
   using Describe = std::function<State()>;
   SaveReport save(const Describe& describe, const SaveOptions& options);
+
+  // Collective. Copies the state to memory of muster's and returns; threads of muster's write it (engine `direct`),
+  // agree with the other ranks, publish the tag, move the pointer and retire old tags, whatever the program does
+  // meanwhile: with MPI_THREAD_MULTIPLE without any further call, with a lower thread level inside poll() and all other
+  // calls of this Checkpointer. The state may change as soon as this returns; with overlap_staging, when wait_staged()
+  // returns. Errors of this call are those of save(), up to phase "open"; plus busy, and usage where the engine
+  // `collective` is asked for. Where the engine `auto` has to be `collective`, the save is made by this call, with a
+  // warning. What fails later, on any rank, is thrown as the same CollectiveError on all ranks by the next call of this
+  // Checkpointer, or by the handle's wait(); the tag is cleaned up, nothing is published, the next save works.
+  SaveHandle save_async(const State& state, const SaveOptions& options);
+  SaveHandle save_async(const Describe& describe, const SaveOptions& options);
+
+  // Local; never waits. Goes on with saves in flight; needed now and then below MPI_THREAD_MULTIPLE, where every rank
+  // has to call it. True while any are in flight. Does not throw what a save failed with: the next collective call
+  // does.
+  bool poll();
 
   // Collective. Finds the checkpoint, shows it to `prepare` on every rank (local; for each candidate again), checks
   // the target on all ranks, then fills it. Each payload byte is read from storage once in the whole job, its hash is
@@ -179,7 +248,7 @@ class Checkpointer {
   // Collective. The tag that a load without a tag would try first: the newest whose head and tables are sound.
   std::optional<std::string> latest_tag();
 
-  // Collective. Completes what is in flight (nothing, while saves are synchronous). Idempotent.
+  // Collective. Waits until all saves in flight are published; throws what one failed with. Idempotent.
   void finalize();
 
   [[nodiscard]] const std::filesystem::path& directory() const;  // local
@@ -196,6 +265,9 @@ Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& di
 // Collective. Saves a State without Torch; see Checkpointer::save.
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
                            const SaveOptions& options);
+// The same in the background, whatever options.async_save says; see Checkpointer::save_async.
+SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
+                                 const SaveOptions& options);
 // Collective. Loads into a State without Torch; see Checkpointer::load.
 LoadReport load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const LoadTarget& target,
                            const LoadOptions& options = {});

@@ -16,6 +16,7 @@ enum class ErrorKind {
   not_found,  // no such directory, tag or checkpoint
   corrupt,    // bytes in a file are not what was saved
   io,         // the operating system, HDF5 or MPI refused a request
+  busy,       // as many saves are in flight as may be, and waiting was not asked for
   timeout,    // other ranks did not arrive before the deadline
   internal,   // muster broke a promise to itself; or an exception of another type, from a callback for instance
 };
@@ -46,7 +47,7 @@ struct RankFailure {
 class CollectiveError : public Error {
  public:
   CollectiveError(std::string phase, std::vector<RankFailure> failures);
-  // The phase that failed: "agree", "plan", "open", "write", "sync", "publish" of a save;
+  // The phase that failed: "agree", "plan", "open", "stage" (async), "write", "sync", "publish" of a save;
   // "find", "prepare", "check", "read", "commit" of a load.
   [[nodiscard]] const std::string& phase() const { return phase_; }
   // One entry a failing rank, in rank order; never empty.

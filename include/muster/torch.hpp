@@ -179,6 +179,7 @@ struct SaveArgs {
   nlohmann::json user_content = nullptr;
   bool use_xser = true;
   bool async_save = false;
+  AsyncOptions async = {};
   std::optional<int> num_kept_ckpts = std::nullopt;
   std::optional<int> num_workers = std::nullopt;
   bool rng = false;  // save the state of each rank's default CPU generator
@@ -203,6 +204,10 @@ struct LoadArgs {
 // sparse or quantized, an optimizer of an unknown class, or one parameter twice in the optimizer.
 // Optimizer state is keyed by the names of the model's parameters; of an optimizer without its model, by position.
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args);
+
+// The same in the background, whatever args.async_save says; see Checkpointer::save_async for when the parameters may
+// change. finalize_checkpoint(), MPI_Finalize and exit() wait for it.
+SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args);
 
 // Collective. Loads into what is given, in place; returns the user content, or none where the checkpoint has none.
 // Tensors of the model, and optimizer slots that exist already, are overwritten where they lie; missing slots are

@@ -8,7 +8,7 @@
   kill_random.py stopped ...
       SIGSTOP to one rank in the middle of a save: the other one must get a timeout.
 
-After each kill `muster latest` must name a tag that `muster verify` passes and that is not older than the last one
+With --async the program saves in the background. After each kill `muster latest` must name a tag that `muster verify` passes and that is not older than the last one
 that save() returned from. All rounds use one directory, so each start resumes from what the last one left.
 """
 
@@ -38,6 +38,14 @@ POINTS = [
     ("publish.after_pointer", 0, True),
     ("retention.before_remove", 0, True),
 ]
+# The same for saves in the background.
+ASYNC_POINTS = [
+    ("async.stage", 1, False),
+    ("async.write", 1, False),
+    ("async.sync", 0, False),
+    ("async.settle", 1, False),
+    ("async.publish", 0, False),
+] + [point for point in POINTS if point[0].startswith(("publish.", "retention."))]
 
 
 class Failure(Exception):
@@ -57,6 +65,8 @@ class Loop:
         environment.pop("MUSTER_FAILPOINT", None)
         # Open MPI's launcher would wait a second or two for processes that are dead already.
         environment["OMPI_MCA_odls_base_sigkill_timeout"] = "0"
+        if arguments.in_background:
+            environment["MUSTER_SAVE_LOOP"] = "async"
         if failpoint:
             environment["MUSTER_FAILPOINT"] = failpoint
         checkpoints = os.path.join(directory, "ckpts")
@@ -157,7 +167,8 @@ def kill_at_random(arguments, directory):
 
 def kill_at_points(arguments, directory):
     one_random_kill(arguments, directory)
-    for point, rank, visible in POINTS:
+    points = ASYNC_POINTS if arguments.in_background else POINTS
+    for point, rank, visible in points:
         before = step_of(newest(arguments, directory))
         loop = Loop(arguments, directory, failpoint=f"{point}@{rank}:kill")
         try:
@@ -171,7 +182,7 @@ def kill_at_points(arguments, directory):
         if after != before + (1 if visible else 0):
             raise Failure(f"{point}: the newest tag went from step {before} to {after}")
     tag = one_random_kill(arguments, directory)
-    print(f"killed at {len(POINTS)} points; went on to {tag}")
+    print(f"killed at {len(points)} points; went on to {tag}")
 
 
 def stop_one_rank(arguments, directory):
@@ -198,6 +209,7 @@ def main():
     parser.add_argument("--program", required=True, help="save_loop")
     parser.add_argument("--muster", required=True, help="the command muster")
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--async", dest="in_background", action="store_true", help="save in the background")
     parser.add_argument("--seed", type=int, default=None)
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 30)

@@ -1,6 +1,7 @@
 // A program to be killed: resumes from the newest checkpoint, then saves for ever. kill_random.py drives it.
 //   save_loop DIR PUBLISHED [TIMEOUT_S]
-// PUBLISHED gets a line for each tag that save() returned from. Prints "pids N N ..." when it starts, and what goes
+// PUBLISHED gets a line for each tag that save() returned from. With MUSTER_SAVE_LOOP=async saves go on in the
+// background while the next state is computed. Prints "pids N N ..." when it starts, and what goes
 // wrong. Exit code 3: what was loaded is not what was saved; 4: a save failed.
 
 #include <fcntl.h>
@@ -67,11 +68,20 @@ std::int64_t resume(muster::Checkpointer& checkpointer, Job& job) {
 void save_for_ever(const std::string& directory, const std::string& published, double timeout_s, int rank) {
   muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory, {.timeout_s = timeout_s});
   Job job;
+  const char* mode = std::getenv("MUSTER_SAVE_LOOP");
+  const bool in_background = mode != nullptr && std::string(mode) == "async";
   const int log = rank == 0 ? open(published.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666) : -1;
   for (auto step = resume(checkpointer, job) + 1;; ++step) {
     job.fill(step);
     const auto tag = "step_" + std::to_string(step);
-    checkpointer.save(job.state(), {.tag = tag, .user_content = step, .num_kept_ckpts = 3});
+    const muster::SaveOptions options{.tag = tag, .user_content = step, .num_kept_ckpts = 3};
+    if (in_background) {
+      auto handle = checkpointer.save_async(job.state(), options);
+      job.fill(step + 1);
+      handle.wait();
+    } else {
+      checkpointer.save(job.state(), options);
+    }
     if (rank != 0) continue;
     const auto line = tag + "\n";
     if (write(log, line.data(), line.size()) != static_cast<ssize_t>(line.size())) std::abort();
@@ -82,7 +92,8 @@ void save_for_ever(const std::string& directory, const std::string& published, d
 
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
-  MPI_Init(&argc, &argv);
+  int provided = MPI_THREAD_SINGLE;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided);
   int rank = 0;
   int size = 1;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);

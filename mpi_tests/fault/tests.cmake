@@ -5,9 +5,16 @@ if(NOT MUSTER_FAILPOINTS)
 endif()
 
 muster_parallel_test(fault phase_fault_test "3")
+muster_parallel_test(fault async_fault_test "1;2;3")
 muster_parallel_test(fault disk_fault_test "3")
 muster_parallel_test(fault deadline_test "2;3")
 muster_parallel_test(fault leak_test "2")
+
+# As a program that asked MPI for less than MPI_THREAD_MULTIPLE: its own calls settle what is in flight.
+foreach(test async_test async_fault_test)
+  add_test(NAME fault.${test}.funneled COMMAND ${MUSTER_MPIRUN} -n 3 -x MUSTER_TEST_THREADS=funneled $<TARGET_FILE:${test}>)
+  set_tests_properties(fault.${test}.funneled PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
+endforeach()
 
 # The same under the other MPI-IO that Open MPI has.
 add_test(NAME fault.disk_fault_test.romio COMMAND ${MUSTER_MPIRUN} -n 3 --mca io romio321 $<TARGET_FILE:disk_fault_test>)
@@ -37,5 +44,11 @@ if(Python3_FOUND)
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_random.py ${mode}
                      --launcher ${MUSTER_MPIRUN} --program $<TARGET_FILE:save_loop> --muster $<TARGET_FILE:muster>)
     set_tests_properties(fault.kill_${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 2)
+  endforeach()
+  foreach(mode random points)
+    add_test(NAME fault.kill_async_${mode}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_random.py ${mode} --async --rounds 40
+                     --launcher ${MUSTER_MPIRUN} --program $<TARGET_FILE:save_loop> --muster $<TARGET_FILE:muster>)
+    set_tests_properties(fault.kill_async_${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 2)
   endforeach()
 endif()

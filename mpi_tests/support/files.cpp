@@ -60,7 +60,8 @@ std::vector<std::string> names_in(const std::filesystem::path& directory) {
   std::vector<std::string> names;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    names.push_back(entry.path().filename().string());
+    auto name = entry.path().filename().string();
+    if (name != ".progress" && name != "history.jsonl") names.push_back(std::move(name));
   }
   std::sort(names.begin(), names.end());
   return names;

@@ -4,6 +4,8 @@
 #include <mpi.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
@@ -30,8 +32,11 @@ void start_mpi(int& argc, char**& argv) {
 #ifdef __SANITIZE_ADDRESS__
   const __lsan::ScopedDisabler disabler;
 #endif
+  // MUSTER_TEST_THREADS=funneled: as a program that asked MPI for less.
+  const char* wanted = std::getenv("MUSTER_TEST_THREADS");
+  const bool funneled = wanted != nullptr && std::strcmp(wanted, "funneled") == 0;
   int provided = 0;
-  MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided);
+  MPI_Init_thread(&argc, &argv, funneled ? MPI_THREAD_FUNNELED : MPI_THREAD_MULTIPLE, &provided);
 }
 
 // Looks for leaks now and not when the process ends: by then MPI has unloaded its plugins, and what they keep could not

@@ -2,6 +2,7 @@
 // Time: durations for telemetry, UTC for people.
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace muster {
@@ -23,6 +24,12 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point lap_ = start_;
 };
+
+// Nanoseconds since 1970, by this node's clock.
+inline std::int64_t unix_ns() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
 
 // "2026-11-22T20:15:03Z"
 std::string utc_now();

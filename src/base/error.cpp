@@ -43,6 +43,8 @@ std::string_view name(ErrorKind kind) {
       return "corrupt";
     case ErrorKind::io:
       return "io";
+    case ErrorKind::busy:
+      return "busy";
     case ErrorKind::timeout:
       return "timeout";
     case ErrorKind::internal:

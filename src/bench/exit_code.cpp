@@ -10,6 +10,7 @@ ExitCode exit_code(ErrorKind kind) {
     case ErrorKind::mismatch:
       return kNotSo;
     case ErrorKind::io:
+    case ErrorKind::busy:
     case ErrorKind::timeout:
     case ErrorKind::internal:
     case ErrorKind::exists:

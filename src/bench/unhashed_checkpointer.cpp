@@ -19,8 +19,9 @@ UnhashedCheckpointer::UnhashedCheckpointer(const mpi::CommView& comm, const std:
     : comm_(mpi::Comm::duplicate(comm.handle())),
       team_(team_of(comm_.view(comm.timeout_s()))),
       directory_(directory),
+      board_(directory, 0, team_.comm.rank(), team_.comm.size()),
       saver_(team_, directory_, {},
-             {engine::make_direct_engine(arena_, {.hash = false}), engine::make_collective_engine()}) {}
+             {engine::make_direct_engine(arena_, {.hash = false}), engine::make_collective_engine()}, board_) {}
 
 SaveReport UnhashedCheckpointer::save(const State& state, const SaveOptions& options) {
   return saver_.save([&]() -> const State& { return state; }, options);

@@ -27,6 +27,7 @@ class UnhashedCheckpointer {
   coord::Team team_;
   store::Directory directory_;
   engine::StagingArena arena_;
+  store::ProgressBoard board_;
   coord::Saver saver_;
 };
 

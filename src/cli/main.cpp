@@ -71,6 +71,7 @@ ExitCode exit_code(ErrorKind kind) {
     case ErrorKind::usage:
       return kWrongUsage;
     case ErrorKind::io:
+    case ErrorKind::busy:
     case ErrorKind::timeout:
     case ErrorKind::internal:
       return kNoAccess;

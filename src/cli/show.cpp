@@ -70,6 +70,7 @@ json as_json(const std::filesystem::path& file, const Catalog& catalog, bool wit
                                 {"agree_s", row.agree_s},
                                 {"plan_s", row.plan_s},
                                 {"open_s", row.open_s},
+                                {"stage_s", row.stage_s},
                                 {"write_s", row.write_s},
                                 {"sync_s", row.sync_s}});
   }
@@ -107,12 +108,13 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, bool 
   for (const auto& document : catalog.documents) fmt::print("  {}  {}\n", document.path, document.text);
 
   fmt::print("\n");
-  TextTable telemetry({"RANK", "NODE", "WROTE", "AGREE s", "PLAN s", "OPEN s", "WRITE s", "SYNC s"},
-                      {0, 1, 2, 3, 4, 5, 6, 7});
+  TextTable telemetry({"RANK", "NODE", "WROTE", "AGREE s", "PLAN s", "OPEN s", "STAGE s", "WRITE s", "SYNC s"},
+                      {0, 1, 2, 3, 4, 5, 6, 7, 8});
   for (const auto& row : catalog.telemetry) {
     const auto seconds = [](double value) { return fmt::format("{:.4f}", value); };
     telemetry.add({std::to_string(row.rank), std::to_string(row.node), human_bytes(row.bytes), seconds(row.agree_s),
-                   seconds(row.plan_s), seconds(row.open_s), seconds(row.write_s), seconds(row.sync_s)});
+                   seconds(row.plan_s), seconds(row.open_s), seconds(row.stage_s), seconds(row.write_s),
+                   seconds(row.sync_s)});
   }
   telemetry.print();
   if (!with_tensors) return;

@@ -18,6 +18,8 @@
 #include "base/narrow.hpp"
 #include "base/posix.hpp"
 #include "coord/exchange.hpp"
+#include "coord/publish_save.hpp"
+#include "coord/rank_tale.hpp"
 #include "coord/turn.hpp"
 #include "h5/library.hpp"
 #include "mpi/agree.hpp"
@@ -30,8 +32,6 @@
 #include "plan/portions.hpp"
 #include "store/names.hpp"
 #include "store/part.hpp"
-#include "store/publish.hpp"
-#include "store/retention.hpp"
 
 namespace muster::coord {
 
@@ -112,6 +112,17 @@ std::vector<std::uint32_t> datasets_of(const State& state, const Layout& layout)
   return datasets;
 }
 
+engine::LocalShards local_shards(const SavePlan& plan, const State& state) {
+  engine::LocalShards shards(plan.layout.datasets.size());
+  for (std::size_t i = 0; i < state.tensors().size(); ++i) {
+    const auto& [description, memory] = state.tensors()[i];
+    const auto range = contiguous_range(description.shard, description.global_shape);
+    const auto item = item_bytes(description.dtype);
+    shards[plan.dataset_of_tensor[i]] = {&memory, range->first * item, range->count * item};
+  }
+  return shards;
+}
+
 std::string mpi_version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
@@ -122,76 +133,108 @@ std::string mpi_version() {
 
 }  // namespace
 
-struct Saver::Job {
-  explicit Job(const SaveOptions& save_options) : options(save_options) {}
-
-  // Seconds since the last phase ended.
-  double end_phase(const char* ended) {
-    const double seconds = watch.lap();
-    report.phase_s[ended] = seconds;
-    return seconds;
-  }
-
-  const SaveOptions& options;
-  std::string_view phase = "agree";  // what this rank is at, while it prepares
-  const State* state = nullptr;
-  std::map<std::string, std::string> documents;
-  std::uint64_t fingerprint = 0;
-  std::filesystem::path part;
-  bool part_may_exist = false;
-  std::uint64_t sequence = 0;                // rank 0
-  std::optional<store::PartFile> part_file;  // rank 0
-  engine::Engine* engine = nullptr;
-  std::unique_ptr<engine::PartWriter> writer;
-  engine::WriteResult written;
-  TelemetryRow telemetry;
-  std::vector<std::uint64_t> extent_hashes;  // rank 0
-  std::vector<TelemetryRow> all_telemetry;   // rank 0
-  Stopwatch watch;
-  SaveReport report;
-};
-
-Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines)
-    : team_(team), directory_(directory), options_(options), engines_(std::move(engines)) {}
+Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines,
+             store::ProgressBoard& board)
+    : team_(team), directory_(directory), options_(options), engines_(std::move(engines)), board_(board) {}
 
 SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
   const FileSizeSignalBlock limits_are_errors;
-  Job job(options);
+  SaveJob job(options);
+  std::unique_ptr<engine::PartWriter> writer;
   try {
     agree(job, describe);
     plan(job);
-    open(job);
-    write(job);
-    sync(job);
+    open(job, false);
+    mpi::run_agreed(team_.comm, "open", [&] {
+      writer = job.engine->open({team_.comm, job.part, &job.plan->layout, job.options.hints});
+    });
+    job.telemetry.open_s = job.end_phase("open");
+    write(job, *writer);
+    writer.reset();
     publish(job);
   } catch (const CollectiveError&) {
-    job.writer.reset();
+    writer.reset();
     remove_part(job);
     throw;
   } catch (...) {
     // A deadline that passed: a collective close would wait for the rank that did not come.
-    if (job.engine != nullptr && job.engine->is_collective()) static_cast<void>(job.writer.release());
-    job.writer.reset();
+    if (job.engine != nullptr && job.engine->is_collective()) static_cast<void>(writer.release());
+    writer.reset();
     remove_part(job);
-    throw;
+    rethrow_with_missing_ranks();
   }
-  retire_old_tags(job);
+  fill_report(job);
+  job.report.published = true;
+  job.report.total_s = job.watch.seconds();
+  job.report.blocked_s = job.report.total_s;
+  return std::move(job.report);
+}
+
+std::shared_ptr<AsyncSave> Saver::begin(const Describe& describe, const SaveOptions& options, engine::StagingPool& pool,
+                                        bool others_in_flight) {
+  const FileSizeSignalBlock limits_are_errors;
+  auto job = std::make_unique<SaveJob>(options);
+  try {
+    agree(*job, describe);
+    plan(*job);
+    if (job->engine->is_collective()) return nullptr;
+    open(*job, others_in_flight);
+    auto state = *job->state;
+    auto save = std::make_shared<AsyncSave>(std::move(job), std::move(state));
+    auto& begun = *save->job;
+    begun.state = nullptr;
+    mpi::run_agreed(team_.comm, "open", [&] {
+      const auto& layout = begun.plan->layout;
+      save->shards = local_shards(*begun.plan, save->state);
+      save->write = std::make_unique<engine::StagedWrite>(begun.part, layout, team_.comm.rank(), pool);
+      const auto share = static_cast<double>(save->write->total_bytes()) /
+                         static_cast<double>(std::max<std::uint64_t>(layout.payload_bytes, 1));
+      save->write->limit_rate(static_cast<double>(options.async.write_limit_bytes_per_s) * share);
+    });
+    begun.telemetry.open_s = begun.end_phase("open");
+    fill_report(begun);
+    return save;
+  } catch (const CollectiveError&) {
+    if (job) remove_part(*job);
+    throw;
+  } catch (...) {
+    if (job) remove_part(*job);
+    rethrow_with_missing_ranks();
+  }
+}
+
+void Saver::fill_report(SaveJob& job) const {
   auto& report = job.report;
-  report.tag = options.tag;
-  report.file = store::tag_file(directory_.path(), options.tag);
-  report.payload_bytes = kept_->layout.payload_bytes;
-  report.file_bytes = kept_->layout.file_bytes;
+  const auto& layout = job.plan->layout;
+  report.tag = job.options.tag;
+  report.file = store::tag_file(directory_.path(), job.options.tag);
+  report.payload_bytes = layout.payload_bytes;
+  report.file_bytes = layout.file_bytes;
   report.engine = job.engine->name();
-  report.engine_reason = kept_->choice.reason;
+  report.engine_reason = job.plan->choice.reason;
   report.direct_bytes = job.written.direct_bytes;
   report.collective_transfers = job.written.collective_transfers;
   report.independent_transfers = job.written.independent_transfers;
-  report.total_s = job.watch.seconds();
-  return report;
+}
+
+void Saver::post(const SaveJob& job, store::ProgressPhase phase) {
+  at_ = {.save = job.number, .phase = phase};
+  board_.post(at_);
+}
+
+void Saver::rethrow_with_missing_ranks() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::timeout) throw;
+    const auto missing = board_.missing(at_);
+    if (missing.empty()) throw;
+    throw Error(error.kind(), std::string(error.what()) + ": " + missing);
+  }
 }
 
 // Local: all that can be wrong with this rank's arguments, and whether they are those of the last save.
-void Saver::prepare(Job& job, const Describe& describe) const {
+void Saver::prepare(SaveJob& job, const Describe& describe) const {
   failpoint::pass("save.agree");
   check_options(job.options);
   job.state = &describe();
@@ -214,8 +257,10 @@ void Saver::prepare(Job& job, const Describe& describe) const {
   }
 }
 
-void Saver::agree(Job& job, const Describe& describe) {
+void Saver::agree(SaveJob& job, const Describe& describe) {
   const auto& comm = team_.comm;
+  job.number = ++saves_;
+  post(job, store::ProgressPhase::agree);
   std::exception_ptr failure;
   try {
     prepare(job, describe);
@@ -245,7 +290,7 @@ void Saver::agree(Job& job, const Describe& describe) {
   job.telemetry.agree_s = job.end_phase("agree");
 }
 
-bool Saver::fits_kept_plan(const Job& job) const {
+bool Saver::fits_kept_plan(const SaveJob& job) const {
   if (!kept_ || job.fingerprint != kept_->fingerprint) return false;
   if (!team_.is_root()) return true;
   std::size_t texts = 0;
@@ -290,8 +335,9 @@ GlobalState Saver::bring_together(const State& state) const {
   return global;
 }
 
-void Saver::plan(Job& job) {
+void Saver::plan(SaveJob& job) {
   const auto& comm = team_.comm;
+  post(job, store::ProgressPhase::plan);
   if (!job.report.plan_reused) {
     auto global = bring_together(*job.state);
     Bytes roots;
@@ -318,28 +364,34 @@ void Saver::plan(Job& job) {
                                          .alignment_bytes = options_.alignment_bytes};
       auto layout = plan::lay_out(plan::balance(global, balance), options_.alignment_bytes);
       auto datasets = datasets_of(*job.state, layout);
-      kept_ = Kept{job.fingerprint, std::move(layout), std::move(datasets),
-                   engine::choose_engine(job.options.engine, file_system, node_count())};
+      kept_ = std::make_shared<SavePlan>(
+          SavePlan{job.fingerprint, std::move(layout), std::move(datasets),
+                   engine::choose_engine(job.options.engine, file_system, node_count(team_))});
     });
   }
+  job.plan = kept_;
   const bool direct = kept_->choice.engine == EngineChoice::direct;
   job.engine = (direct ? engines_.direct : engines_.collective).get();
   job.telemetry.plan_s = job.end_phase("plan");
 }
 
-void Saver::open(Job& job) {
+void Saver::open(SaveJob& job, bool others_in_flight) {
   const auto& comm = team_.comm;
+  auto& plan = *job.plan;
   job.part_may_exist = true;
   mpi::run_agreed(comm, "open", [&] {
     failpoint::pass("save.open");
     if (!team_.is_root()) return;
     directory_.create();
-    directory_.clear_leftovers();
-    job.sequence = directory_.next_sequence();
+    if (!others_in_flight) directory_.clear_leftovers();
+    last_sequence_ = std::max(directory_.next_sequence(), last_sequence_ + 1);
+    if (job.options.num_kept_ckpts) job.tags_before = directory_.list();
+    job.run = run_info(job, last_sequence_);
     using HeadWhen = store::PartFile::HeadWhen;
-    job.part_file.emplace(job.part, kept_->layout, kept_->head,
+    job.part_file.emplace(job.part, plan.layout, plan.head,
                           job.engine->is_collective() ? HeadWhen::first : HeadWhen::with_tables);
   });
+  post(job, store::ProgressPhase::open);
   // Staging comes on top of what planning leaves behind.
   if (!job.report.plan_reused) ::malloc_trim(0);
   if (job.engine->is_collective()) {
@@ -352,14 +404,10 @@ void Saver::open(Job& job) {
     });
   }
   require_one_file(job);
-  mpi::run_agreed(comm, "open", [&] {
-    job.writer = job.engine->open({comm, job.part, &kept_->layout, job.options.hints});
-  });
-  job.telemetry.open_s = job.end_phase("open");
 }
 
 // Ranks of several nodes may see different directories under one path, and in one of them a leftover of this name.
-void Saver::require_one_file(const Job& job) const {
+void Saver::require_one_file(const SaveJob& job) const {
   const auto& comm = team_.comm;
   const auto mine = mpi::run_agreed(comm, "open", [&] { return posix::File(job.part, O_WRONLY).inode(); });
   std::array<std::uint64_t, 2> inodes{mine, ~mine};
@@ -370,58 +418,45 @@ void Saver::require_one_file(const Job& job) const {
   });
 }
 
-engine::LocalShards Saver::local_shards(const State& state) const {
-  engine::LocalShards shards(kept_->layout.datasets.size());
-  for (std::size_t i = 0; i < state.tensors().size(); ++i) {
-    const auto& [description, memory] = state.tensors()[i];
-    const auto range = contiguous_range(description.shard, description.global_shape);
-    const auto item = item_bytes(description.dtype);
-    shards[kept_->dataset_of_tensor[i]] = {&memory, range->first * item, range->count * item};
-  }
-  return shards;
-}
-
-void Saver::write(Job& job) {
+void Saver::write(SaveJob& job, engine::PartWriter& writer) {
   const auto& comm = team_.comm;
   const auto shards = mpi::run_agreed(comm, "write", [&] {
     failpoint::pass("save.write");
-    return local_shards(*job.state);
+    return local_shards(*job.plan, *job.state);
   });
+  post(job, store::ProgressPhase::write);
   const auto before_write_s = job.watch.seconds();
   mpi::run_agreed(comm, "write", [&] {
     const Turn turn(team_, job.engine->is_collective() ? std::nullopt : job.options.num_workers);
-    job.written = job.writer->write(shards);
+    job.written = writer.write(shards);
+    post(job, store::ProgressPhase::sync);
   });
   job.report.first_byte_s = before_write_s + job.written.first_byte_s.value_or(0);
   job.telemetry.bytes = job.written.bytes;
   job.telemetry.write_s = job.end_phase("write");
-}
-
-void Saver::sync(Job& job) {
-  const auto& comm = team_.comm;
   mpi::run_agreed(comm, "sync", [&] { failpoint::pass("save.sync"); });
-  mpi::run_agreed(comm, "sync", [&] { job.writer->sync(); });
-  job.writer.reset();
+  mpi::run_agreed(comm, "sync", [&] {
+    writer.sync();
+    post(job, store::ProgressPhase::publish);
+  });
   job.telemetry.sync_s = job.end_phase("sync");
 }
 
-int Saver::node_count() const { return 1 + *std::max_element(team_.node_of_rank.begin(), team_.node_of_rank.end()); }
-
-RunInfo Saver::run_info(const Job& job) const {
+RunInfo Saver::run_info(const SaveJob& job, std::uint64_t sequence) const {
   RunInfo run;
   run.tag = job.options.tag;
   run.step = step_of(job.options);
-  run.sequence = job.sequence;
+  run.sequence = sequence;
   run.saved_at = utc_now();
   run.world_size = team_.comm.size();
-  run.payload_bytes = kept_->layout.payload_bytes;
-  run.file_bytes = kept_->layout.file_bytes;
+  run.payload_bytes = job.plan->layout.payload_bytes;
+  run.file_bytes = job.plan->layout.file_bytes;
   const auto& grid = team_.grid;
   run.details = {
       {"grid", {{"tensor", grid.tensor}, {"pipeline", grid.pipeline}, {"data", grid.data}, {"expert", grid.expert}}},
-      {"nodes", node_count()},
+      {"nodes", node_count(team_)},
       {"engine", job.engine->name()},
-      {"engine_reason", kept_->choice.reason},
+      {"engine_reason", job.plan->choice.reason},
       {"muster_version", kVersion},
       {"hdf5_version", h5::library_version()},
       {"mpi_version", mpi_version()},
@@ -429,49 +464,44 @@ RunInfo Saver::run_info(const Job& job) const {
   return run;
 }
 
-void Saver::publish(Job& job) {
+void Saver::publish(SaveJob& job) {
   const auto& comm = team_.comm;
   // Hashes and telemetry to rank 0, which knows from the layout whose extent is whose.
-  ByteWriter writer;
-  writer.put(job.telemetry);
-  for (const auto hash : job.written.hashes) writer.put(hash);
-  const auto told = comm.gather(writer.bytes());
-  mpi::run_agreed(comm, "publish", [&] {
-    failpoint::pass("save.publish");
-    if (!team_.is_root()) return;
-    h5::TableContents contents;
-    std::vector<ByteReader> readers(told.begin(), told.end());
-    for (auto& reader : readers) contents.telemetry.push_back(reader.get<TelemetryRow>());
-    for (const auto& extent : kept_->layout.extents) {
-      contents.extent_hashes.push_back(readers[static_cast<std::size_t>(extent.writer)].get<std::uint64_t>());
+  const RankTale tale{.telemetry = job.telemetry,
+                      .blocked_s = job.watch.seconds(),
+                      .durable_ns = unix_ns(),
+                      .memcpy_bytes_per_s = 0,
+                      .hashes = job.written.hashes,
+                      .failure = std::nullopt,
+                      .phase = {}};
+  const auto told = comm.gather(pack(tale, tale.hashes.size()));
+  std::vector<RankTale> tales;
+  Verdict verdict;
+  mpi::run_agreed(comm, "publish", [&] { failpoint::pass("save.publish"); });
+  mpi::run_on_root(comm, "publish", [&] {
+    const auto extents = extents_of_ranks(job.plan->layout);
+    std::int64_t last_durable_ns = 0;
+    for (std::size_t rank = 0; rank < told.size(); ++rank) {
+      tales.push_back(unpack_tale(told[rank], static_cast<int>(rank), extents[rank]));
+      last_durable_ns = std::max(last_durable_ns, tales.back().durable_ns);
     }
-    contents.run = run_info(job);
-    contents.documents = job.documents;
-    job.part_file->seal(kept_->layout, *kept_->head, contents);
-    job.part_file.reset();
+    publish_save(directory_.path(), job, tales);
+    verdict.publish_s = static_cast<double>(unix_ns() - last_durable_ns) / 1e9;
   });
-  mpi::run_on_root(comm, "publish", [&] { store::publish(directory_.path(), job.part, job.options.tag); });
   job.part_may_exist = false;
-  std::array<std::uint64_t, 1> sequence{job.sequence};
+  std::array<std::uint64_t, 1> sequence{job.run.sequence};
   comm.all_sum(sequence);  // only rank 0 knows it
   job.report.sequence = sequence[0];
   job.end_phase("publish");
-}
-
-void Saver::retire_old_tags(Job& job) {
-  if (!team_.is_root() || !job.options.num_kept_ckpts) return;
-  try {
-    auto tags = store::tags_to_retire(directory_.list(), *job.options.num_kept_ckpts, job.options.tag);
-    store::retire(directory_.path(), tags);
-    job.report.removed_tags = std::move(tags);
-  } catch (const std::exception& error) {
-    // The checkpoint itself is safe; old ones that stay are tried again by the next save.
-    job.report.warnings.push_back(std::string("old checkpoints were not all removed: ") + error.what());
-    log_warning(job.report.warnings.back());
+  if (team_.is_root()) {
+    directory_.note(job.run);
+    if (job.options.num_kept_ckpts) retire_old_tags(directory_.path(), job, directory_.list());
+    note_in_history(directory_.path(), job, tales, verdict);
   }
+  post(job, store::ProgressPhase::done);
 }
 
-void Saver::remove_part(const Job& job) const {
+void Saver::remove_part(const SaveJob& job) const {
   if (!team_.is_root() || !job.part_may_exist) return;
   std::error_code ignored;
   std::filesystem::remove(job.part, ignored);

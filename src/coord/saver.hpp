@@ -1,20 +1,21 @@
 #pragma once
-// Saving, phase by phase: agree, plan, open, write, sync, publish.
+// Saving, phase by phase: agree, plan, open, then write, sync, publish at once or in the background.
 
 #include <map>
+#include <memory>
 #include <muster/checkpoint.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/clock.hpp"
+#include "coord/async_save.hpp"
+#include "coord/save_job.hpp"
 #include "coord/team.hpp"
-#include "engine/choice.hpp"
 #include "engine/engine.hpp"
-#include "h5/head.hpp"
-#include "model/layout.hpp"
+#include "engine/staging_pool.hpp"
 #include "model/plan.hpp"
 #include "store/directory.hpp"
+#include "store/progress_board.hpp"
 
 namespace muster::coord {
 
@@ -27,47 +28,47 @@ struct Engines {
 // Keeps the layout and the head of the last save.
 class Saver {
  public:
-  Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines);
+  Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines,
+        store::ProgressBoard& board);
 
   // Collective; see Checkpointer::save. `describe` is local; the state that it returns must live as long as the call.
   using Describe = std::function<const State&()>;
   SaveReport save(const Describe& describe, const SaveOptions& options);
 
+  // Collective. The phases up to `open`; what comes back is ready to be staged and written on other threads. Null where
+  // the engine `auto` has to be `collective`: then nothing has been begun. others_in_flight: whether other saves have
+  // part files, the same on all ranks or not.
+  std::shared_ptr<AsyncSave> begin(const Describe& describe, const SaveOptions& options, engine::StagingPool& pool,
+                                   bool others_in_flight);
+
  private:
-  struct Job;  // one save on its way through the phases
-
-  // What one plan decides, for this save and the next ones of the same state.
-  struct Kept {
-    std::uint64_t fingerprint = 0;
-    Layout layout;
-    std::vector<std::uint32_t> dataset_of_tensor;  // index into layout.datasets of each tensor of this rank's state
-    engine::Choice choice;
-    std::optional<h5::Head> head = std::nullopt;  // rank 0
-  };
-
-  void agree(Job& job, const Describe& describe);
-  void prepare(Job& job, const Describe& describe) const;
-  void plan(Job& job);
-  void open(Job& job);
-  void require_one_file(const Job& job) const;
-  void write(Job& job);
-  void sync(Job& job);
-  void publish(Job& job);
-  void retire_old_tags(Job& job);
-  void remove_part(const Job& job) const;
+  void agree(SaveJob& job, const Describe& describe);
+  void prepare(SaveJob& job, const Describe& describe) const;
+  void plan(SaveJob& job);
+  void open(SaveJob& job, bool others_in_flight);
+  void require_one_file(const SaveJob& job) const;
+  void write(SaveJob& job, engine::PartWriter& writer);
+  void publish(SaveJob& job);
+  void remove_part(const SaveJob& job) const;
+  void post(const SaveJob& job, store::ProgressPhase phase);
+  // To be called in a catch block.
+  [[noreturn]] void rethrow_with_missing_ranks();
 
   GlobalState bring_together(const State& state) const;
   std::vector<DocumentSlot> slots_for(const std::map<std::string, std::string>& documents) const;
-  [[nodiscard]] bool fits_kept_plan(const Job& job) const;
-  [[nodiscard]] engine::LocalShards local_shards(const State& state) const;
-  [[nodiscard]] RunInfo run_info(const Job& job) const;
-  [[nodiscard]] int node_count() const;
+  [[nodiscard]] bool fits_kept_plan(const SaveJob& job) const;
+  [[nodiscard]] RunInfo run_info(const SaveJob& job, std::uint64_t sequence) const;
+  void fill_report(SaveJob& job) const;
 
   const Team& team_;
   store::Directory& directory_;
   CheckpointerOptions options_;
   Engines engines_;
-  std::optional<Kept> kept_;
+  store::ProgressBoard& board_;
+  std::shared_ptr<SavePlan> kept_;
+  std::uint64_t saves_ = 0;          // begun
+  std::uint64_t last_sequence_ = 0;  // given out, on rank 0
+  store::Progress at_;
 };
 
 }  // namespace muster::coord

@@ -88,6 +88,11 @@ SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory
   return shared_checkpointer(comm, directory).save(state, options);
 }
 
+SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
+                                 const SaveOptions& options) {
+  return shared_checkpointer(comm, directory).save_async(state, options);
+}
+
 LoadReport load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const LoadTarget& target,
                            const LoadOptions& options) {
   return shared_checkpointer(comm, directory).load(options, target);

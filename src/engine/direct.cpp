@@ -1,140 +1,49 @@
 #include "engine/direct.hpp"
 
-#include <algorithm>
-#include <cstring>
-#include <optional>
+#include <condition_variable>
+#include <mutex>
 
-#include "base/failpoint.hpp"
-#include "base/hash.hpp"
-#include "base/narrow.hpp"
-#include "base/streaming_copy.hpp"
-#include "engine/extent_runs.hpp"
+#include "engine/filler.hpp"
 #include "engine/write_behind.hpp"
 
 namespace muster::engine {
 
 namespace {
 
-// Small enough that what was hashed is still in the core's cache when it is copied.
-constexpr std::size_t kCopyBytes = 128 << 10;
-
 constexpr std::uint64_t kFirstBytes = 512 << 10;
 
-// Fills staging buffers with runs of extents, hashing as it copies.
-class Filler {
+// A few buffers that go round: filled, written, free again.
+class BufferRing : public BufferSink {
  public:
-  Filler(const Layout& layout, const LocalShards& shards, const DirectOptions& options, std::uint64_t block_bytes,
-         WriteBehind& writes)
-      : layout_(layout), shards_(shards), options_(options), block_bytes_(block_bytes), writes_(writes) {}
-
-  void fill(const ExtentRun& run) {
-    open_segment(run.offset);
-    auto cursor = run.offset;
-    for (std::size_t i = run.first_extent; i < run.first_extent + run.extents; ++i) {
-      const auto& extent = layout_.extents[i];
-      put(extent.offset - cursor, [](std::uint64_t, std::span<std::byte> to) { std::ranges::fill(to, std::byte{0}); });
-      put_extent(extent);
-      cursor = extent.offset + extent.bytes;
-    }
+  BufferRing(std::vector<StagingBuffer>& buffers, posix::DirectFile& file, int threads)
+      : writes_(file, threads, [this](StagingBuffer& buffer) { free(buffer); }) {
+    for (auto& buffer : buffers) free_.push_back(&buffer);
   }
 
-  void finish() {
-    hand_over();
-    writes_.finish();
+  StagingBuffer& next() override {
+    std::unique_lock lock(mutex_);
+    freed_.wait(lock, [&] { return !free_.empty(); });
+    auto& buffer = *free_.back();
+    free_.pop_back();
+    buffer.segments.clear();
+    return buffer;
   }
-
-  [[nodiscard]] WriteResult& result() { return result_; }
+  void submit(StagingBuffer& buffer) override { writes_.submit(buffer); }
+  [[nodiscard]] WriteBehind& writes() { return writes_; }
 
  private:
-  [[nodiscard]] std::size_t room() const { return capacity_ - filled_; }
-
-  void hand_over() {
-    if (buffer_ == nullptr) return;
-    writes_.submit(*buffer_);
-    buffer_ = nullptr;
+  void free(StagingBuffer& buffer) {
+    {
+      const std::lock_guard lock(mutex_);
+      free_.push_back(&buffer);
+    }
+    freed_.notify_one();
   }
 
-  // Bytes that follow go to this offset. A segment starts at an address congruent to its offset.
-  void open_segment(std::uint64_t offset) {
-    const auto past_block = static_cast<std::size_t>(offset % block_bytes_);
-    if (buffer_ != nullptr) {
-      filled_ = align_up(filled_, block_bytes_) + past_block;
-      if (filled_ >= capacity_) hand_over();
-    }
-    if (buffer_ == nullptr) {
-      buffer_ = &writes_.next();
-      // The first one is handed over early, so that the device does not wait for a full one.
-      capacity_ = started_ ? options_.buffer_bytes : std::min(kFirstBytes, options_.buffer_bytes);
-      started_ = true;
-      filled_ = past_block;
-    }
-    buffer_->segments.push_back({filled_, 0, offset});
-  }
-
-  // Appends `bytes` bytes, got piece by piece from get(first byte, to).
-  template <class Get>
-  void put(std::uint64_t bytes, Get&& get) {
-    for (std::uint64_t done = 0; done < bytes;) {
-      if (room() == 0) {
-        const auto& last = buffer_->segments.back();
-        open_segment(last.offset + last.bytes);
-      }
-      const auto part = std::min<std::uint64_t>(bytes - done, room());
-      get(done, buffer_->memory.bytes().subspan(filled_, part));
-      filled_ += part;
-      buffer_->segments.back().bytes += part;
-      done += part;
-    }
-  }
-
-  void put_extent(const Extent& extent) {
-    failpoint::pass("engine.extent");
-    const ExtentSource source(layout_, shards_, extent);
-    if (!options_.hash) {
-      put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) { source.read(first, to); });
-      result_.hashes.push_back(0);
-    } else if (extent.bytes <= kCopyBytes && extent.bytes <= room()) {
-      put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) {
-        if (source.in_memory()) {
-          result_.hashes.push_back(hash_bytes({source.data(), extent.bytes}));
-          streaming_copy(to, {source.data(), extent.bytes});
-        } else {
-          source.read(first, to);
-          result_.hashes.push_back(hash_bytes(to));
-        }
-      });
-    } else {
-      Hasher hasher;
-      put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) { copy(source, first, to, hasher); });
-      result_.hashes.push_back(hasher.value());
-    }
-    result_.bytes += extent.bytes;
-  }
-
-  static void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, Hasher& hasher) {
-    // A function of the caller's is asked for all at once: it may start a transfer from a device each time.
-    if (!source.in_memory()) {
-      source.read(first, to);
-      hasher.add(to);
-      return;
-    }
-    for (std::size_t done = 0; done < to.size(); done += kCopyBytes) {
-      const std::span part(source.data() + first + done, std::min(kCopyBytes, to.size() - done));
-      hasher.add(part);
-      streaming_copy(to.subspan(done, part.size()), part);
-    }
-  }
-
-  const Layout& layout_;
-  const LocalShards& shards_;
-  const DirectOptions& options_;
-  const std::uint64_t block_bytes_;
-  WriteBehind& writes_;
-  StagingBuffer* buffer_ = nullptr;
-  bool started_ = false;
-  std::uint64_t capacity_ = 0;  // of the buffer, as far as it is to be filled
-  std::size_t filled_ = 0;
-  WriteResult result_;
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  std::vector<StagingBuffer*> free_;
+  WriteBehind writes_;  // last: its threads use the others
 };
 
 class DirectWriter : public PartWriter {
@@ -155,14 +64,20 @@ class DirectWriter : public PartWriter {
   DirectWriter& operator=(const DirectWriter&) = delete;
 
   WriteResult write(const LocalShards& shards) override {
-    WriteBehind writes(file_, buffers_, options_.writer_threads);
-    Filler filler(layout_, shards, options_, file_.block_bytes(), writes);
+    BufferRing ring(buffers_, file_, options_.writer_threads);
+    Filler filler(layout_, shards,
+                  {.buffer_bytes = options_.buffer_bytes,
+                   .first_bytes = kFirstBytes,
+                   .block_bytes = file_.block_bytes(),
+                   .hash = options_.hash ? HashWhen::while_copying : HashWhen::never},
+                  ring);
     for (const auto& run : extent_runs(layout_, rank_)) filler.fill(run);
     filler.finish();
-    auto result = std::move(filler.result());
-    result.first_byte_s = writes.first_write_s();
-    result.direct_bytes = file_.direct_bytes();
-    return result;
+    ring.writes().finish();
+    return {.hashes = filler.take_hashes(),
+            .bytes = filler.bytes(),
+            .direct_bytes = file_.direct_bytes(),
+            .first_byte_s = ring.writes().first_write_s()};
   }
 
   void sync() override {

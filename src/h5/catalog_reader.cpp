@@ -176,7 +176,7 @@ class Reader {
     read(std::as_writable_bytes(std::span(rows)), dataset.offset);
     for (const auto& row : rows) {
       catalog.telemetry.push_back(
-          {row.rank, row.node, row.bytes, row.agree_s, row.plan_s, row.open_s, row.write_s, row.sync_s});
+          {row.rank, row.node, row.bytes, row.agree_s, row.plan_s, row.open_s, row.stage_s, row.write_s, row.sync_s});
     }
   }
 

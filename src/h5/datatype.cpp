@@ -111,6 +111,7 @@ Datatype telemetry_type() {
   field("open_s", offsetof(TelemetryRecord, open_s), H5T_IEEE_F64LE);
   field("write_s", offsetof(TelemetryRecord, write_s), H5T_IEEE_F64LE);
   field("sync_s", offsetof(TelemetryRecord, sync_s), H5T_IEEE_F64LE);
+  field("stage_s", offsetof(TelemetryRecord, stage_s), H5T_IEEE_F64LE);
   return type;
 }
 

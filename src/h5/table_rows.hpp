@@ -27,7 +27,7 @@ struct TelemetryRecord {
   double open_s = 0;
   double write_s = 0;
   double sync_s = 0;
-  std::uint64_t padding = 0;
+  double stage_s = 0;
 };
 static_assert(sizeof(TelemetryRecord) == kTelemetryRowBytes && std::is_trivially_copyable_v<TelemetryRecord>);
 

@@ -46,7 +46,8 @@ std::vector<TelemetryRecord> telemetry_records(const std::vector<TelemetryRow>& 
   std::vector<TelemetryRecord> records;
   records.reserve(rows.size());
   for (const auto& row : rows) {
-    records.push_back({row.rank, row.node, row.bytes, row.agree_s, row.plan_s, row.open_s, row.write_s, row.sync_s, 0});
+    records.push_back(
+        {row.rank, row.node, row.bytes, row.agree_s, row.plan_s, row.open_s, row.write_s, row.sync_s, row.stage_s});
   }
   return records;
 }

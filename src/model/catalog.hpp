@@ -54,6 +54,7 @@ struct TelemetryRow {
   double agree_s = 0;
   double plan_s = 0;
   double open_s = 0;
+  double stage_s = 0;  // copying into staging memory, of a background save
   double write_s = 0;
   double sync_s = 0;
 };

@@ -67,4 +67,11 @@ struct Layout {
   }
 };
 
+// How many extents each rank writes.
+inline std::vector<std::size_t> extents_of_ranks(const Layout& layout) {
+  std::vector<std::size_t> extents(static_cast<std::size_t>(layout.world_size));
+  for (const auto& extent : layout.extents) ++extents[static_cast<std::size_t>(extent.writer)];
+  return extents;
+}
+
 }  // namespace muster

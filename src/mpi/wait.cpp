@@ -28,15 +28,19 @@ Pending::~Pending() {
 
 Bytes& Pending::hold(std::size_t bytes) { return held_->emplace_back(bytes); }
 
+bool Pending::test() {
+  int done = 0;
+  check(MPI_Test(request_.get(), &done, MPI_STATUS_IGNORE), call_);
+  return done != 0;
+}
+
 void Pending::wait() {
   // Poll first: most answers come within microseconds. Then leave the core to ranks that may share it.
   constexpr int kPolls = 200;
   constexpr int kYields = 2000;
   const Stopwatch since;
   for (long long turn = 0;; ++turn) {
-    int done = 0;
-    check(MPI_Test(request_.get(), &done, MPI_STATUS_IGNORE), call_);
-    if (done != 0) return;
+    if (test()) return;
     if (turn < kPolls) continue;
     if (turn < kYields) {
       sched_yield();

@@ -25,6 +25,8 @@ class Pending {
   // Memory that lives as long as the request may; each call gives another piece.
   Bytes& hold(std::size_t bytes);
   void wait();
+  // A look without waiting: whether the request is over.
+  bool test();
 
  private:
   const CommView& comm_;

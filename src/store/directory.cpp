@@ -43,19 +43,33 @@ std::vector<std::filesystem::path> files_in(const std::filesystem::path& directo
 
 }  // namespace
 
+std::optional<Directory::Stamp> Directory::stamp_of(const std::filesystem::path& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  return Stamp{status.st_ino, narrow<std::uint64_t>(status.st_size),
+               status.st_ctim.tv_sec * std::int64_t{1000000000} + status.st_ctim.tv_nsec};
+}
+
+void Directory::note(const RunInfo& run) {
+  const auto file = tag_file(path_, run.tag);
+  const std::lock_guard lock(mutex_);
+  if (const auto stamp = stamp_of(file)) {
+    known_[run.tag] = {*stamp, {.tag = run.tag, .file = file, .file_bytes = stamp->bytes, .run = run, .fault = {}}};
+  }
+}
+
 std::vector<TagEntry> Directory::list() {
+  const std::lock_guard lock(mutex_);
   std::map<std::string, Known> now;
   for (const auto& file : files_in(path_)) {
     const auto tag = tag_of(file);
-    struct stat status {};
-    if (!tag || ::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
-    const Stamp stamp{status.st_ino, narrow<std::uint64_t>(status.st_size),
-                      status.st_ctim.tv_sec * std::int64_t{1000000000} + status.st_ctim.tv_nsec};
+    const auto stamp = tag ? stamp_of(file) : std::nullopt;
+    if (!stamp) continue;
     const auto known = known_.find(*tag);
-    if (known != known_.end() && known->second.stamp == stamp) {
+    if (known != known_.end() && known->second.stamp == *stamp) {
       now.insert(*known);
     } else {
-      now[*tag] = {stamp, look_at(*tag, file, stamp.bytes)};
+      now[*tag] = {*stamp, look_at(*tag, file, stamp->bytes)};
     }
   }
   known_ = std::move(now);

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,10 @@ class Directory {
   // Throws Error{io} where it cannot be read.
   std::vector<TagEntry> list();
 
+  // Takes over what this process knows of a tag that it has just published, so that list() need not read it again.
+  // Thread-safe against list(); does nothing where the file is gone.
+  void note(const RunInfo& run);
+
   // One more than the largest sequence number in the directory.
   std::uint64_t next_sequence();
 
@@ -51,7 +56,10 @@ class Directory {
     Stamp stamp;
     TagEntry entry;
   };
+  static std::optional<Stamp> stamp_of(const std::filesystem::path& file);
+
   std::filesystem::path path_;
+  std::mutex mutex_;
   std::map<std::string, Known> known_;
 };
 

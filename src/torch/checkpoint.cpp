@@ -63,23 +63,37 @@ LoadTarget prepare(MPI_Comm comm, const LoadArgs& args, const CheckpointContents
 
 }  // namespace
 
-SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args) {
+namespace {
+
+SaveOptions options_of(const SaveArgs& args) {
   SaveOptions options;
   options.tag = args.tag;
   options.step = args.step;
   options.user_content = args.user_content;
   options.num_kept_ckpts = args.num_kept_ckpts;
   options.async_save = args.async_save;
+  options.async = args.async;
   options.use_xser = args.use_xser;
   options.num_workers = args.num_workers;
   options.replace_existing = args.replace_existing;
   options.engine = args.engine;
   options.hints = args.hints;
-  // Described inside the save, so that what fails on this rank alone fails on all of them.
-  const Checkpointer::Describe describe_here = [&] {
-    return torch_adapter::with_short_errors([&] { return describe(comm, args); });
-  };
-  return shared_checkpointer(comm, directory).save(describe_here, options);
+  return options;
+}
+
+// Described inside the save, so that what fails on this rank alone fails on all of them.
+Checkpointer::Describe describe_later(MPI_Comm comm, const SaveArgs& args) {
+  return [comm, &args] { return torch_adapter::with_short_errors([&] { return describe(comm, args); }); };
+}
+
+}  // namespace
+
+SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args) {
+  return shared_checkpointer(comm, directory).save(describe_later(comm, args), options_of(args));
+}
+
+SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args) {
+  return shared_checkpointer(comm, directory).save_async(describe_later(comm, args), options_of(args));
 }
 
 LoadReport load_checkpoint_report(MPI_Comm comm, const std::filesystem::path& directory, const LoadArgs& args) {

@@ -34,6 +34,7 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::exists:
       return kExitUsage;
     case ErrorKind::io:
+    case ErrorKind::busy:
     case ErrorKind::timeout:
     case ErrorKind::internal:
       break;

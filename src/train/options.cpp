@@ -90,7 +90,14 @@ po::options_description describe(Options& options, Raw& raw) {
       ("overwrite", po::bool_switch(&options.overwrite), "with --resume never: replace tags of the same name")  //
       ("engine", value(raw.engine, "auto|direct|collective"), "how checkpoints are written; auto is right")     //
       ("hint", po::value(&raw.hints)->composing()->value_name("KEY=VALUE"),
-       "for MPI-IO, with the engine collective: striping_factor=8, ...; may be repeated")  //
+       "for MPI-IO, with the engine collective: striping_factor=8, ...; may be repeated")          //
+      ("async", po::bool_switch(&options.async), "save in the background while training goes on")  //
+      ("overlap", po::bool_switch(&options.overlap),
+       "with --async: copy the state beside the next step's forward and backward pass, too")  //
+      ("skip-when-busy", po::bool_switch(&options.skip_when_busy),
+       "with --async: leave a save out where the one before is in flight still, instead of waiting for it")  //
+      ("write-limit", value(options.write_limit_mb_per_s, "MB/S"),
+       "with --async: write at most so fast, all ranks together; 0: as fast as it goes")  //
       ("crash-at", po::value(&raw.crash_at)->value_name("STEP"),
        "every rank kills itself with SIGKILL after this step's update and log line, before its save");
 
@@ -160,6 +167,12 @@ void require_valid(const Options& options) {
   require_between("--log-every", options.log_every, 1, kManySteps);
   if (options.crash_at) require_between("--crash-at", *options.crash_at, 1, options.steps);
   if (options.resume == Resume::tag && options.resume_tag.empty()) reject("--resume needs auto, never or a tag");
+  if (!options.async && (options.overlap || options.skip_when_busy || options.write_limit_mb_per_s != 0)) {
+    reject("--overlap, --skip-when-busy and --write-limit are for --async");
+  }
+  if (!(std::isfinite(options.write_limit_mb_per_s) && options.write_limit_mb_per_s >= 0)) {
+    reject("--write-limit must be 0 or more");
+  }
   if (options.overwrite && options.resume != Resume::never) reject("--overwrite is for --resume never");
 }
 

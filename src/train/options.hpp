@@ -27,6 +27,11 @@ struct Options {
   EngineChoice engine = EngineChoice::automatic;
   std::map<std::string, std::string> hints;
 
+  bool async = false;
+  bool overlap = false;
+  bool skip_when_busy = false;
+  double write_limit_mb_per_s = 0;  // 0: none
+
   std::int64_t batch = 16;
   std::int64_t context = 64;
   std::int64_t layers = 2;

@@ -135,8 +135,13 @@ void Trainer::run() {
     const bool save_now = save_is_due(step);
     progress_.step(step, loss, save_now);
     if (step == options_.crash_at) crash();
-    if (save_now) save(step, loss);
+    if (save_now) {
+      save(step, loss);
+    } else {
+      tell_of(in_flight_);
+    }
   }
+  if (!in_flight_.skipped()) tell(in_flight_.wait());
 }
 
 void Trainer::resume() {
@@ -197,6 +202,8 @@ double Trainer::train_step(std::int64_t step) {
   together(comm_, [&] { share = compute_gradients(step); });
   const double loss = sum_over_ranks(comm_, share);
   gradients_->sum_over_ranks(comm_);
+  // Until here the parameters and moments are those of the step before, which a save may still be copying.
+  in_flight_.wait_staged();
   together(comm_, [&] {
     optimizer_->step();
     scheduler_->step();
@@ -238,11 +245,39 @@ void Trainer::save(std::int64_t step, double loss) {
   args.engine = options_.engine;
   args.hints = options_.hints;
   if (options_.keep_last != 0) args.num_kept_ckpts = narrow<int>(options_.keep_last);
-  const auto report = save_checkpoint(comm_.handle(), options_.directory, args);
-  const auto bytes = static_cast<double>(report.file_bytes);
-  progress_.say(fmt::format("saved {}: {:.2f} MB in {:.3f} s, {:.3f} GB/s", report.tag, bytes / kBytesPerMb,
-                            report.total_s, report.total_s > 0 ? bytes / kBytesPerGb / report.total_s : 0));
+  if (options_.async) return save_in_background(args);
+  tell(save_checkpoint(comm_.handle(), options_.directory, args));
   progress_.skip_time();
+}
+
+void Trainer::save_in_background(SaveArgs& args) {
+  args.async = {.overlap_staging = options_.overlap,
+                .when_busy = options_.skip_when_busy ? WhenBusy::skip : WhenBusy::wait,
+                .write_limit_bytes_per_s = static_cast<std::uint64_t>(options_.write_limit_mb_per_s * kBytesPerMb)};
+  // The last one must not be left out.
+  if (args.step == options_.steps) args.async.when_busy = WhenBusy::wait;
+  auto begun = save_checkpoint_async(comm_.handle(), options_.directory, args);
+  tell_of(in_flight_);
+  if (begun.skipped()) {
+    progress_.say("left out " + args.tag + ": the save before it is in flight still");
+  } else {
+    in_flight_ = std::move(begun);
+  }
+}
+
+void Trainer::tell(const SaveReport& report) {
+  const auto bytes = static_cast<double>(report.file_bytes);
+  auto line = fmt::format("saved {}: {:.2f} MB in {:.3f} s, {:.3f} GB/s", report.tag, bytes / kBytesPerMb,
+                          report.total_s, report.total_s > 0 ? bytes / kBytesPerGb / report.total_s : 0);
+  if (options_.async) line += fmt::format(", training waited {:.1f} ms", report.blocked_s * 1000);
+  progress_.say(line);
+}
+
+// Of a save in the background, once it has ended; failures are thrown by the next save.
+void Trainer::tell_of(SaveHandle& handle) {
+  if (handle.skipped() || !handle.done() || !handle.report().published) return;
+  tell(handle.report());
+  handle = {};
 }
 
 void Trainer::crash() {

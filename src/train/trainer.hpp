@@ -5,11 +5,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <muster/torch.hpp>
 #include <optional>
 
+#include <muster/torch.hpp>
 #include "mpi/comm.hpp"
 #include "train/gpt.hpp"
 #include "train/gradients.hpp"
+
 #include "train/loss_log.hpp"
 #include "train/options.hpp"
 #include "train/progress.hpp"
@@ -34,6 +37,9 @@ class Trainer {
   double compute_gradients(std::int64_t step);
   void save(std::int64_t step, double loss);
   [[nodiscard]] bool save_is_due(std::int64_t step) const;
+  void save_in_background(SaveArgs& args);
+  void tell(const SaveReport& report);
+  void tell_of(SaveHandle& handle);
   [[noreturn]] void crash();
 
   mpi::CommView comm_;
@@ -47,6 +53,7 @@ class Trainer {
   std::optional<LossLog> loss_log_;  // on rank 0
   Progress progress_;
   std::int64_t finished_steps_ = 0;
+  SaveHandle in_flight_;  // with --async
 };
 
 }  // namespace muster::train

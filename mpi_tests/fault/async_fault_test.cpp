@@ -1,0 +1,220 @@
+// A background save made to fail in every phase on every rank: told to all by the next call or by the handle,
+// nothing published, nothing left, and the next save works.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "base/clock.hpp"
+#include "base/failpoint.hpp"
+#include "store/history.hpp"
+#include "support/collective.hpp"
+#include "support/expect_error.hpp"
+#include "support/files.hpp"
+#include "support/model.hpp"
+#include "support/scratch.hpp"
+
+namespace muster {
+namespace {
+
+using test::collective_error;
+using test::Model;
+using test::Scratch;
+using test::snapshot;
+using test::world_rank;
+using test::world_size;
+using testing::HasSubstr;
+
+struct Point {
+  const char* name;
+  const char* phase;
+};
+
+constexpr Point kOfEveryRank[] = {
+    {"async.stage", "stage"}, {"engine.extent", "stage"}, {"async.write", "write"}, {"async.sync", "sync"}};
+constexpr Point kOfRank0[] = {{"async.publish", "publish"},
+                              {"publish.before_pointer", "publish"},
+                              {"publish.before_rename", "publish"},
+                              {"publish.after_rename", "publish"},
+                              {"publish.after_pointer", "publish"}};
+
+struct Case {
+  Point point;
+  int rank;
+};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const auto& point : kOfEveryRank) {
+    for (int rank = 0; rank < world_size(); ++rank) cases.push_back({point, rank});
+  }
+  for (const auto& point : kOfRank0) cases.push_back({point, 0});
+  return cases;
+}
+
+class AsyncFault : public testing::Test {
+ protected:
+  ~AsyncFault() override { failpoint::disarm_all(); }
+
+  // Begins a save that fails so; every rank has a share of it.
+  SaveHandle begin_failing(const Case& fault, bool overlap) {
+    if (world_rank() == fault.rank) failpoint::arm(fault.point.name, "throw");
+    return checkpointer_.save_async(model_.state(), {.tag = "failed", .async = {.overlap_staging = overlap}});
+  }
+
+  void expect_fault(const CollectiveError& error, const Case& fault) {
+    ASSERT_EQ(error.failures().size(), 1U) << error.what();
+    EXPECT_EQ(error.failures()[0].rank, fault.rank);
+    EXPECT_EQ(error.failures()[0].message, std::string("async save of failed: fault injected at ") + fault.point.name);
+  }
+
+  void expect_works(const std::string& tag) {
+    checkpointer_.save_async(model_.state(), {.tag = tag}).wait();
+    Model again(0);
+    EXPECT_EQ(checkpointer_.load({}, again.target()).contents.tag, tag);
+    EXPECT_EQ(again, model_);
+  }
+
+  Scratch scratch_;
+  std::filesystem::path directory_ = scratch_.path() / "ckpts";
+  Model model_{8};
+  Checkpointer checkpointer_{MPI_COMM_WORLD, directory_};
+};
+
+TEST_F(AsyncFault, IsToldToAllRanksByTheHandle) {
+  expect_works("before");
+  int number = 0;
+  for (const auto& fault : all_cases()) {
+    SCOPED_TRACE(std::string(fault.point.name) + " on rank " + std::to_string(fault.rank));
+    const auto before = snapshot(directory_);
+    auto handle = begin_failing(fault, number % 2 == 1);
+    expect_fault(collective_error(ErrorKind::io, fault.point.phase, [&] { handle.wait(); }), fault);
+    failpoint::disarm_all();
+    EXPECT_EQ(snapshot(directory_), before);
+    expect_works("after_" + std::to_string(number++));
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(AsyncFault, IsThrownByTheNextCallWhateverItIs) {
+  expect_works("before");
+  const std::vector<std::function<void()>> calls{
+      [&] { checkpointer_.save_async(model_.state(), {.tag = "next"}); },
+      [&] { checkpointer_.save(model_.state(), {.tag = "next"}); }, [&] { checkpointer_.latest_tag(); },
+      [&] { checkpointer_.finalize(); },
+      [&] {
+        Model again(0);
+        checkpointer_.load({}, again.target());
+      },
+      // Where others may be in flight, a rank may hear of the failure after another.
+      [&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(world_rank() == 0 ? 300 : 150));
+        failpoint::disarm_all();
+        checkpointer_.save_async(model_.state(), {.tag = "next", .async = {.max_in_flight = 2}});
+        checkpointer_.finalize();
+      }};
+  int number = 0;
+  for (const auto& call : calls) {
+    const Case fault{{"async.write", "write"}, number % world_size()};
+    begin_failing(fault, false);
+    expect_fault(collective_error(ErrorKind::io, "write", call), fault);
+    failpoint::disarm_all();
+    expect_works("after_" + std::to_string(number++));  // it is thrown once
+    if (HasFailure()) return;
+  }
+  const auto history = store::read_history(directory_);
+  EXPECT_EQ(std::ranges::count_if(history, [](const auto& entry) { return entry.at("outcome") == "failed"; }),
+            static_cast<std::ptrdiff_t>(calls.size()));
+}
+
+TEST_F(AsyncFault, OfASaveInFlightDoesNotHarmTheOneBehindIt) {
+  failpoint::arm("async.write", "throw");
+  auto first = checkpointer_.save_async(model_.state(), {.tag = "failed", .async = {.max_in_flight = 2}});
+  collective_error(ErrorKind::io, "write", [&] { first.wait(); });
+  failpoint::disarm_all();
+  auto second = checkpointer_.save_async(model_.state(), {.tag = "second", .async = {.max_in_flight = 2}});
+  auto third = checkpointer_.save_async(model_.state(), {.tag = "third", .async = {.max_in_flight = 2}});
+  EXPECT_TRUE(third.wait().published);
+  EXPECT_TRUE(second.report().published);
+}
+
+// The limit is of the process, but only this rank's writes reach it.
+TEST_F(AsyncFault, OfAFileSizeLimitOnOneRankIsAnErrorOfAll) {
+  expect_works("before");
+  const std::vector<float> large(8 << 20, 1.0F);
+  State state;
+  state.add("/model/large", DType::float32, {large.size()}, large.data());
+  auto handle = checkpointer_.save_async(state, {.tag = "t", .async = {.write_limit_bytes_per_s = 64 << 20}});
+  handle.wait();  // the plan is made, and the next part opens quickly
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const bool limited = world_rank() == world_size() - 1;
+  auto failing = checkpointer_.save_async(
+      [&] {
+        if (limited) {
+          // After the part is made by rank 0, whose own limit would otherwise be met in phase open.
+          const rlimit small{1 << 20, before.rlim_max};
+          if (world_rank() != 0) setrlimit(RLIMIT_FSIZE, &small);
+        }
+        return state;
+      },
+      {.tag = "failed"});
+  if (world_size() == 1) {
+    EXPECT_TRUE(failing.wait().published);
+    return;
+  }
+  const auto error = collective_error(ErrorKind::io, "write", [&] { failing.wait(); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_THAT(error.what(), HasSubstr("File too large"));
+  MPI_Barrier(MPI_COMM_WORLD);
+  expect_works("after");
+}
+
+// A rank that is stopped in the middle of its write: the others name it, and how far it got.
+TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
+  if (world_size() == 1) GTEST_SKIP() << "needs another rank";
+  MPI_Comm comm = MPI_COMM_NULL;
+  MPI_Comm_dup(MPI_COMM_WORLD, &comm);  // never freed: what is left on it is never finished
+  std::vector<int> pids(static_cast<std::size_t>(world_size()));
+  const int pid = getpid();
+  MPI_Allgather(&pid, 1, MPI_INT, pids.data(), 1, MPI_INT, MPI_COMM_WORLD);
+  const int stopped = world_size() - 1;
+  const std::vector<float> large(8 << 20, 1.0F);
+  State state;
+  state.add("/model/large", DType::float32, {large.size()}, large.data());
+  {
+    Checkpointer checkpointer(comm, directory_, {.timeout_s = 2});
+    checkpointer.save_async(state, {.tag = "before"}).wait();
+    if (world_rank() == stopped) failpoint::arm("async.write", "stop");
+    auto handle = checkpointer.save_async(state, {.tag = "failed"});
+    if (world_rank() == stopped) {
+      // Stops here, until rank 0 lets it go on.
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      failpoint::disarm_all();
+    } else {
+      const Stopwatch watch;
+      const auto message = test::error_of(ErrorKind::timeout, [&] { handle.wait(); });
+      EXPECT_THAT(message, HasSubstr("rank " + std::to_string(stopped) + ": last seen in phase write, 0 of "));
+      EXPECT_THAT(message, HasSubstr("async save of failed"));
+      EXPECT_LT(watch.seconds(), 20);
+      // Every further call says so at once.
+      EXPECT_THAT(test::error_of(ErrorKind::timeout, [&] { checkpointer.latest_tag(); }), HasSubstr("failed"));
+      if (world_rank() == 0) {
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+        kill(pids[static_cast<std::size_t>(stopped)], SIGCONT);
+      }
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  Checkpointer other(MPI_COMM_WORLD, directory_);
+  other.save(state, {.tag = "after"});
+  EXPECT_EQ(other.latest_tag(), "after");
+}
+
+}  // namespace
+}  // namespace muster

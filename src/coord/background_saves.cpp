@@ -1,0 +1,406 @@
+#include "coord/background_saves.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <limits>
+
+#include "base/failpoint.hpp"
+#include "base/file_size_signal.hpp"
+#include "base/log.hpp"
+
+namespace muster::coord {
+
+namespace {
+
+// Long enough to cost nothing, short enough for a tag to be published soon after the last rank is ready.
+constexpr auto kSettlePause = std::chrono::milliseconds(1);
+
+// Signals of the program's are for its own threads; a write beyond the file size limit is to be an error.
+class AllSignalsBlocked {
+ public:
+  AllSignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+// On the thread that calls it; names show in `top -H` and in debuggers.
+void name_thread(const char* name) { pthread_setname_np(pthread_self(), name); }
+
+RankFailure failure_of(int rank, const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    return {rank, error.kind(), error.what()};
+  } catch (const std::bad_alloc&) {
+    return {rank, ErrorKind::internal, "out of memory"};
+  } catch (const std::exception& error) {
+    return {rank, ErrorKind::internal, error.what()};
+  } catch (...) {
+    return {rank, ErrorKind::internal, "an exception that is no std::exception"};
+  }
+}
+
+std::string text_of(const std::exception_ptr& failure) { return failure_of(0, failure).message; }
+
+}  // namespace
+
+namespace {
+
+// What memcpy reaches on this rank, to compare staging with; in two buffers that the pool then keeps.
+double measure_memcpy(engine::StagingPool& pool) {
+  auto from = pool.take();
+  auto to = pool.take();
+  const auto bytes = from.size();
+  std::memset(from.bytes().data(), 1, bytes);
+  std::memset(to.bytes().data(), 2, bytes);
+  constexpr int kTurns = 4;
+  const Stopwatch watch;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const auto& source = turn % 2 == 0 ? from : to;
+    const auto& target = turn % 2 == 0 ? to : from;
+    std::memcpy(target.bytes().data(), source.bytes().data(), bytes);
+  }
+  const double seconds = watch.seconds();
+  pool.give_back(std::move(from));
+  pool.give_back(std::move(to));
+  return static_cast<double>(bytes) * kTurns / seconds;
+}
+
+}  // namespace
+
+BackgroundSaves::BackgroundSaves(const Team& team, store::Directory& directory, store::ProgressBoard& board,
+                                 bool own_thread_settles)
+    : comm_(mpi::Comm::duplicate(team.comm.handle())),
+      team_{comm_.view(team.comm.timeout_s()), team.node_of_rank, team.grid},
+      directory_(directory),
+      board_(board),
+      own_thread_settles_(own_thread_settles),
+      memcpy_bytes_per_s_(measure_memcpy(pool_)) {
+  const AllSignalsBlocked while_threads_start;
+  writer_ = std::thread([this] { work(); });
+  stager_ = std::thread([this] { stage_in_background(); });
+}
+
+BackgroundSaves::~BackgroundSaves() { shut_down(); }
+
+void BackgroundSaves::shut_down() {
+  if (shut_down_) return;
+  shut_down_ = true;
+  try {
+    // While an exception is under way this rank may be the only one that comes here.
+    if (own_thread_settles_ || std::uncaught_exceptions() == 0) drain();
+  } catch (const std::exception& error) {
+    log_warning(error.what());
+  }
+  std::deque<std::shared_ptr<AsyncSave>> left;
+  {
+    const std::lock_guard lock(mutex_);
+    left = in_flight_;
+  }
+  for (const auto& save : left) {
+    log_warning("the async save of " + save->job->options.tag +
+                " was in flight when its Checkpointer went, and is lost; call finalize() before");
+    save->write->give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
+  }
+  stop_threads();
+  for (const auto& save : left) {
+    save->write.reset();  // its buffers are of the pool
+    if (team_.is_root()) {
+      std::error_code ignored;
+      std::filesystem::remove(save->job->part, ignored);
+    }
+    save->set_ended(std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone")));
+  }
+  for (const auto& [number, failure] : failures_) {
+    if (number > thrown_until_) log_warning("not seen by the program: " + text_of(failure));
+  }
+  // What another rank may still wait for cannot be taken back.
+  if (settling_ || lost_) comm_.abandon();
+}
+
+void BackgroundSaves::stop_threads() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  writer_.join();
+  stager_.join();
+}
+
+void BackgroundSaves::start(const std::shared_ptr<AsyncSave>& save) {
+  const bool overlap = save->job->options.async.overlap_staging;
+  auto& job = *save->job;
+  save->begun = job.report;
+  save->blocked_s = save->called.seconds();
+  {
+    const std::lock_guard lock(mutex_);
+    in_flight_.push_back(save);
+    to_write_.push_back(save);
+    if (overlap) to_stage_.push_back(save);
+  }
+  changed_.notify_all();
+  if (!overlap) stage(*save);
+}
+
+void BackgroundSaves::stage(AsyncSave& save) {
+  try {
+    save.write->stage(save.shards);
+  } catch (...) {
+    // run() ends with it, and so it comes to all ranks.
+  }
+  if (!save.job->options.async.overlap_staging) save.blocked_s = save.called.seconds();
+  save.set_staged();
+}
+
+void BackgroundSaves::stage_in_background() {
+  name_thread("muster-stage");
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return stopping_ || !to_stage_.empty(); });
+    if (to_stage_.empty()) return;
+    const auto save = to_stage_.front();
+    to_stage_.pop_front();
+    lock.unlock();
+    stage(*save);
+    lock.lock();
+  }
+}
+
+void BackgroundSaves::work() {
+  name_thread("muster-save");
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return stopping_ || !to_write_.empty(); });
+    if (to_write_.empty()) return;
+    const auto save = to_write_.front();
+    to_write_.pop_front();
+    const bool lost = lost_ != nullptr;
+    lock.unlock();
+    if (lost) save->write->give_up(std::make_exception_ptr(Error(ErrorKind::timeout, "an earlier save was lost")));
+    write(*save);
+    if (!own_thread_settles_) {
+      lock.lock();
+      to_settle_.push_back(save);
+      changed_.notify_all();
+      continue;
+    }
+    std::exception_ptr failure;
+    try {
+      if (!lost) {
+        settle(*save);
+        failure = settling_->failure();
+        save->job->report.sequence = settling_->sequence();
+        settling_.reset();
+      }
+    } catch (...) {
+      failure = std::current_exception();
+      lose();
+    }
+    finish(save, failure);
+    lock.lock();
+  }
+}
+
+// This rank's share; what fails is told in the tale.
+void BackgroundSaves::write(AsyncSave& save) {
+  auto& job = *save.job;
+  auto& tale = save.tale;
+  const auto post = [&](store::ProgressPhase phase) {
+    return store::Progress{.save = job.number,
+                           .phase = phase,
+                           .bytes = save.write->written_bytes(),
+                           .total_bytes = save.write->total_bytes()};
+  };
+  save.write->on_progress([&] { board_.post_sometimes(post(store::ProgressPhase::write)); });
+  board_.post(post(store::ProgressPhase::write));
+  try {
+    job.written = save.write->run();
+    tale.hashes = job.written.hashes;
+    job.telemetry.bytes = job.written.bytes;
+  } catch (...) {
+    tale.failure = failure_of(team_.comm.rank(), std::current_exception());
+    tale.phase = save.write->phase();
+  }
+  board_.post(post(store::ProgressPhase::publish));
+  job.telemetry.write_s = save.write->write_s();
+  job.telemetry.sync_s = save.write->sync_s();
+  job.telemetry.stage_s = save.write->stage_s();
+  tale.telemetry = job.telemetry;
+  save.wait_staged();
+  tale.blocked_s = job.report.blocked_s = save.blocked_s;
+  tale.memcpy_bytes_per_s = memcpy_bytes_per_s_;
+  tale.durable_ns = unix_ns();
+}
+
+// On the background thread.
+void BackgroundSaves::settle(AsyncSave& save) {
+  failpoint::pass("async.settle");
+  const Stopwatch watch;
+  settling_.emplace(team_, directory_, save, published_);
+  while (!settling_->step()) {
+    std::this_thread::sleep_for(kSettlePause);
+    if (watch.seconds() < team_.comm.timeout_s()) continue;
+    throw Error(ErrorKind::timeout,
+                fmt::format("rank {}: async save of {}: waited {:.0f} s for the other ranks to end their writes: {}",
+                            team_.comm.rank(), save.job->options.tag, watch.seconds(),
+                            still_missing(save, store::ProgressPhase::publish)));
+  }
+}
+
+std::string BackgroundSaves::still_missing(const AsyncSave& save, store::ProgressPhase phase) const {
+  const auto missing = board_.missing({.save = save.job->number, .phase = phase});
+  return missing.empty() ? "all of them were seen to get there, but not heard of" : missing;
+}
+
+// In a catch block.
+void BackgroundSaves::lose() {
+  const std::lock_guard lock(mutex_);
+  if (!lost_) lost_ = std::current_exception();
+}
+
+void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure) {
+  auto& job = *save->job;
+  job.report.published = failure == nullptr;
+  job.report.direct_bytes = job.written.direct_bytes;
+  job.report.first_byte_s = job.written.first_byte_s.value_or(0);
+  job.report.phase_s["stage"] = job.telemetry.stage_s;
+  job.report.phase_s["write"] = job.telemetry.write_s;
+  job.report.phase_s["sync"] = job.telemetry.sync_s;
+  job.report.total_s = job.watch.seconds();
+  board_.post({.save = job.number, .phase = store::ProgressPhase::done});
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase(in_flight_, save);
+    if (failure) failures_[job.number] = failure;
+  }
+  save->set_ended(failure);
+  changed_.notify_all();
+}
+
+std::size_t BackgroundSaves::in_flight() const {
+  const std::lock_guard lock(mutex_);
+  return in_flight_.size();
+}
+
+void BackgroundSaves::throw_if_lost() const {
+  const std::lock_guard lock(mutex_);
+  if (lost_) std::rethrow_exception(lost_);
+}
+
+void BackgroundSaves::note_seen(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  thrown_until_ = std::max(thrown_until_, number);
+}
+
+bool BackgroundSaves::poll() {
+  while (!own_thread_settles_) {
+    std::shared_ptr<AsyncSave> save;
+    {
+      const std::lock_guard lock(mutex_);
+      if (lost_ || stopping_ || to_settle_.empty()) break;
+      save = to_settle_.front();
+    }
+    std::exception_ptr failure;
+    try {
+      const FileSizeSignalBlock limits_are_errors;
+      if (!settling_) {
+        failpoint::pass("async.settle");
+        settling_.emplace(team_, directory_, *save, published_);
+        settling_since_s_ = watch_.seconds();
+      }
+      if (!settling_->step()) {
+        const double waited_s = watch_.seconds() - settling_since_s_;
+        if (waited_s < team_.comm.timeout_s()) break;
+        throw Error(ErrorKind::timeout,
+                    fmt::format("rank {}: async save of {}: waited {:.0f} s for the other ranks: {}", team_.comm.rank(),
+                                save->job->options.tag, waited_s, still_missing(*save, store::ProgressPhase::publish)));
+      }
+      failure = settling_->failure();
+      save->job->report.sequence = settling_->sequence();
+      settling_.reset();
+    } catch (...) {
+      failure = std::current_exception();
+      lose();
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      to_settle_.pop_front();
+    }
+    finish(save, failure);
+  }
+  return in_flight() > 0;
+}
+
+void BackgroundSaves::wait_for(const AsyncSave& save) {
+  const Stopwatch watch;
+  // The settling has its own deadline; this one is for a write that does not end on this rank.
+  const double limit_s = 2 * team_.comm.timeout_s();
+  for (;;) {
+    poll();
+    constexpr double kPauseS = 0.001;
+    if (save.wait_ended(own_thread_settles_ ? limit_s : kPauseS)) return;
+    if (watch.seconds() < limit_s) continue;
+    try {
+      throw Error(ErrorKind::timeout,
+                  fmt::format("rank {}: the async save of {} has not ended in {:.0f} s: {} of {} bytes written here",
+                              team_.comm.rank(), save.job->options.tag, watch.seconds(), save.write->written_bytes(),
+                              save.write->total_bytes()));
+    } catch (...) {
+      lose();
+      throw;
+    }
+  }
+}
+
+void BackgroundSaves::wait_until_fewer_than(std::size_t saves, const std::string& tag) {
+  for (;;) {
+    std::shared_ptr<AsyncSave> first;
+    {
+      const std::lock_guard lock(mutex_);
+      const bool same_tag =
+          std::ranges::any_of(in_flight_, [&](const auto& save) { return save->job->options.tag == tag; });
+      if (in_flight_.size() < saves && !same_tag) return;
+      first = in_flight_.front();
+    }
+    wait_for(*first);
+  }
+}
+
+std::uint64_t BackgroundSaves::first_failure() const {
+  const std::lock_guard lock(mutex_);
+  const auto next = failures_.upper_bound(thrown_until_);
+  return next == failures_.end() ? std::numeric_limits<std::uint64_t>::max() : next->first;
+}
+
+void BackgroundSaves::throw_failure(std::uint64_t number) {
+  for (;;) {
+    std::shared_ptr<AsyncSave> save;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto failed = failures_.find(number);
+      if (failed != failures_.end()) {
+        thrown_until_ = std::max(thrown_until_, number);
+        std::rethrow_exception(failed->second);
+      }
+      if (in_flight_.empty()) throw Error(ErrorKind::internal, "an async save failed on other ranks, and not here");
+      save = in_flight_.front();
+    }
+    wait_for(*save);
+  }
+}
+
+}  // namespace muster::coord

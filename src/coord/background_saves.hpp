@@ -1,0 +1,96 @@
+#pragma once
+// The saves in flight of one Checkpointer, and the threads that carry them on.
+//
+// One thread stages where that overlaps with the program's own work; one takes the saves in order: hashes, writes and
+// syncs this rank's share (engine/staged_write), then settles it with the other ranks (settlement) over a communicator
+// of their own. Where MPI does not allow that thread to call it, the program's calls of poll() settle instead.
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "coord/async_save.hpp"
+#include "coord/settlement.hpp"
+#include "coord/team.hpp"
+#include "engine/staging_pool.hpp"
+#include "store/progress_board.hpp"
+
+namespace muster::coord {
+
+class BackgroundSaves {
+ public:
+  // Collective. own_thread_settles: MPI_THREAD_MULTIPLE, on all ranks alike. Borrows all.
+  BackgroundSaves(const Team& team, store::Directory& directory, store::ProgressBoard& board, bool own_thread_settles);
+  ~BackgroundSaves();
+  // Waits for the saves in flight; one that cannot end is given up with a word on the log, and one that failed unseen
+  // gets one too. After it nothing that was borrowed is used.
+  void shut_down();
+  BackgroundSaves(const BackgroundSaves&) = delete;
+  BackgroundSaves& operator=(const BackgroundSaves&) = delete;
+
+  [[nodiscard]] engine::StagingPool& pool() { return pool_; }
+
+  // Takes over a save that is open. Copies its state before it returns, or leaves that to a thread.
+  void start(const std::shared_ptr<AsyncSave>& save);
+
+  // What follows is local and, but for poll(), waits: at most for the deadline of the team's communicator.
+  // Goes on with what the program's thread has to do. False where nothing is in flight.
+  bool poll();
+  void wait_for(const AsyncSave& save);
+  // Until fewer than so many saves are in flight, and none of this tag.
+  void wait_until_fewer_than(std::size_t saves, const std::string& tag);
+  void drain() { wait_until_fewer_than(1, {}); }
+  [[nodiscard]] std::size_t in_flight() const;
+
+  // The number of the first save whose failure no collective call has thrown yet; the largest number where none.
+  [[nodiscard]] std::uint64_t first_failure() const;
+  // That the program has been told of this one's failure on this rank.
+  void note_seen(std::uint64_t number);
+  // Waits for this save where it is in flight still, then throws its failure.
+  [[noreturn]] void throw_failure(std::uint64_t number);
+  // Throws what left the ranks out of step, a deadline that passed in the background; where they are not, nothing.
+  void throw_if_lost() const;
+
+ private:
+  void work();
+  static void stage(AsyncSave& save);
+  void stage_in_background();
+  void write(AsyncSave& save);
+  void settle(AsyncSave& save);
+  void finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure);
+  [[nodiscard]] std::string still_missing(const AsyncSave& save, store::ProgressPhase phase) const;
+  void lose();
+  void stop_threads();
+
+  mpi::Comm comm_;
+  const Team team_;  // over that communicator
+  store::Directory& directory_;
+  store::ProgressBoard& board_;
+  const bool own_thread_settles_;
+  engine::StagingPool pool_;
+  const double memcpy_bytes_per_s_;
+  std::vector<store::TagEntry> published_;
+  std::optional<Settlement> settling_;  // of the oldest save, where poll() settles
+  double settling_since_s_ = 0;
+  Stopwatch watch_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::shared_ptr<AsyncSave>> in_flight_;  // oldest first
+  std::deque<std::shared_ptr<AsyncSave>> to_stage_;
+  std::deque<std::shared_ptr<AsyncSave>> to_write_;
+  std::deque<std::shared_ptr<AsyncSave>> to_settle_;  // where poll() does
+  std::map<std::uint64_t, std::exception_ptr> failures_;
+  std::uint64_t thrown_until_ = 0;  // failures up to this number have been thrown
+  std::exception_ptr lost_;
+  bool stopping_ = false;
+  bool shut_down_ = false;
+  std::thread writer_;
+  std::thread stager_;
+};
+
+}  // namespace muster::coord

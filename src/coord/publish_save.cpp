@@ -1,0 +1,89 @@
+#include "coord/publish_save.hpp"
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+#include "base/failpoint.hpp"
+#include "base/log.hpp"
+#include "h5/tables.hpp"
+#include "store/history.hpp"
+#include "store/publish.hpp"
+#include "store/retention.hpp"
+
+namespace muster::coord {
+
+void publish_save(const std::filesystem::path& directory, SaveJob& job, const std::vector<RankTale>& tales) {
+  const auto& plan = *job.plan;
+  h5::TableContents contents;
+  std::vector<std::size_t> next(tales.size());
+  for (const auto& tale : tales) contents.telemetry.push_back(tale.telemetry);
+  for (const auto& extent : plan.layout.extents) {
+    const auto writer = static_cast<std::size_t>(extent.writer);
+    contents.extent_hashes.push_back(tales[writer].hashes.at(next[writer]++));
+  }
+  contents.run = job.run;
+  contents.documents = job.documents;
+  job.part_file->seal(plan.layout, *plan.head, contents);
+  job.part_file.reset();
+  store::publish(directory, job.part, job.options.tag);
+}
+
+void retire_old_tags(const std::filesystem::path& directory, SaveJob& job, const std::vector<store::TagEntry>& tags) {
+  if (!job.options.num_kept_ckpts) return;
+  try {
+    auto retired = store::tags_to_retire(tags, *job.options.num_kept_ckpts, job.options.tag);
+    store::retire(directory, retired);
+    job.report.removed_tags = std::move(retired);
+  } catch (const std::exception& error) {
+    // The checkpoint itself is safe; old ones that stay are tried again by the next save.
+    job.report.warnings.push_back(std::string("old checkpoints were not all removed: ") + error.what());
+    log_warning(job.report.warnings.back());
+  }
+}
+
+void note_in_history(const std::filesystem::path& directory, SaveJob& job, const std::vector<RankTale>& tales,
+                     const Verdict& verdict) {
+  try {
+    // Columns, not rows: a job of thousands of ranks gets a line that is still quick to read.
+    nlohmann::json ranks;
+    const auto column = [&](const char* name, auto&& get) {
+      auto& values = ranks[name] = nlohmann::json::array();
+      for (const auto& tale : tales) values.push_back(get(tale));
+    };
+    column("node", [](const RankTale& tale) { return tale.telemetry.node; });
+    column("bytes", [](const RankTale& tale) { return tale.telemetry.bytes; });
+    column("agree_s", [](const RankTale& tale) { return tale.telemetry.agree_s; });
+    column("plan_s", [](const RankTale& tale) { return tale.telemetry.plan_s; });
+    column("open_s", [](const RankTale& tale) { return tale.telemetry.open_s; });
+    column("stage_s", [](const RankTale& tale) { return tale.telemetry.stage_s; });
+    column("write_s", [](const RankTale& tale) { return tale.telemetry.write_s; });
+    column("sync_s", [](const RankTale& tale) { return tale.telemetry.sync_s; });
+    column("blocked_s", [](const RankTale& tale) { return tale.blocked_s; });
+    column("memcpy_bytes_per_s", [](const RankTale& tale) { return tale.memcpy_bytes_per_s; });
+    nlohmann::json failures = nlohmann::json::array();
+    for (const auto& failure : verdict.failures) {
+      failures.push_back({{"rank", failure.rank}, {"kind", name(failure.kind)}, {"message", failure.message}});
+    }
+    store::append_history(directory, {{"tag", job.options.tag},
+                                      {"step", job.run.step ? nlohmann::json(*job.run.step) : nlohmann::json(nullptr)},
+                                      {"sequence", job.run.sequence},
+                                      {"saved_at", job.run.saved_at},
+                                      {"ended_at", utc_now()},
+                                      {"outcome", verdict.failures.empty() ? "published" : "failed"},
+                                      {"phase", verdict.phase},
+                                      {"failures", std::move(failures)},
+                                      {"async", job.options.async_save},
+                                      {"payload_bytes", job.plan->layout.payload_bytes},
+                                      {"engine", job.run.details.value("engine", "")},
+                                      {"plan_reused", job.report.plan_reused},
+                                      {"total_s", job.watch.seconds()},
+                                      {"publish_s", verdict.publish_s},
+                                      {"removed_tags", job.report.removed_tags},
+                                      {"ranks", std::move(ranks)}});
+  } catch (const std::exception& error) {
+    job.report.warnings.push_back(std::string("the history was not written: ") + error.what());
+    log_warning(job.report.warnings.back());
+  }
+}
+
+}  // namespace muster::coord

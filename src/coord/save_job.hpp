@@ -1,0 +1,61 @@
+#pragma once
+// One save on its way through the phases.
+
+#include <map>
+#include <memory>
+#include <muster/checkpoint.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "engine/choice.hpp"
+#include "engine/engine.hpp"
+#include "h5/head.hpp"
+#include "model/catalog.hpp"
+#include "model/layout.hpp"
+#include "store/directory.hpp"
+#include "store/part.hpp"
+
+namespace muster::coord {
+
+// What a plan decides, for one save and the next ones of the same state. Constant once the save that made it is open.
+struct SavePlan {
+  std::uint64_t fingerprint = 0;
+  Layout layout;
+  std::vector<std::uint32_t> dataset_of_tensor;  // index into layout.datasets of each tensor of this rank's state
+  engine::Choice choice;
+  std::optional<h5::Head> head = std::nullopt;  // rank 0
+};
+
+struct SaveJob {
+  explicit SaveJob(const SaveOptions& save_options) : options(save_options) {}
+
+  // Seconds since the last phase ended.
+  double end_phase(const char* ended) {
+    const double seconds = watch.lap();
+    report.phase_s[ended] = seconds;
+    return seconds;
+  }
+
+  const SaveOptions options;
+  std::uint64_t number = 0;          // of the saves of this Checkpointer, from 1; the same on all ranks
+  std::string_view phase = "agree";  // what this rank is at, while it prepares
+  const State* state = nullptr;
+  std::map<std::string, std::string> documents;
+  std::uint64_t fingerprint = 0;
+  std::shared_ptr<SavePlan> plan;
+  std::filesystem::path part;
+  bool part_may_exist = false;
+  engine::Engine* engine = nullptr;
+  engine::WriteResult written;
+  TelemetryRow telemetry;
+  Stopwatch watch;
+  SaveReport report;
+  // Rank 0 alone has what follows.
+  RunInfo run;
+  std::optional<store::PartFile> part_file;
+  std::vector<store::TagEntry> tags_before;  // where old ones are to be retired
+};
+
+}  // namespace muster::coord

@@ -1,0 +1,118 @@
+#include "coord/settlement.hpp"
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+#include "base/failpoint.hpp"
+#include "coord/publish_save.hpp"
+
+namespace muster::coord {
+
+namespace {
+
+RankFailure describe_failure(int rank) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return {rank, error.kind(), error.what()};
+  } catch (const std::exception& error) {
+    return {rank, ErrorKind::internal, error.what()};
+  } catch (...) {
+    return {rank, ErrorKind::internal, "an exception that is no std::exception"};
+  }
+}
+
+}  // namespace
+
+Settlement::Settlement(const Team& team, store::Directory& directory, AsyncSave& save,
+                       std::vector<store::TagEntry>& published)
+    : team_(team),
+      directory_(directory),
+      save_(save),
+      published_(published),
+      extents_(extents_of_ranks(save.job->plan->layout)) {
+  const auto mine = extents_[static_cast<std::size_t>(team.comm.rank())];
+  std::vector<std::uint64_t> sizes;
+  if (team.is_root()) {
+    for (const auto extents : extents_) sizes.push_back(tale_bytes(extents));
+  }
+  gather_.emplace(team.comm, pack(save.tale, mine), sizes);
+}
+
+bool Settlement::step() {
+  if (!verdict_) {
+    if (!gather_->done()) return false;
+    const auto verdict = team_.is_root() ? end(gather_->take()) : Verdict{};
+    verdict_.emplace(team_.comm, pack(verdict));
+  }
+  return verdict_->done();
+}
+
+// Rank 0.
+Verdict Settlement::end(const std::vector<Bytes>& told) {
+  auto& job = *save_.job;
+  std::vector<RankTale> tales;
+  std::int64_t last_durable_ns = 0;
+  Verdict verdict;
+  verdict.sequence = job.run.sequence;
+  for (std::size_t rank = 0; rank < told.size(); ++rank) {
+    auto tale = unpack_tale(told[rank], static_cast<int>(rank), extents_[rank]);
+    last_durable_ns = std::max(last_durable_ns, tale.durable_ns);
+    if (tale.failure) {
+      if (verdict.failures.empty()) verdict.phase = tale.phase;
+      verdict.failures.push_back(*tale.failure);
+    }
+    tales.push_back(std::move(tale));
+  }
+  if (verdict.failures.empty()) {
+    try {
+      failpoint::pass("async.publish");
+      publish_save(directory_.path(), job, tales);
+      job.part_may_exist = false;
+      verdict.publish_s = static_cast<double>(unix_ns() - last_durable_ns) / 1e9;
+    } catch (...) {
+      verdict.phase = "publish";
+      verdict.failures.push_back(describe_failure(0));
+    }
+  }
+  if (verdict.failures.empty()) {
+    directory_.note(job.run);
+    retire(job);
+  } else {
+    job.part_file.reset();
+    std::error_code ignored;
+    std::filesystem::remove(job.part, ignored);
+    job.part_may_exist = false;
+  }
+  note_in_history(directory_.path(), job, tales, verdict);
+  return verdict;
+}
+
+// Without a look into the directory, which would read files through HDF5: what was there when the save began, and what
+// has been published since.
+void Settlement::retire(SaveJob& job) {
+  if (!job.options.num_kept_ckpts) return;
+  store::TagEntry entry;
+  entry.tag = job.options.tag;
+  entry.run = job.run;
+  published_.insert(published_.begin(), std::move(entry));
+  auto tags = published_;
+  for (const auto& before : job.tags_before) {
+    if (std::ranges::none_of(tags, [&](const auto& tag) { return tag.tag == before.tag; })) tags.push_back(before);
+  }
+  retire_old_tags(directory_.path(), job, tags);
+  const auto keep = static_cast<std::size_t>(*job.options.num_kept_ckpts);
+  if (published_.size() > keep) published_.resize(keep);
+}
+
+std::uint64_t Settlement::sequence() const { return unpack_verdict(verdict_->bytes()).sequence; }
+
+std::exception_ptr Settlement::failure() const {
+  auto verdict = unpack_verdict(verdict_->bytes());
+  if (verdict.failures.empty()) return nullptr;
+  for (auto& failure : verdict.failures)
+    failure.message = "async save of " + save_.job->options.tag + ": " + failure.message;
+  return std::make_exception_ptr(CollectiveError(verdict.phase, std::move(verdict.failures)));
+}
+
+}  // namespace muster::coord

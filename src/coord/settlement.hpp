@@ -1,0 +1,44 @@
+#pragma once
+// How the ranks of a background save come to an end together, without any of them waiting inside a call:
+//
+//   1. each rank tells rank 0 that its bytes are durable, or what failed     (one gather)
+//   2. rank 0: all well: seals and publishes; else: removes the part
+//   3. rank 0 tells all how it went                                           (one broadcast)
+//
+// A rank knows that a save is published, or failed, when it has rank 0's word; all then know the same.
+
+#include <optional>
+#include <vector>
+
+#include "coord/async_save.hpp"
+#include "coord/team.hpp"
+#include "mpi/started.hpp"
+
+namespace muster::coord {
+
+class Settlement {
+ public:
+  // Begins it: every rank makes its own for the same saves in the same order. Borrows all.
+  // `published`: on rank 0, what earlier ones of this Checkpointer published, newest first; this one adds its own.
+  Settlement(const Team& team, store::Directory& directory, AsyncSave& save, std::vector<store::TagEntry>& published);
+
+  // Goes on as far as it goes without waiting. True when this rank knows the outcome.
+  bool step();
+  // Then: null, or the CollectiveError that is the same on all ranks.
+  [[nodiscard]] std::exception_ptr failure() const;
+  [[nodiscard]] std::uint64_t sequence() const;
+
+ private:
+  Verdict end(const std::vector<Bytes>& told);
+  void retire(SaveJob& job);
+
+  const Team& team_;
+  store::Directory& directory_;
+  AsyncSave& save_;
+  std::vector<store::TagEntry>& published_;
+  std::vector<std::size_t> extents_;  // of each rank
+  std::optional<mpi::StartedGather> gather_;
+  std::optional<mpi::StartedBroadcast> verdict_;
+};
+
+}  // namespace muster::coord

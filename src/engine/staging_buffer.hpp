@@ -1,0 +1,31 @@
+#pragma once
+// A buffer on its way to the file, with what is known of the bytes in it.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned_memory.hpp"
+
+namespace muster::engine {
+
+// Bytes of a buffer on their way to one place in the file.
+struct Segment {
+  std::size_t at = 0;  // in the buffer; congruent to the offset modulo the file's block
+  std::size_t bytes = 0;
+  std::uint64_t offset = 0;  // in the file
+};
+
+// Bytes of a buffer that belong to one extent.
+struct Piece {
+  std::size_t at = 0;
+  std::size_t bytes = 0;
+  bool ends_extent = false;
+};
+
+struct StagingBuffer {
+  AlignedMemory memory;
+  std::vector<Segment> segments;
+  std::vector<Piece> pieces;  // in the order of the extents; only where hashing is left for later
+};
+
+}  // namespace muster::engine

@@ -1,0 +1,111 @@
+#include "store/progress_board.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <muster/error.hpp>
+#include <span>
+#include <tuple>
+
+#include "base/bytes.hpp"
+#include "base/narrow.hpp"
+
+namespace muster::store {
+
+namespace {
+
+// A page a rank: on a shared file system no two ranks write to one.
+constexpr std::uint64_t kStrideBytes = 4096;
+
+struct Line {
+  std::uint64_t job = 0;
+  Progress progress;
+};
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::string told(int rank, const std::optional<Progress>& progress, std::uint64_t save) {
+  if (!progress) return fmt::format("rank {}: not seen in any save of this job", rank);
+  const double ago_s = static_cast<double>(now_ns() - progress->unix_ns) / 1e9;
+  if (progress->save < save) {
+    return fmt::format("rank {}: not seen in this save; last in {} of the save {} before it, {:.0f} s ago", rank,
+                       name(progress->phase), save - progress->save, ago_s);
+  }
+  auto text = fmt::format("rank {}: last seen in phase {}", rank, name(progress->phase));
+  if (progress->total_bytes > 0) {
+    text += fmt::format(", {} of {} bytes written", progress->bytes, progress->total_bytes);
+  }
+  return text + fmt::format(", {:.0f} s ago", ago_s);
+}
+
+}  // namespace
+
+std::string_view name(ProgressPhase phase) {
+  constexpr std::array<std::string_view, 8> kNames{"agree", "plan", "open",    "stage",
+                                                   "write", "sync", "publish", "done"};
+  const auto index = static_cast<std::size_t>(phase);
+  return index < kNames.size() ? kNames.at(index) : "unknown";
+}
+
+void ProgressBoard::post(const Progress& progress) {
+  const std::lock_guard lock(mutex_);
+  try {
+    if (!file_) {
+      if (!std::filesystem::exists(path_.parent_path())) return;
+      file_.emplace(path_, O_RDWR | O_CREAT);
+    }
+    Line line{job_, progress};
+    line.progress.unix_ns = now_ns();
+    file_->write_at(std::as_bytes(std::span(&line, 1)), narrow<std::uint64_t>(rank_) * kStrideBytes);
+    posted_at_ = std::chrono::steady_clock::now();
+  } catch (const std::exception&) {
+    // It only helps to explain what goes wrong elsewhere.
+  }
+}
+
+void ProgressBoard::post_sometimes(const Progress& progress) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::chrono::steady_clock::now() - posted_at_ < std::chrono::seconds(1)) return;
+  }
+  post(progress);
+}
+
+std::vector<std::optional<Progress>> ProgressBoard::read() const {
+  std::vector<std::optional<Progress>> all(narrow<std::size_t>(ranks_));
+  try {
+    const posix::File file(path_, O_RDONLY);
+    const auto bytes = file.size();
+    for (std::size_t rank = 0; rank < all.size() && rank * kStrideBytes + sizeof(Line) <= bytes; ++rank) {
+      Line line;
+      file.read_at(std::as_writable_bytes(std::span(&line, 1)), rank * kStrideBytes);
+      if (line.job == job_) all[rank] = line.progress;
+    }
+  } catch (const std::exception&) {
+    // As good as nobody seen.
+  }
+  return all;
+}
+
+std::string ProgressBoard::missing(const Progress& here, std::size_t most) const {
+  const auto place = [](const Progress& progress) { return std::tuple(progress.save, progress.phase); };
+  std::string text;
+  std::size_t count = 0;
+  const auto all = read();
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank] && place(*all[rank]) >= place(here)) continue;
+    if (count++ >= most) continue;
+    if (!text.empty()) text += "; ";
+    text += told(narrow<int>(rank), all[rank], here.save);
+  }
+  if (count > most) text += fmt::format("; and {} ranks more", count - most);
+  return text;
+}
+
+}  // namespace muster::store

@@ -1,0 +1,56 @@
+#pragma once
+// What every rank is at, as a file beside the checkpoints that each rank writes its own line of: so that a rank that
+// waits for others can say which, and what they were seen doing last, without a word from them. Best effort: no call
+// here fails, and nothing is made durable.
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/posix.hpp"
+
+namespace muster::store {
+
+// In the order in which a save goes through them.
+enum class ProgressPhase : std::uint32_t { agree, plan, open, stage, write, sync, publish, done };
+std::string_view name(ProgressPhase phase);
+
+struct Progress {
+  std::uint64_t save = 0;  // number of the save among those of this job, counted from 1; 0: none yet
+  ProgressPhase phase = ProgressPhase::agree;
+  std::uint64_t bytes = 0;  // written of this rank's share
+  std::uint64_t total_bytes = 0;
+  std::int64_t unix_ns = 0;  // when it was posted; filled in by post()
+};
+
+class ProgressBoard {
+ public:
+  // job: tells this job's lines from those of an earlier one in the same directory.
+  ProgressBoard(std::filesystem::path directory, std::uint64_t job, int rank, int ranks)
+      : path_(std::move(directory) / ".progress"), job_(job), rank_(rank), ranks_(ranks) {}
+
+  // Thread-safe, as all calls here. The file is made with the first post that finds the directory.
+  void post(const Progress& progress);
+  // The same, at most once a second.
+  void post_sometimes(const Progress& progress);
+  // Of every rank; nothing where it has not posted in this job.
+  [[nodiscard]] std::vector<std::optional<Progress>> read() const;
+  // The ranks that are not yet as far as `here`, a line each of a message: "rank 1: in write, 3 of 7 bytes, 12 s ago".
+  // At most `most` of them by name.
+  [[nodiscard]] std::string missing(const Progress& here, std::size_t most = 16) const;
+
+ private:
+  const std::filesystem::path path_;
+  const std::uint64_t job_;
+  const int rank_;
+  const int ranks_;
+  std::mutex mutex_;
+  std::optional<posix::File> file_;
+  std::chrono::steady_clock::time_point posted_at_{};
+};
+
+}  // namespace muster::store
