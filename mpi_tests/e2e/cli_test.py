@@ -139,6 +139,23 @@ class Cli(unittest.TestCase):
         os.mkfifo(self.dir / "fifo.h5")
         self.expect(muster("verify", self.dir / "fifo.h5"), NOT_SO, "not a regular file")
 
+    def test_stats_tells_what_saves_cost(self):
+        told = json.loads(muster("stats", self.dir, "--json").stdout)["saves"]
+        self.assertGreater(len(told), 1)
+        for save in told:
+            self.assertEqual(save["outcome"], "published")
+            self.assertEqual(len(save["ranks"]["bytes"]), 2)
+            self.assertGreater(save["save_s"], 0)
+        self.expect(muster("stats", self.dir), FINE, "BLOCKED ms", "slowest most often: rank")
+        self.assertEqual(len(json.loads(muster("stats", self.dir, "--last", 1, "--json").stdout)["saves"]), 1)
+        # A line cut short by a crash is left out.
+        with open(self.dir / "history.jsonl", "a") as history:
+            history.write('{"tag": "half')
+        self.assertEqual(len(json.loads(muster("stats", self.dir, "--json").stdout)["saves"]), len(told))
+        (self.dir / "history.jsonl").unlink()
+        self.expect(muster("stats", self.dir), NOT_SO, "no history")
+        self.expect(muster("stats", self.dir / "nowhere"), NO_ACCESS, "nowhere")
+
     def test_prune_keeps_the_newest_and_something_good(self):
         self.expect(muster("prune", self.dir, "--keep-last", 2, "--dry-run"), FINE, "would delete step_10")
         self.assertTrue(self.tag(10).exists())

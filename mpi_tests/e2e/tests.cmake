@@ -20,4 +20,5 @@ if(MUSTER_TORCH)
     muster_e2e_test(train_resume_${optimizer} ${CMAKE_CURRENT_LIST_DIR}/train_resume_test.sh ${CMAKE_BINARY_DIR}/bin
                     ${optimizer})
   endforeach()
+  muster_e2e_test(train_async ${CMAKE_CURRENT_LIST_DIR}/train_async_test.sh ${CMAKE_BINARY_DIR}/bin)
 endif()

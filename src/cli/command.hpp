@@ -23,5 +23,6 @@ int show(const Arguments& arguments);
 int verify(const Arguments& arguments);
 int latest(const Arguments& arguments);
 int prune(const Arguments& arguments);
+int stats(const Arguments& arguments);
 
 }  // namespace muster::cli

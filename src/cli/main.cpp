@@ -28,6 +28,7 @@ constexpr std::array kCommands{
     Command{"show", "PATH [--tag T] [--tensors]", "what a checkpoint holds and how it was saved", show},
     Command{"verify", "PATH [--tag T | --all]", "re-read and check every byte (also under mpirun)", verify},
     Command{"latest", "DIR [--verify]", "the tag that a resume takes", latest},
+    Command{"stats", "DIR [--last N]", "what the saves of a directory cost, and which rank is slow", stats},
     Command{"prune", "DIR --keep-last N [--dry-run]", "delete old checkpoints", prune},
 };
 

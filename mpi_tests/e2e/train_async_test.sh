@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# A training run that saves in the background. Usage: train_async_test.sh BIN_DIRECTORY
+# Its losses are those of a run that saves at once, bit by bit: killed and resumed, with and without overlapped copying.
+set -euo pipefail
+bin=$1
+here=$(cd "$(dirname "$0")" && pwd)
+mpirun=$here/../../scripts/mpirun.sh
+scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-train-XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+
+text=/usr/share/common-licenses/GPL-3
+[ -r "$text" ] || text=$here/../../LICENSE
+train() { # train RUN ARGUMENTS...
+  local run=$1
+  shift
+  "$mpirun" -n 2 "$bin/muster-train" --text "$text" --steps 60 --save-every 3 --keep-last 2 --batch 4 --context 32 \
+    --layers 2 --width 64 --heads 2 --lr 0.002 --seed 5 --quiet --dir "$scratch/$run" --loss-log "$scratch/$run.csv" "$@"
+}
+
+train whole
+for mode in "" "--overlap" "--overlap --skip-when-busy --write-limit 20"; do
+  run=run$(tr -d ' -' <<<"$mode")
+  # shellcheck disable=SC2086
+  if train "$run" --async $mode --crash-at 31 2>/dev/null; then
+    echo "the run that was to crash did not"
+    exit 1
+  fi
+  "$bin/muster" verify "$scratch/$run"
+  # shellcheck disable=SC2086
+  train "$run" --async $mode --resume auto
+  cmp "$scratch/whole.csv" "$scratch/$run.csv"
+  [ "$("$bin/muster" latest "$scratch/$run")" = step_60 ]
+  "$bin/muster" verify --all "$scratch/$run"
+  "$bin/muster" stats "$scratch/$run"
+done
