@@ -10,6 +10,8 @@ const std::vector<EngineVariant>& engine_variants() {
       {"direct", {.engine = EngineChoice::direct}},
       {"collective", {.engine = EngineChoice::collective}},
       {"direct-nohash", {.engine = EngineChoice::direct}, false},
+      {"async", {.engine = EngineChoice::direct}, true, true},
+      {"async-overlap", {.async = {.overlap_staging = true}, .engine = EngineChoice::direct}, true, true},
   };
   return variants;
 }

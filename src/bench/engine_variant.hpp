@@ -11,6 +11,7 @@ struct EngineVariant {
   std::string name;
   SaveOptions options = {};
   bool hash = true;
+  bool async = false;
 };
 
 // All of them; one more is one more entry.

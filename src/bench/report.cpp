@@ -228,6 +228,35 @@ void print_phases(const nlohmann::json& things) {
   table.print();
 }
 
+// Of saves in the background: what the program waits for, and what the threads behind it take.
+void print_async(const nlohmann::json& things) {
+  cli::TextTable table({"IN THE BACKGROUND", "BLOCKED ms", "OF MEMCPY", "[MIN..MAX]", "STAGED AFTER ms", "MEMCPY ms",
+                        "CPU ms", "PUBLISHED AFTER ms", "[MIN..MAX]"},
+                       {1, 2, 4, 5, 6, 7});
+  bool any = false;
+  for (const auto& thing : things) {
+    std::map<std::string, std::vector<double>> values;
+    for (const auto& sample : thing.at("samples")) {
+      const auto& details = sample.at("details");
+      if (!details.contains("blocked_s")) continue;
+      for (const char* name : {"blocked_s", "blocked_of_memcpy", "staged_s", "memcpy_s", "cpu_s", "publish_s"}) {
+        values[name].push_back(details.at(name).get<double>());
+      }
+    }
+    if (values.empty()) continue;
+    any = true;
+    const auto ms = [&](const char* name) { return fmt::format("{:.1f}", median(values[name]) * 1000); };
+    const auto ratio = spread_of(values["blocked_of_memcpy"]);
+    const auto published = spread_of(values["publish_s"]);
+    table.add({thing.at("name").get<std::string>(), ms("blocked_s"), fmt::format("{:.2f}", ratio.median),
+               fmt::format("[{:.2f}..{:.2f}]", ratio.min, ratio.max), ms("staged_s"), ms("memcpy_s"), ms("cpu_s"),
+               ms("publish_s"), fmt::format("[{:.1f}..{:.1f}]", published.min * 1000, published.max * 1000)});
+  }
+  if (!any) return;
+  fmt::print("\n");
+  table.print();
+}
+
 void print_device(const nlohmann::json& things) {
   cli::TextTable table({"DEVICE", "BUSY", "[MIN..MAX]", "IN FLIGHT", "REQUEST KiB"}, {1, 3, 4});
   bool any = false;
@@ -296,6 +325,7 @@ void print_report(const nlohmann::json& report) {
   if (const auto& limit = report.at("limit"); !limit.is_null()) print_limit(limit);
   print_things(report);
   print_phases(report.at("things"));
+  print_async(report.at("things"));
   print_device(report.at("things"));
   for (const auto& absence : report.at("absent")) {
     fmt::print("left out: {}: {}\n", absence.at("name").get<std::string>(), absence.at("why").get<std::string>());

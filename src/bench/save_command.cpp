@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/clock.hpp"
+#include "bench/async_contender.hpp"
 #include "bench/command.hpp"
 #include "bench/engine_contender.hpp"
 #include "bench/exit_code.hpp"
@@ -23,7 +24,11 @@ Contenders make_contenders(const mpi::CommView& comm, const Options& options, co
                            const std::filesystem::path& directory, std::vector<Absence>& absences) {
   Contenders contenders;
   for (const auto& engine : options.engines) {
-    contenders.push_back(std::make_unique<EngineContender>(comm, directory / engine.name, held, engine));
+    if (engine.async) {
+      contenders.push_back(std::make_unique<AsyncContender>(comm, directory / engine.name, held, engine));
+    } else {
+      contenders.push_back(std::make_unique<EngineContender>(comm, directory / engine.name, held, engine));
+    }
   }
   if (options.peers.empty()) return contenders;
   const auto workload_file = directory / "workload.json";

@@ -136,10 +136,16 @@ void StagedWrite::recycle(StagingBuffer& buffer) {
   pool_.give_back(std::move(memory));
 }
 
+// Until all is staged, or as much as fits: what the program may be waiting for has the cores and the memory bus to itself.
+void StagedWrite::wait_for_staging() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return may_write_; });
+}
+
 // Null where all has come.
 StagingBuffer* StagedWrite::wait_for_staged() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return may_write_ && (!staged_.empty() || all_staged_); });
+  changed_.wait(lock, [&] { return !staged_.empty() || all_staged_; });
   if (staged_.empty()) return nullptr;
   auto* buffer = staged_.front();
   staged_.pop_front();
@@ -147,11 +153,12 @@ StagingBuffer* StagedWrite::wait_for_staged() {
 }
 
 WriteResult StagedWrite::run() {
-  const Stopwatch watch;
   PieceHasher hasher;
   Pace pace(bytes_per_s_);
   std::exception_ptr failure;
   std::optional<double> first_write_s;
+  wait_for_staging();
+  const Stopwatch watch;
   {
     WriteBehind writes(file_, 1, [this](StagingBuffer& buffer) {
       written_bytes_ += segment_bytes(buffer);

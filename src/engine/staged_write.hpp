@@ -56,6 +56,7 @@ class StagedWrite : private BufferSink {
   StagingBuffer& next() override;
   void submit(StagingBuffer& buffer) override;
   void recycle(StagingBuffer& buffer);
+  void wait_for_staging();
   StagingBuffer* wait_for_staged();
   void end_staging(std::exception_ptr failure);
 
