@@ -56,6 +56,7 @@ TEST(Leak, TwoHundredSavesAndLoadsLeaveNothingBehind) {
     if (i % 3 == 0) {
       EXPECT_THROW(checkpointer.save(state, {.tag = "step_" + std::to_string(i)}), CollectiveError);
     }
+    if (i % 5 == 0) checkpointer.save_async(state, {.tag = "async_" + std::to_string(i), .num_kept_ckpts = 2});
     checkpointer.load({}, again.target());
     if (i == kWarmUp) {
       resident = resident_bytes();

@@ -36,6 +36,12 @@ foreach(file_system ext4 xfs btrfs tmpfs)
                                                                     SKIP_RETURN_CODE 77)
 endforeach()
 
+add_executable(async_exit fault/async_exit.cpp)
+target_link_libraries(async_exit PRIVATE muster_core muster_flags)
+add_test(NAME fault.async_exit COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/async_exit_test.sh ${MUSTER_MPIRUN}
+                                       $<TARGET_FILE:async_exit> $<TARGET_FILE:muster>)
+set_tests_properties(fault.async_exit PROPERTIES LABELS fault TIMEOUT 120 PROCESSORS 2)
+
 add_executable(save_loop fault/save_loop.cpp)
 target_link_libraries(save_loop PRIVATE muster_core muster_flags)
 if(Python3_FOUND)

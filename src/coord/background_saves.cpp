@@ -84,7 +84,7 @@ double measure_memcpy(engine::StagingPool& pool) {
 BackgroundSaves::BackgroundSaves(const Team& team, store::Directory& directory, store::ProgressBoard& board,
                                  bool own_thread_settles)
     : comm_(mpi::Comm::duplicate(team.comm.handle())),
-      team_{comm_.view(team.comm.timeout_s()), team.node_of_rank, team.grid},
+      team_{comm_->view(team.comm.timeout_s()), team.node_of_rank, team.grid},
       directory_(directory),
       board_(board),
       own_thread_settles_(own_thread_settles),
@@ -128,7 +128,9 @@ void BackgroundSaves::shut_down() {
     if (number > thrown_until_) log_warning("not seen by the program: " + text_of(failure));
   }
   // What another rank may still wait for cannot be taken back.
-  if (settling_ || lost_) comm_.abandon();
+  if (settling_ || lost_) comm_->abandon();
+  settling_.reset();
+  comm_.reset();
 }
 
 void BackgroundSaves::stop_threads() {
@@ -353,6 +355,7 @@ void BackgroundSaves::wait_for(const AsyncSave& save) {
     poll();
     constexpr double kPauseS = 0.001;
     if (save.wait_ended(own_thread_settles_ ? limit_s : kPauseS)) return;
+    if (!own_thread_settles_) throw_if_lost();  // nobody settles any more
     if (watch.seconds() < limit_s) continue;
     try {
       throw Error(ErrorKind::timeout,

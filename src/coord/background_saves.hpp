@@ -66,7 +66,7 @@ class BackgroundSaves {
   void lose();
   void stop_threads();
 
-  mpi::Comm comm_;
+  std::optional<mpi::Comm> comm_;
   const Team team_;  // over that communicator
   store::Directory& directory_;
   store::ProgressBoard& board_;
