@@ -136,7 +136,8 @@ void StagedWrite::recycle(StagingBuffer& buffer) {
   pool_.give_back(std::move(memory));
 }
 
-// Until all is staged, or as much as fits: what the program may be waiting for has the cores and the memory bus to itself.
+// Until all is staged, or as much as fits: what the program may be waiting for has the cores and the memory bus to
+// itself.
 void StagedWrite::wait_for_staging() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return may_write_; });
