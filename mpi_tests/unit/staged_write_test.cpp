@@ -154,13 +154,45 @@ TEST(StagedWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
   EXPECT_TRUE(pool.try_take() && pool.try_take());
 }
 
-TEST(StagedWrite, GivenUpWritesNothing) {
+TEST(StagedWrite, GivenUpBeforeItIsStagedWritesNothing) {
   Job job({kMi});
   StagingPool pool;
   StagedWrite write(job.part, job.layout, 0, pool);
   write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
+  EXPECT_THROW(write.stage(job.shards), Error);
   EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
   EXPECT_EQ(write.written_bytes(), 0U);
+}
+
+// In the middle of a copy that waits for buffers: both threads must come to an end.
+TEST(StagedWrite, GivenUpWhileItIsStagedEndsBothThreads) {
+  for (int round = 0; round < 20; ++round) {
+    Job job({100 * kMi});
+    StagingPool pool;
+    pool.set_limit(2);
+    StagedWrite write(job.part, job.layout, 0, pool);
+    std::thread stager([&] {
+      try {
+        write.stage(job.shards);
+      } catch (const Error& error) {
+        EXPECT_STREQ(error.what(), "given up");
+      }
+    });
+    std::thread other([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(round));
+      write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
+    });
+    try {
+      write.run();
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "given up");
+    }
+    stager.join();
+    other.join();
+    auto first = pool.try_take();
+    auto second = pool.try_take();
+    EXPECT_TRUE(first && second) << "a buffer was lost";
+  }
 }
 
 TEST(StagingPool, HoldsToItsLimitAndKeepsWhatItHas) {

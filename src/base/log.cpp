@@ -18,4 +18,8 @@ std::shared_ptr<spdlog::logger> logger() {
 
 void log_warning(const std::string& message) { logger()->warn("{}", message); }
 
+void log_ready() {
+  if (!spdlog::get("muster")) logger();
+}
+
 }  // namespace muster

@@ -7,4 +7,7 @@ namespace muster {
 
 void log_warning(const std::string& message);
 
+// Makes what the first message would make, for programs that may log while they end.
+void log_ready();
+
 }  // namespace muster

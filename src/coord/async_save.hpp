@@ -20,13 +20,14 @@ class AsyncSave {
       : job(std::move(save_job)), state(std::move(save_state)) {}
 
   const std::unique_ptr<SaveJob> job;
-  const State state;  // what the shards refer to, until staged
+  State state;  // what the shards refer to, until staged
   engine::LocalShards shards;
   std::unique_ptr<engine::StagedWrite> write;
-  RankTale tale;                     // of the background thread
-  Stopwatch called;                  // since the call that began it
-  SaveReport begun;                  // what the call that began it reports
-  std::atomic<double> blocked_s{0};  // how long that call took; known when it is staged
+  RankTale tale;                        // of the background thread
+  Stopwatch called;                     // since the call that began it
+  SaveReport begun;                     // what the call that began it reports
+  std::atomic<bool> is_written{false};  // or has failed, on this rank
+  std::atomic<double> blocked_s{0};     // how long that call took; known when it is staged
 
   void set_staged() {
     {

@@ -91,7 +91,12 @@ BackgroundSaves::BackgroundSaves(const Team& team, store::Directory& directory, 
       memcpy_bytes_per_s_(measure_memcpy(pool_)) {
   const AllSignalsBlocked while_threads_start;
   writer_ = std::thread([this] { work(); });
-  stager_ = std::thread([this] { stage_in_background(); });
+  try {
+    stager_ = std::thread([this] { stage_in_background(); });
+  } catch (...) {
+    stop_threads();
+    throw;
+  }
 }
 
 BackgroundSaves::~BackgroundSaves() { shut_down(); }
@@ -105,11 +110,7 @@ void BackgroundSaves::shut_down() {
   } catch (const std::exception& error) {
     log_warning(error.what());
   }
-  std::deque<std::shared_ptr<AsyncSave>> left;
-  {
-    const std::lock_guard lock(mutex_);
-    left = in_flight_;
-  }
+  const auto left = all_in_flight();
   for (const auto& save : left) {
     log_warning("the async save of " + save->job->options.tag +
                 " was in flight when its Checkpointer went, and is lost; call finalize() before");
@@ -124,13 +125,28 @@ void BackgroundSaves::shut_down() {
     }
     save->set_ended(std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone")));
   }
-  for (const auto& [number, failure] : failures_) {
-    if (number > thrown_until_) log_warning("not seen by the program: " + text_of(failure));
-  }
+  tell_unseen_failures();
   // What another rank may still wait for cannot be taken back.
-  if (settling_ || lost_) comm_->abandon();
+  if (settling_ || lost_ || !left.empty()) comm_->abandon();
   settling_.reset();
   comm_.reset();
+  pool_.trim();
+}
+
+void BackgroundSaves::tell_unseen_failures() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [number, failure] : failures_) {
+    if (seen_.insert(number).second) log_warning("not seen by the program: " + text_of(failure));
+  }
+}
+
+void BackgroundSaves::complete_at_exit() {
+  try {
+    drain();
+  } catch (const std::exception& error) {
+    log_warning(error.what());
+  }
+  tell_unseen_failures();
 }
 
 void BackgroundSaves::stop_threads() {
@@ -140,7 +156,7 @@ void BackgroundSaves::stop_threads() {
   }
   changed_.notify_all();
   writer_.join();
-  stager_.join();
+  if (stager_.joinable()) stager_.join();
 }
 
 void BackgroundSaves::start(const std::shared_ptr<AsyncSave>& save) {
@@ -155,7 +171,18 @@ void BackgroundSaves::start(const std::shared_ptr<AsyncSave>& save) {
     if (overlap) to_stage_.push_back(save);
   }
   changed_.notify_all();
-  if (!overlap) stage(*save);
+  if (overlap) return;
+  // One after the other, in the order of the saves: two that stage at once could each hold buffers that the other
+  // waits for.
+  for (const auto& before : all_in_flight()) {
+    if (before != save) before->wait_staged();
+  }
+  stage(*save);
+}
+
+std::deque<std::shared_ptr<AsyncSave>> BackgroundSaves::all_in_flight() const {
+  const std::lock_guard lock(mutex_);
+  return in_flight_;
 }
 
 void BackgroundSaves::stage(AsyncSave& save) {
@@ -164,6 +191,9 @@ void BackgroundSaves::stage(AsyncSave& save) {
   } catch (...) {
     // run() ends with it, and so it comes to all ranks.
   }
+  // A handle may live long, and what the program gave must not live with it.
+  save.shards = {};
+  save.state = {};
   if (!save.job->options.async.overlap_staging) save.blocked_s = save.called.seconds();
   save.set_staged();
 }
@@ -190,9 +220,9 @@ void BackgroundSaves::work() {
     if (to_write_.empty()) return;
     const auto save = to_write_.front();
     to_write_.pop_front();
-    const bool lost = lost_ != nullptr;
+    const auto lost = lost_;
     lock.unlock();
-    if (lost) save->write->give_up(std::make_exception_ptr(Error(ErrorKind::timeout, "an earlier save was lost")));
+    if (lost) save->write->give_up(lost);
     write(*save);
     if (!own_thread_settles_) {
       lock.lock();
@@ -200,12 +230,11 @@ void BackgroundSaves::work() {
       changed_.notify_all();
       continue;
     }
-    std::exception_ptr failure;
+    auto failure = lost;
     try {
       if (!lost) {
         settle(*save);
         failure = settling_->failure();
-        save->job->report.sequence = settling_->sequence();
         settling_.reset();
       }
     } catch (...) {
@@ -221,14 +250,19 @@ void BackgroundSaves::work() {
 void BackgroundSaves::write(AsyncSave& save) {
   auto& job = *save.job;
   auto& tale = save.tale;
-  const auto post = [&](store::ProgressPhase phase) {
+  constexpr auto kLane = store::ProgressLane::background;
+  const auto at = [&](store::ProgressPhase phase) {
     return store::Progress{.save = job.number,
                            .phase = phase,
                            .bytes = save.write->written_bytes(),
                            .total_bytes = save.write->total_bytes()};
   };
-  save.write->on_progress([&] { board_.post_sometimes(post(store::ProgressPhase::write)); });
-  board_.post(post(store::ProgressPhase::write));
+  save.write->on_progress([&] { board_.post_sometimes(kLane, at(store::ProgressPhase::write)); });
+  save.write->on_phase([&](const char* phase) {
+    board_.post(kLane,
+                at(phase == std::string_view("sync") ? store::ProgressPhase::sync : store::ProgressPhase::write));
+  });
+  board_.post(kLane, at(store::ProgressPhase::stage));
   try {
     job.written = save.write->run();
     tale.hashes = job.written.hashes;
@@ -237,11 +271,12 @@ void BackgroundSaves::write(AsyncSave& save) {
     tale.failure = failure_of(team_.comm.rank(), std::current_exception());
     tale.phase = save.write->phase();
   }
-  board_.post(post(store::ProgressPhase::publish));
+  board_.post(kLane, at(store::ProgressPhase::publish));
   job.telemetry.write_s = save.write->write_s();
   job.telemetry.sync_s = save.write->sync_s();
   job.telemetry.stage_s = save.write->stage_s();
   tale.telemetry = job.telemetry;
+  save.is_written = true;
   save.wait_staged();
   tale.blocked_s = job.report.blocked_s = save.blocked_s;
   tale.memcpy_bytes_per_s = memcpy_bytes_per_s_;
@@ -250,22 +285,32 @@ void BackgroundSaves::write(AsyncSave& save) {
 
 // On the background thread.
 void BackgroundSaves::settle(AsyncSave& save) {
-  failpoint::pass("async.settle");
-  const Stopwatch watch;
-  settling_.emplace(team_, directory_, save, published_);
-  while (!settling_->step()) {
-    std::this_thread::sleep_for(kSettlePause);
-    if (watch.seconds() < team_.comm.timeout_s()) continue;
-    throw Error(ErrorKind::timeout,
-                fmt::format("rank {}: async save of {}: waited {:.0f} s for the other ranks to end their writes: {}",
-                            team_.comm.rank(), save.job->options.tag, watch.seconds(),
-                            still_missing(save, store::ProgressPhase::publish)));
-  }
+  begin_settling(save);
+  while (!go_on_settling(save)) std::this_thread::sleep_for(kSettlePause);
 }
 
-std::string BackgroundSaves::still_missing(const AsyncSave& save, store::ProgressPhase phase) const {
-  const auto missing = board_.missing({.save = save.job->number, .phase = phase});
-  return missing.empty() ? "all of them were seen to get there, but not heard of" : missing;
+void BackgroundSaves::begin_settling(AsyncSave& save) {
+  failpoint::pass("async.settle");
+  patience_.emplace(board_, team_.comm.rank(), team_.comm.timeout_s());
+  settling_.emplace(team_, directory_, save);
+}
+
+// False where it goes on.
+bool BackgroundSaves::go_on_settling(AsyncSave& save) {
+  if (settling_->step()) {
+    save.job->report.sequence = settling_->sequence();
+    return true;
+  }
+  constexpr auto kLane = store::ProgressLane::background;
+  const store::Progress here{.save = save.job->number, .phase = store::ProgressPhase::publish};
+  // The others hear that this rank waits on purpose.
+  if (team_.is_root()) board_.post_sometimes(kLane, here, patience_->post_interval_s());
+  if (!patience_->is_over()) return false;
+  auto missing = board_.missing(kLane, here);
+  if (missing.empty()) missing = "all wrote their part, and rank 0 has not said how it ended";
+  throw Error(ErrorKind::timeout,
+              fmt::format("rank {}: async save of {}: nothing was heard for {:.0f} s: {}", team_.comm.rank(),
+                          save.job->options.tag, patience_->waited_s(), missing));
 }
 
 // In a catch block.
@@ -283,7 +328,7 @@ void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::except
   job.report.phase_s["write"] = job.telemetry.write_s;
   job.report.phase_s["sync"] = job.telemetry.sync_s;
   job.report.total_s = job.watch.seconds();
-  board_.post({.save = job.number, .phase = store::ProgressPhase::done});
+  board_.post(store::ProgressLane::background, {.save = job.number, .phase = store::ProgressPhase::done});
   {
     const std::lock_guard lock(mutex_);
     std::erase(in_flight_, save);
@@ -305,7 +350,7 @@ void BackgroundSaves::throw_if_lost() const {
 
 void BackgroundSaves::note_seen(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
-  thrown_until_ = std::max(thrown_until_, number);
+  seen_.insert(number);
 }
 
 bool BackgroundSaves::poll() {
@@ -313,26 +358,16 @@ bool BackgroundSaves::poll() {
     std::shared_ptr<AsyncSave> save;
     {
       const std::lock_guard lock(mutex_);
-      if (lost_ || stopping_ || to_settle_.empty()) break;
+      if (stopping_ || to_settle_.empty()) break;
       save = to_settle_.front();
     }
     std::exception_ptr failure;
     try {
+      throw_if_lost();  // then none of those behind can be settled either
       const FileSizeSignalBlock limits_are_errors;
-      if (!settling_) {
-        failpoint::pass("async.settle");
-        settling_.emplace(team_, directory_, *save, published_);
-        settling_since_s_ = watch_.seconds();
-      }
-      if (!settling_->step()) {
-        const double waited_s = watch_.seconds() - settling_since_s_;
-        if (waited_s < team_.comm.timeout_s()) break;
-        throw Error(ErrorKind::timeout,
-                    fmt::format("rank {}: async save of {}: waited {:.0f} s for the other ranks: {}", team_.comm.rank(),
-                                save->job->options.tag, waited_s, still_missing(*save, store::ProgressPhase::publish)));
-      }
+      if (!settling_) begin_settling(*save);
+      if (!go_on_settling(*save)) break;
       failure = settling_->failure();
-      save->job->report.sequence = settling_->sequence();
       settling_.reset();
     } catch (...) {
       failure = std::current_exception();
@@ -348,25 +383,33 @@ bool BackgroundSaves::poll() {
 }
 
 void BackgroundSaves::wait_for(const AsyncSave& save) {
-  const Stopwatch watch;
-  // The settling has its own deadline; this one is for a write that does not end on this rank.
-  const double limit_s = 2 * team_.comm.timeout_s();
+  // The settling has its own deadline; this one is for a write that does not go on, on this rank.
+  Stopwatch since_progress;
+  std::uint64_t written_bytes = 0;
   for (;;) {
     poll();
     constexpr double kPauseS = 0.001;
-    if (save.wait_ended(own_thread_settles_ ? limit_s : kPauseS)) return;
-    if (!own_thread_settles_) throw_if_lost();  // nobody settles any more
-    if (watch.seconds() < limit_s) continue;
+    if (save.wait_ended(own_thread_settles_ ? 0.1 : kPauseS)) return;
+    const auto now = written_by(save);
+    if (!now || *now != written_bytes) since_progress = Stopwatch();
+    written_bytes = now.value_or(written_bytes);
+    if (since_progress.seconds() < team_.comm.timeout_s()) continue;
     try {
       throw Error(ErrorKind::timeout,
-                  fmt::format("rank {}: the async save of {} has not ended in {:.0f} s: {} of {} bytes written here",
-                              team_.comm.rank(), save.job->options.tag, watch.seconds(), save.write->written_bytes(),
-                              save.write->total_bytes()));
+                  fmt::format("rank {}: the async save of {} has not gone on for {:.0f} s: {} bytes "
+                              "written here",
+                              team_.comm.rank(), save.job->options.tag, since_progress.seconds(), written_bytes));
     } catch (...) {
       lose();
       throw;
     }
   }
+}
+
+// Nothing where this rank's part is done.
+std::optional<std::uint64_t> BackgroundSaves::written_by(const AsyncSave& save) const {
+  if (save.is_written) return std::nullopt;
+  return save.write->written_bytes();
 }
 
 void BackgroundSaves::wait_until_fewer_than(std::size_t saves, const std::string& tag) {
@@ -385,8 +428,10 @@ void BackgroundSaves::wait_until_fewer_than(std::size_t saves, const std::string
 
 std::uint64_t BackgroundSaves::first_failure() const {
   const std::lock_guard lock(mutex_);
-  const auto next = failures_.upper_bound(thrown_until_);
-  return next == failures_.end() ? std::numeric_limits<std::uint64_t>::max() : next->first;
+  for (const auto& [number, failure] : failures_) {
+    if (!seen_.contains(number)) return number;
+  }
+  return std::numeric_limits<std::uint64_t>::max();
 }
 
 void BackgroundSaves::throw_failure(std::uint64_t number) {
@@ -396,7 +441,7 @@ void BackgroundSaves::throw_failure(std::uint64_t number) {
       const std::lock_guard lock(mutex_);
       const auto failed = failures_.find(number);
       if (failed != failures_.end()) {
-        thrown_until_ = std::max(thrown_until_, number);
+        seen_.insert(number);
         std::rethrow_exception(failed->second);
       }
       if (in_flight_.empty()) throw Error(ErrorKind::internal, "an async save failed on other ranks, and not here");

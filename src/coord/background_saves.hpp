@@ -11,9 +11,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "coord/async_save.hpp"
+#include "coord/patience.hpp"
 #include "coord/settlement.hpp"
 #include "coord/team.hpp"
 #include "engine/staging_pool.hpp"
@@ -36,6 +38,9 @@ class BackgroundSaves {
 
   // Takes over a save that is open. Copies its state before it returns, or leaves that to a thread.
   void start(const std::shared_ptr<AsyncSave>& save);
+
+  // Before the program ends: waits for all, and tells failures that nobody has seen on the log.
+  void complete_at_exit();
 
   // What follows is local and, but for poll(), waits: at most for the deadline of the team's communicator.
   // Goes on with what the program's thread has to do. False where nothing is in flight.
@@ -62,9 +67,13 @@ class BackgroundSaves {
   void write(AsyncSave& save);
   void settle(AsyncSave& save);
   void finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure);
-  [[nodiscard]] std::string still_missing(const AsyncSave& save, store::ProgressPhase phase) const;
+  void begin_settling(AsyncSave& save);
+  bool go_on_settling(AsyncSave& save);
+  [[nodiscard]] std::optional<std::uint64_t> written_by(const AsyncSave& save) const;
   void lose();
   void stop_threads();
+  void tell_unseen_failures();
+  [[nodiscard]] std::deque<std::shared_ptr<AsyncSave>> all_in_flight() const;
 
   std::optional<mpi::Comm> comm_;
   const Team team_;  // over that communicator
@@ -73,10 +82,8 @@ class BackgroundSaves {
   const bool own_thread_settles_;
   engine::StagingPool pool_;
   const double memcpy_bytes_per_s_;
-  std::vector<store::TagEntry> published_;
   std::optional<Settlement> settling_;  // of the oldest save, where poll() settles
-  double settling_since_s_ = 0;
-  Stopwatch watch_;
+  std::optional<Patience> patience_;    // with it
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -85,7 +92,7 @@ class BackgroundSaves {
   std::deque<std::shared_ptr<AsyncSave>> to_write_;
   std::deque<std::shared_ptr<AsyncSave>> to_settle_;  // where poll() does
   std::map<std::uint64_t, std::exception_ptr> failures_;
-  std::uint64_t thrown_until_ = 0;  // failures up to this number have been thrown
+  std::set<std::uint64_t> seen_;  // of them, those that the program has been told of
   std::exception_ptr lost_;
   bool stopping_ = false;
   bool shut_down_ = false;

@@ -274,13 +274,14 @@ SaveHandle Checkpointer::Impl::begin(const coord::Saver::Describe& describe, Sav
   options.async_save = true;
   return run([&] {
     const Stopwatch watch;
+    if (background_) background_->throw_if_lost();
     agree_on(options, gives_handle);
     prepare_background(options.async);
     SaveHandle handle;
     if (!make_room(options)) return handle;
     handle.impl_ = std::make_shared<SaveHandle::Impl>();
     handle.impl_->saves = background_;
-    auto save = saver_.begin(describe, options, background_->pool(), background_->in_flight() > 0);
+    auto save = saver_.begin(describe, options, background_->pool());
     if (!save) {
       options.async_save = false;
       background_->drain();

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "base/failpoint.hpp"
 #include "base/log.hpp"
 #include "mpi/check.hpp"
 
@@ -20,12 +21,7 @@ std::vector<std::weak_ptr<BackgroundSaves>>& all_saves() {
 void wait_for_all() {
   for (const auto& entry : all_saves()) {
     const auto saves = entry.lock();
-    if (!saves) continue;
-    try {
-      saves->drain();
-    } catch (const std::exception& error) {
-      log_warning(error.what());
-    }
+    if (saves) saves->complete_at_exit();
   }
 }
 
@@ -41,7 +37,10 @@ void at_exit() {
 }
 
 bool register_once() {
-  all_saves();  // before the handler, so that it is destroyed after the handler has run
+  // What the handler uses is made before it is registered, and so destroyed after it has run.
+  all_saves();
+  log_ready();
+  failpoint::pass("exit_guard");
   int keyval = MPI_KEYVAL_INVALID;
   mpi::check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, at_finalize, &keyval, nullptr), "MPI_Comm_create_keyval");
   mpi::check(MPI_Comm_set_attr(MPI_COMM_SELF, keyval, nullptr), "MPI_Comm_set_attr");

@@ -54,8 +54,8 @@ struct SaveJob {
   SaveReport report;
   // Rank 0 alone has what follows.
   RunInfo run;
+  std::optional<store::PartInFlight> in_flight;
   std::optional<store::PartFile> part_file;
-  std::vector<store::TagEntry> tags_before;  // where old ones are to be retired
 };
 
 }  // namespace muster::coord

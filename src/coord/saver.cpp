@@ -144,7 +144,7 @@ SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
   try {
     agree(job, describe);
     plan(job);
-    open(job, false);
+    open(job);
     mpi::run_agreed(team_.comm, "open", [&] {
       writer = job.engine->open({team_.comm, job.part, &job.plan->layout, job.options.hints});
     });
@@ -170,35 +170,35 @@ SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
   return std::move(job.report);
 }
 
-std::shared_ptr<AsyncSave> Saver::begin(const Describe& describe, const SaveOptions& options, engine::StagingPool& pool,
-                                        bool others_in_flight) {
+std::shared_ptr<AsyncSave> Saver::begin(const Describe& describe, const SaveOptions& options,
+                                        engine::StagingPool& pool) {
   const FileSizeSignalBlock limits_are_errors;
-  auto job = std::make_unique<SaveJob>(options);
+  auto owner = std::make_unique<SaveJob>(options);
+  auto& job = *owner;  // lives in `save` later on
+  std::shared_ptr<AsyncSave> save;
   try {
-    agree(*job, describe);
-    plan(*job);
-    if (job->engine->is_collective()) return nullptr;
-    open(*job, others_in_flight);
-    auto state = *job->state;
-    auto save = std::make_shared<AsyncSave>(std::move(job), std::move(state));
-    auto& begun = *save->job;
-    begun.state = nullptr;
+    agree(job, describe);
+    plan(job);
+    if (job.engine->is_collective()) return nullptr;
+    open(job);
+    auto state = *std::exchange(job.state, nullptr);
+    save = std::make_shared<AsyncSave>(std::move(owner), std::move(state));
     mpi::run_agreed(team_.comm, "open", [&] {
-      const auto& layout = begun.plan->layout;
-      save->shards = local_shards(*begun.plan, save->state);
-      save->write = std::make_unique<engine::StagedWrite>(begun.part, layout, team_.comm.rank(), pool);
+      const auto& layout = job.plan->layout;
+      save->shards = local_shards(*job.plan, save->state);
+      save->write = std::make_unique<engine::StagedWrite>(job.part, layout, team_.comm.rank(), pool);
       const auto share = static_cast<double>(save->write->total_bytes()) /
                          static_cast<double>(std::max<std::uint64_t>(layout.payload_bytes, 1));
       save->write->limit_rate(static_cast<double>(options.async.write_limit_bytes_per_s) * share);
     });
-    begun.telemetry.open_s = begun.end_phase("open");
-    fill_report(begun);
+    job.telemetry.open_s = job.end_phase("open");
+    fill_report(job);
     return save;
   } catch (const CollectiveError&) {
-    if (job) remove_part(*job);
+    remove_part(job);
     throw;
   } catch (...) {
-    if (job) remove_part(*job);
+    remove_part(job);
     rethrow_with_missing_ranks();
   }
 }
@@ -219,7 +219,7 @@ void Saver::fill_report(SaveJob& job) const {
 
 void Saver::post(const SaveJob& job, store::ProgressPhase phase) {
   at_ = {.save = job.number, .phase = phase};
-  board_.post(at_);
+  board_.post(store::ProgressLane::foreground, at_);
 }
 
 void Saver::rethrow_with_missing_ranks() {
@@ -227,7 +227,7 @@ void Saver::rethrow_with_missing_ranks() {
     throw;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::timeout) throw;
-    const auto missing = board_.missing(at_);
+    const auto missing = board_.missing(store::ProgressLane::foreground, at_);
     if (missing.empty()) throw;
     throw Error(error.kind(), std::string(error.what()) + ": " + missing);
   }
@@ -375,7 +375,7 @@ void Saver::plan(SaveJob& job) {
   job.telemetry.plan_s = job.end_phase("plan");
 }
 
-void Saver::open(SaveJob& job, bool others_in_flight) {
+void Saver::open(SaveJob& job) {
   const auto& comm = team_.comm;
   auto& plan = *job.plan;
   job.part_may_exist = true;
@@ -383,9 +383,9 @@ void Saver::open(SaveJob& job, bool others_in_flight) {
     failpoint::pass("save.open");
     if (!team_.is_root()) return;
     directory_.create();
-    if (!others_in_flight) directory_.clear_leftovers();
+    if (!store::PartInFlight::any_in(directory_.path())) directory_.clear_leftovers();
+    job.in_flight.emplace(job.part);
     last_sequence_ = std::max(directory_.next_sequence(), last_sequence_ + 1);
-    if (job.options.num_kept_ckpts) job.tags_before = directory_.list();
     job.run = run_info(job, last_sequence_);
     using HeadWhen = store::PartFile::HeadWhen;
     job.part_file.emplace(job.part, plan.layout, plan.head,

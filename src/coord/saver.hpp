@@ -36,16 +36,14 @@ class Saver {
   SaveReport save(const Describe& describe, const SaveOptions& options);
 
   // Collective. The phases up to `open`; what comes back is ready to be staged and written on other threads. Null where
-  // the engine `auto` has to be `collective`: then nothing has been begun. others_in_flight: whether other saves have
-  // part files, the same on all ranks or not.
-  std::shared_ptr<AsyncSave> begin(const Describe& describe, const SaveOptions& options, engine::StagingPool& pool,
-                                   bool others_in_flight);
+  // the engine `auto` has to be `collective`: then nothing has been begun.
+  std::shared_ptr<AsyncSave> begin(const Describe& describe, const SaveOptions& options, engine::StagingPool& pool);
 
  private:
   void agree(SaveJob& job, const Describe& describe);
   void prepare(SaveJob& job, const Describe& describe) const;
   void plan(SaveJob& job);
-  void open(SaveJob& job, bool others_in_flight);
+  void open(SaveJob& job);
   void require_one_file(const SaveJob& job) const;
   void write(SaveJob& job, engine::PartWriter& writer);
   void publish(SaveJob& job);

@@ -24,13 +24,8 @@ RankFailure describe_failure(int rank) {
 
 }  // namespace
 
-Settlement::Settlement(const Team& team, store::Directory& directory, AsyncSave& save,
-                       std::vector<store::TagEntry>& published)
-    : team_(team),
-      directory_(directory),
-      save_(save),
-      published_(published),
-      extents_(extents_of_ranks(save.job->plan->layout)) {
+Settlement::Settlement(const Team& team, store::Directory& directory, AsyncSave& save)
+    : team_(team), directory_(directory), save_(save), extents_(extents_of_ranks(save.job->plan->layout)) {
   const auto mine = extents_[static_cast<std::size_t>(team.comm.rank())];
   std::vector<std::uint64_t> sizes;
   if (team.is_root()) {
@@ -77,32 +72,16 @@ Verdict Settlement::end(const std::vector<Bytes>& told) {
   }
   if (verdict.failures.empty()) {
     directory_.note(job.run);
-    retire(job);
+    retire_old_tags(directory_.path(), job, directory_.known());
   } else {
     job.part_file.reset();
     std::error_code ignored;
     std::filesystem::remove(job.part, ignored);
     job.part_may_exist = false;
   }
+  job.in_flight.reset();
   note_in_history(directory_.path(), job, tales, verdict);
   return verdict;
-}
-
-// Without a look into the directory, which would read files through HDF5: what was there when the save began, and what
-// has been published since.
-void Settlement::retire(SaveJob& job) {
-  if (!job.options.num_kept_ckpts) return;
-  store::TagEntry entry;
-  entry.tag = job.options.tag;
-  entry.run = job.run;
-  published_.insert(published_.begin(), std::move(entry));
-  auto tags = published_;
-  for (const auto& before : job.tags_before) {
-    if (std::ranges::none_of(tags, [&](const auto& tag) { return tag.tag == before.tag; })) tags.push_back(before);
-  }
-  retire_old_tags(directory_.path(), job, tags);
-  const auto keep = static_cast<std::size_t>(*job.options.num_kept_ckpts);
-  if (published_.size() > keep) published_.resize(keep);
 }
 
 std::uint64_t Settlement::sequence() const { return unpack_verdict(verdict_->bytes()).sequence; }

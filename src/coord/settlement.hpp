@@ -19,8 +19,7 @@ namespace muster::coord {
 class Settlement {
  public:
   // Begins it: every rank makes its own for the same saves in the same order. Borrows all.
-  // `published`: on rank 0, what earlier ones of this Checkpointer published, newest first; this one adds its own.
-  Settlement(const Team& team, store::Directory& directory, AsyncSave& save, std::vector<store::TagEntry>& published);
+  Settlement(const Team& team, store::Directory& directory, AsyncSave& save);
 
   // Goes on as far as it goes without waiting. True when this rank knows the outcome.
   bool step();
@@ -30,12 +29,10 @@ class Settlement {
 
  private:
   Verdict end(const std::vector<Bytes>& told);
-  void retire(SaveJob& job);
 
   const Team& team_;
   store::Directory& directory_;
   AsyncSave& save_;
-  std::vector<store::TagEntry>& published_;
   std::vector<std::size_t> extents_;  // of each rank
   std::optional<mpi::StartedGather> gather_;
   std::optional<mpi::StartedBroadcast> verdict_;

@@ -82,13 +82,24 @@ void StagedWrite::stage(const LocalShards& shards) {
   }
 }
 
-void StagedWrite::give_up(std::exception_ptr failure) { end_staging(std::move(failure)); }
+void StagedWrite::give_up(std::exception_ptr failure) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!given_up_) given_up_ = std::move(failure);
+    may_write_ = true;
+  }
+  changed_.notify_all();
+}
+
+std::exception_ptr StagedWrite::given_up() {
+  const std::lock_guard lock(mutex_);
+  return given_up_;
+}
 
 void StagedWrite::end_staging(std::exception_ptr failure) {
   {
     const std::lock_guard lock(mutex_);
     stage_s_ = staging_.seconds();
-    if (all_staged_) return;
     staging_failure_ = std::move(failure);
     all_staged_ = true;
     may_write_ = true;
@@ -97,6 +108,7 @@ void StagedWrite::end_staging(std::exception_ptr failure) {
 }
 
 StagingBuffer& StagedWrite::next() {
+  if (const auto failure = given_up()) std::rethrow_exception(failure);
   auto memory = pool_.try_take();
   if (!memory) {
     {
@@ -155,19 +167,26 @@ StagingBuffer* StagedWrite::wait_for_staged() {
 
 WriteResult StagedWrite::run() {
   PieceHasher hasher;
-  Pace pace(bytes_per_s_);
   std::exception_ptr failure;
   std::optional<double> first_write_s;
   wait_for_staging();
+  if (on_phase_) on_phase_("write");
   const Stopwatch watch;
   {
-    WriteBehind writes(file_, 1, [this](StagingBuffer& buffer) {
-      written_bytes_ += segment_bytes(buffer);
-      recycle(buffer);
-      if (on_progress_) on_progress_();
-    });
+    std::optional<WriteBehind> writes;
+    try {
+      writes.emplace(file_, 1, [this](StagingBuffer& buffer) {
+        written_bytes_ += segment_bytes(buffer);
+        recycle(buffer);
+        if (on_progress_) on_progress_();
+      });
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    Pace pace(bytes_per_s_);
     // Whatever happens every buffer is taken: the thread that stages may be waiting for one.
     while (auto* buffer = wait_for_staged()) {
+      if (!failure) failure = given_up();
       if (failure) {
         recycle(*buffer);
         continue;
@@ -176,18 +195,20 @@ WriteResult StagedWrite::run() {
         failpoint::pass("async.write");
         hasher.add(*buffer);
         pace.before(segment_bytes(*buffer));
-        writes.submit(*buffer);
+        writes->submit(*buffer);
       } catch (...) {
         failure = std::current_exception();
         recycle(*buffer);
       }
     }
-    try {
-      writes.finish();
-    } catch (...) {
-      if (!failure) failure = std::current_exception();
+    if (writes) {
+      try {
+        writes->finish();
+      } catch (...) {
+        if (!failure) failure = std::current_exception();
+      }
+      first_write_s = writes->first_write_s();
     }
-    first_write_s = writes.first_write_s();
   }
   {
     const std::lock_guard lock(mutex_);
@@ -199,6 +220,7 @@ WriteResult StagedWrite::run() {
   if (failure) std::rethrow_exception(failure);
   write_s_ = watch.seconds();
   phase_ = "sync";
+  if (on_phase_) on_phase_("sync");
   failpoint::pass("async.sync");
   file_.sync();
   const auto direct_bytes = file_.direct_bytes();

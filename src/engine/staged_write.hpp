@@ -31,11 +31,15 @@ class StagedWrite : private BufferSink {
   // Before run(): called now and then as it writes, on one of its threads.
   void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
 
+  // Before run(): called as it begins to write, and to sync; the same.
+  void on_phase(std::function<void(const char* phase)> call) { on_phase_ = std::move(call); }
+
   // Copies this rank's extents; the caller may change the state afterwards. Where the pool has not enough buffers for
   // all of it this waits for run() to write some. Once. Throws what a shard's own read function throws, and then
   // makes run() end with the same.
   void stage(const LocalShards& shards);
-  // In place of stage(): makes run() end with this failure, and leave what was staged unwritten.
+  // From any thread: makes run() end with this failure, and leave unwritten what is not yet on its way. A stage() that
+  // is under way, or begins later, throws it; run() ends only after one.
   void give_up(std::exception_ptr failure);
 
   // Hashes, writes and syncs what is staged, and closes the file: the bytes are durable on return. On a thread of its
@@ -59,12 +63,14 @@ class StagedWrite : private BufferSink {
   void wait_for_staging();
   StagingBuffer* wait_for_staged();
   void end_staging(std::exception_ptr failure);
+  [[nodiscard]] std::exception_ptr given_up();
 
   const Layout& layout_;
   const int rank_;
   StagingPool& pool_;
   double bytes_per_s_ = 0;
   std::function<void()> on_progress_;
+  std::function<void(const char*)> on_phase_;
   posix::DirectFile file_;
   std::uint64_t total_bytes_ = 0;
   std::atomic<std::uint64_t> written_bytes_{0};
@@ -82,6 +88,7 @@ class StagedWrite : private BufferSink {
   bool may_write_ = false;
   bool all_staged_ = false;
   std::exception_ptr staging_failure_;
+  std::exception_ptr given_up_;
 };
 
 }  // namespace muster::engine

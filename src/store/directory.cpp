@@ -30,6 +30,13 @@ TagEntry look_at(const std::string& tag, const std::filesystem::path& file, std:
   return entry;
 }
 
+void sort_newest_first(std::vector<TagEntry>& entries) {
+  std::stable_sort(entries.begin(), entries.end(), [](const TagEntry& a, const TagEntry& b) {
+    const auto rank = [](const TagEntry& entry) { return entry.run ? entry.run->sequence + 1 : 0; };
+    return rank(a) > rank(b);
+  });
+}
+
 std::vector<std::filesystem::path> files_in(const std::filesystem::path& directory) {
   std::vector<std::filesystem::path> files;
   std::error_code error;
@@ -75,10 +82,17 @@ std::vector<TagEntry> Directory::list() {
   known_ = std::move(now);
   std::vector<TagEntry> entries;
   for (const auto& [tag, known] : known_) entries.push_back(known.entry);
-  std::stable_sort(entries.begin(), entries.end(), [](const TagEntry& a, const TagEntry& b) {
-    const auto rank = [](const TagEntry& entry) { return entry.run ? entry.run->sequence + 1 : 0; };
-    return rank(a) > rank(b);
-  });
+  sort_newest_first(entries);
+  return entries;
+}
+
+std::vector<TagEntry> Directory::known() {
+  const std::lock_guard lock(mutex_);
+  std::vector<TagEntry> entries;
+  for (const auto& [tag, known] : known_) {
+    if (stamp_of(known.entry.file) == known.stamp) entries.push_back(known.entry);
+  }
+  sort_newest_first(entries);
   return entries;
 }
 

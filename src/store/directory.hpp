@@ -36,6 +36,10 @@ class Directory {
   // Thread-safe against list(); does nothing where the file is gone.
   void note(const RunInfo& run);
 
+  // What is known already of the tags that are there still, as list() gives it, without reading any of them: no HDF5.
+  // Thread-safe against list() and note().
+  [[nodiscard]] std::vector<TagEntry> known();
+
   // One more than the largest sequence number in the directory.
   std::uint64_t next_sequence();
 

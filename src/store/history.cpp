@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <muster/error.hpp>
+#include <span>
 #include <sstream>
 #include <string>
 
@@ -15,8 +16,12 @@ namespace muster::store {
 
 void append_history(const std::filesystem::path& directory, const nlohmann::json& entry) {
   const auto path = directory / kHistoryFile;
-  const auto line = entry.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
-  posix::File file(path, O_WRONLY | O_CREAT | O_APPEND);
+  auto line = entry.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+  posix::File file(path, O_RDWR | O_CREAT | O_APPEND);
+  // A line that a crash or a full disk cut short must not swallow this one.
+  std::byte last{'\n'};
+  if (const auto bytes = file.size(); bytes > 0) file.read_at(std::span(&last, 1), bytes - 1);
+  if (last != std::byte{'\n'}) line.insert(line.begin(), '\n');
   const auto put = ::write(file.descriptor(), line.data(), line.size());
   if (put != static_cast<ssize_t>(line.size())) posix::fail("append to", path, put < 0 ? errno : EIO);
   file.close();

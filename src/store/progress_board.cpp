@@ -11,6 +11,8 @@
 #include <tuple>
 
 #include "base/bytes.hpp"
+#include "base/clock.hpp"
+#include "base/hash.hpp"
 #include "base/narrow.hpp"
 
 namespace muster::store {
@@ -25,14 +27,13 @@ struct Line {
   Progress progress;
 };
 
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
+std::uint64_t place_of(ProgressLane lane, std::uint64_t rank) {
+  return rank * kStrideBytes + (lane == ProgressLane::background ? kStrideBytes / 2 : 0);
 }
 
 std::string told(int rank, const std::optional<Progress>& progress, std::uint64_t save) {
   if (!progress) return fmt::format("rank {}: not seen in any save of this job", rank);
-  const double ago_s = static_cast<double>(now_ns() - progress->unix_ns) / 1e9;
+  const double ago_s = static_cast<double>(unix_ns() - progress->unix_ns) / 1e9;
   if (progress->save < save) {
     return fmt::format("rank {}: not seen in this save; last in {} of the save {} before it, {:.0f} s ago", rank,
                        name(progress->phase), save - progress->save, ago_s);
@@ -53,7 +54,7 @@ std::string_view name(ProgressPhase phase) {
   return index < kNames.size() ? kNames.at(index) : "unknown";
 }
 
-void ProgressBoard::post(const Progress& progress) {
+void ProgressBoard::post(ProgressLane lane, const Progress& progress) {
   const std::lock_guard lock(mutex_);
   try {
     if (!file_) {
@@ -61,30 +62,31 @@ void ProgressBoard::post(const Progress& progress) {
       file_.emplace(path_, O_RDWR | O_CREAT);
     }
     Line line{job_, progress};
-    line.progress.unix_ns = now_ns();
-    file_->write_at(std::as_bytes(std::span(&line, 1)), narrow<std::uint64_t>(rank_) * kStrideBytes);
-    posted_at_ = std::chrono::steady_clock::now();
+    line.progress.unix_ns = unix_ns();
+    file_->write_at(std::as_bytes(std::span(&line, 1)), place_of(lane, narrow<std::uint64_t>(rank_)));
+    posted_at_.at(static_cast<std::size_t>(lane)) = std::chrono::steady_clock::now();
   } catch (const std::exception&) {
     // It only helps to explain what goes wrong elsewhere.
   }
 }
 
-void ProgressBoard::post_sometimes(const Progress& progress) {
+void ProgressBoard::post_sometimes(ProgressLane lane, const Progress& progress, double interval_s) {
   {
     const std::lock_guard lock(mutex_);
-    if (std::chrono::steady_clock::now() - posted_at_ < std::chrono::seconds(1)) return;
+    const auto since = std::chrono::steady_clock::now() - posted_at_.at(static_cast<std::size_t>(lane));
+    if (std::chrono::duration<double>(since).count() < interval_s) return;
   }
-  post(progress);
+  post(lane, progress);
 }
 
-std::vector<std::optional<Progress>> ProgressBoard::read() const {
+std::vector<std::optional<Progress>> ProgressBoard::read(ProgressLane lane) const {
   std::vector<std::optional<Progress>> all(narrow<std::size_t>(ranks_));
   try {
     const posix::File file(path_, O_RDONLY);
     const auto bytes = file.size();
-    for (std::size_t rank = 0; rank < all.size() && rank * kStrideBytes + sizeof(Line) <= bytes; ++rank) {
+    for (std::size_t rank = 0; rank < all.size() && place_of(lane, rank) + sizeof(Line) <= bytes; ++rank) {
       Line line;
-      file.read_at(std::as_writable_bytes(std::span(&line, 1)), rank * kStrideBytes);
+      file.read_at(std::as_writable_bytes(std::span(&line, 1)), place_of(lane, rank));
       if (line.job == job_) all[rank] = line.progress;
     }
   } catch (const std::exception&) {
@@ -93,11 +95,32 @@ std::vector<std::optional<Progress>> ProgressBoard::read() const {
   return all;
 }
 
-std::string ProgressBoard::missing(const Progress& here, std::size_t most) const {
+std::uint64_t ProgressBoard::posts_of(ProgressLane lane, int rank) const {
+  try {
+    const posix::File file(path_, O_RDONLY);
+    Line line;
+    file.read_at(std::as_writable_bytes(std::span(&line, 1)), place_of(lane, narrow<std::uint64_t>(rank)));
+    return line.job == job_ ? static_cast<std::uint64_t>(line.progress.unix_ns) : 0;
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
+std::uint64_t ProgressBoard::posts_of_others(ProgressLane lane) const {
+  Hasher hasher;
+  const auto all = read(lane);
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    const auto posted = all[rank] && rank != narrow<std::size_t>(rank_) ? all[rank]->unix_ns : 0;
+    hasher.add(std::as_bytes(std::span(&posted, 1)));
+  }
+  return hasher.value();
+}
+
+std::string ProgressBoard::missing(ProgressLane lane, const Progress& here, std::size_t most) const {
   const auto place = [](const Progress& progress) { return std::tuple(progress.save, progress.phase); };
   std::string text;
   std::size_t count = 0;
-  const auto all = read();
+  const auto all = read(lane);
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank] && place(*all[rank]) >= place(here)) continue;
     if (count++ >= most) continue;

@@ -3,6 +3,7 @@
 // waits for others can say which, and what they were seen doing last, without a word from them. Best effort: no call
 // here fails, and nothing is made durable.
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -19,6 +20,9 @@ namespace muster::store {
 enum class ProgressPhase : std::uint32_t { agree, plan, open, stage, write, sync, publish, done };
 std::string_view name(ProgressPhase phase);
 
+// What a rank's program is at, and what its background saves are: they go on side by side.
+enum class ProgressLane : std::uint8_t { foreground, background };
+
 struct Progress {
   std::uint64_t save = 0;  // number of the save among those of this job, counted from 1; 0: none yet
   ProgressPhase phase = ProgressPhase::agree;
@@ -34,14 +38,17 @@ class ProgressBoard {
       : path_(std::move(directory) / ".progress"), job_(job), rank_(rank), ranks_(ranks) {}
 
   // Thread-safe, as all calls here. The file is made with the first post that finds the directory.
-  void post(const Progress& progress);
-  // The same, at most once a second.
-  void post_sometimes(const Progress& progress);
+  void post(ProgressLane lane, const Progress& progress);
+  // The same, at most once in so many seconds.
+  void post_sometimes(ProgressLane lane, const Progress& progress, double interval_s = 1);
   // Of every rank; nothing where it has not posted in this job.
-  [[nodiscard]] std::vector<std::optional<Progress>> read() const;
+  [[nodiscard]] std::vector<std::optional<Progress>> read(ProgressLane lane) const;
   // The ranks that are not yet as far as `here`, a line each of a message: "rank 1: in write, 3 of 7 bytes, 12 s ago".
   // At most `most` of them by name.
-  [[nodiscard]] std::string missing(const Progress& here, std::size_t most = 16) const;
+  [[nodiscard]] std::string missing(ProgressLane lane, const Progress& here, std::size_t most = 16) const;
+  // A number that changes with every post of this rank, or of any rank but this one.
+  [[nodiscard]] std::uint64_t posts_of(ProgressLane lane, int rank) const;
+  [[nodiscard]] std::uint64_t posts_of_others(ProgressLane lane) const;
 
  private:
   const std::filesystem::path path_;
@@ -50,7 +57,7 @@ class ProgressBoard {
   const int ranks_;
   std::mutex mutex_;
   std::optional<posix::File> file_;
-  std::chrono::steady_clock::time_point posted_at_{};
+  std::array<std::chrono::steady_clock::time_point, 2> posted_at_{};
 };
 
 }  // namespace muster::store

@@ -24,6 +24,10 @@ class Trainer {
  public:
   // Collective over comm. Builds the model, with the same weights on all ranks.
   Trainer(const mpi::CommView& comm, const Options& options, const Text& text);
+  // Waits until nothing of the model is being copied any more.
+  ~Trainer() { in_flight_.wait_staged(); }
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
   // Collective. Resumes where options say so, trains and saves up to the last step.
   void run();
 
