@@ -81,13 +81,15 @@ struct SaveOptions {
   // Keep this many newest tags (>= 1) and delete older ones once this one is published; unset keeps all.
   // A tag that cannot be read is neither counted nor deleted.
   std::optional<int> num_kept_ckpts = std::nullopt;
-  // Return as soon as the state is copied, and write and publish in the background; see Checkpointer::save_async.
+  // Return as soon as the state is copied, and write and publish in the background; see Checkpointer::save_async. The
+  // one option that the ranks do not compare: where it differs between them the call ends by its deadline.
   bool async_save = false;
   AsyncOptions async = {};
   // Tensor by tensor, never a second copy of the state: muster always works so, and takes the flag for what it is.
   bool use_xser = true;
   // At most so many ranks of a node (>= 1) write at the same time; unset: all of them. Of replicas so many write at
-  // all; ranks that alone hold something take turns (engine `direct`).
+  // all; ranks that alone hold something take turns (engine `direct`). In the background nobody takes turns: it only
+  // says who writes replicas, and write_limit_bytes_per_s spares the storage.
   std::optional<int> num_workers = std::nullopt;
   // Replace a tag of the same name, atomically. Off: that is Error{exists} before anything is written.
   bool replace_existing = false;
@@ -215,8 +217,8 @@ class Checkpointer {
   // are as they were. Errors: usage (bad tag, key twice, no memory behind a tensor), mismatch (ranks differ in tag,
   // keys, dtypes, shapes; all of them named), exists, io, timeout.
   SaveReport save(const State& state, const SaveOptions& options);
-  // The same for a state that takes work to describe: `describe` is local, runs once on every rank inside phase
-  // "agree", and what it throws fails the save on all of them.
+  // The same for a state that takes work to describe: `describe` is local, runs on every rank inside phase "agree"
+  // (once; twice where save_async turns into a save at once), and what it throws fails the save on all of them.
   using Describe = std::function<State()>;
   SaveReport save(const Describe& describe, const SaveOptions& options);
 
@@ -231,8 +233,9 @@ class Checkpointer {
   SaveHandle save_async(const State& state, const SaveOptions& options);
   SaveHandle save_async(const Describe& describe, const SaveOptions& options);
 
-  // Local; never waits. Goes on with saves in flight; needed now and then below MPI_THREAD_MULTIPLE, where every rank
-  // has to call it. True while any are in flight. Does not throw what a save failed with: the next collective call
+  // Local; waits for no other rank. Goes on with saves in flight; needed now and then below MPI_THREAD_MULTIPLE, where
+  // every rank has to call it, and where the call that ends a save publishes it on rank 0 (a few milliseconds of disk).
+  // True while any are in flight. Does not throw what a save failed with: the next collective call
   // does.
   bool poll();
 
@@ -248,7 +251,8 @@ class Checkpointer {
   // Collective. The tag that a load without a tag would try first: the newest whose head and tables are sound.
   std::optional<std::string> latest_tag();
 
-  // Collective. Waits until all saves in flight are published; throws what one failed with. Idempotent.
+  // Collective. Waits until all saves in flight have ended; throws the first failure that no call has thrown yet, and
+  // the next call the next one. Idempotent.
   void finalize();
 
   [[nodiscard]] const std::filesystem::path& directory() const;  // local
@@ -273,7 +277,8 @@ LoadReport load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory
                            const LoadOptions& options = {});
 // Collective. Whether a load without a tag would find something to try. False where the directory does not exist.
 bool has_checkpoint(MPI_Comm comm, const std::filesystem::path& directory);
-// Collective. Completes every save in flight on this communicator and releases its Checkpointers.
+// Collective. Completes every save in flight on this communicator and releases its Checkpointers, then throws the first
+// failure that no call has thrown yet; further ones are told on the log.
 void finalize_checkpoint(MPI_Comm comm);
 
 }  // namespace muster

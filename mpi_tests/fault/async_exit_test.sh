@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whatever way a program ends, a background save in flight is published. Usage: async_exit_test.sh MPIRUN PROGRAM MUSTER
+# Whatever way a program ends, a background save in flight is published, and one that fails is told of. Usage: async_exit_test.sh MPIRUN PROGRAM MUSTER
 set -euo pipefail
 mpirun=$1 program=$2 muster=$3
 scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-exit-XXXXXX")
@@ -17,4 +17,22 @@ for mode in finalize shared destructor exit; do
     exit 1
   fi
   "$muster" verify "$scratch" --tag "$mode"
+done
+
+# One that fails in the end is told of, by the rank it failed on.
+for mode in finalize shared destructor exit; do
+  "$mpirun" -n 2 -x MUSTER_FAILPOINT=async.sync@1:throw "$program" "$scratch/failing" "$mode" >"$scratch/output" 2>&1 ||
+    [ "$mode" = exit ] || {
+    cat "$scratch/output"
+    exit 1
+  }
+  if ! grep -q "async save of $mode: fault injected at async.sync" "$scratch/output"; then
+    echo "$mode: nobody was told of the failure"
+    cat "$scratch/output"
+    exit 1
+  fi
+  if ls -A "$scratch/failing" | grep -F "$mode"; then
+    echo "$mode: something of it was left"
+    exit 1
+  fi
 done

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <thread>
@@ -131,15 +132,118 @@ TEST_F(AsyncFault, IsThrownByTheNextCallWhateverItIs) {
             static_cast<std::ptrdiff_t>(calls.size()));
 }
 
-TEST_F(AsyncFault, OfASaveInFlightDoesNotHarmTheOneBehindIt) {
-  failpoint::arm("async.write", "throw");
-  auto first = checkpointer_.save_async(model_.state(), {.tag = "failed", .async = {.max_in_flight = 2}});
-  collective_error(ErrorKind::io, "write", [&] { first.wait(); });
+// States on a device whose bytes come when the gate is opened: saves of them are in flight together for sure.
+class Gate {
+ public:
+  ~Gate() { open(); }
+  void open() { opened_ = true; }
+  // One that cannot be read on this rank, or on none.
+  State state(int broken_on_rank = -1, std::uint64_t bytes = 3 << 20) {
+    State state;
+    TensorMemory memory;
+    memory.read = [this, broken = world_rank() == broken_on_rank](std::uint64_t, std::span<std::byte> to) {
+      while (!opened_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      if (broken) throw Error(ErrorKind::io, "the device is gone");
+      std::ranges::fill(to, std::byte{1});
+    };
+    state.add(Tensor{{"/model/device", DType::uint8, {bytes}, Shard::whole()}, memory});
+    return state;
+  }
+
+ private:
+  std::atomic<bool> opened_{false};
+};
+
+constexpr AsyncOptions kThreeAtOnce{.overlap_staging = true, .max_in_flight = 3};
+
+TEST_F(AsyncFault, OfOneInFlightDoesNotHarmThoseBesideIt) {
+  for (int failing = 0; failing < 3; ++failing) {
+    SCOPED_TRACE(failing);
+    Gate gate;
+    const auto directory = scratch_.path() / std::to_string(failing);
+    Checkpointer checkpointer(MPI_COMM_WORLD, directory);
+    std::vector<SaveHandle> handles;
+    for (int i = 0; i < 3; ++i) {
+      handles.push_back(checkpointer.save_async(gate.state(i == failing ? world_size() - 1 : -1),
+                                                {.tag = "t_" + std::to_string(i), .async = kThreeAtOnce}));
+    }
+    gate.open();
+    for (int i = 0; i < 3; ++i) {
+      auto& handle = handles[static_cast<std::size_t>(i)];
+      if (i != failing) {
+        EXPECT_TRUE(handle.wait().published);
+        continue;
+      }
+      EXPECT_THAT(collective_error(ErrorKind::io, "stage", [&] { handle.wait(); }).what(),
+                  HasSubstr("async save of t_" + std::to_string(i) + ": the device is gone"));
+      EXPECT_FALSE(handle.report().published);
+    }
+    checkpointer.finalize();  // told already
+    EXPECT_EQ(test::names_in(directory).size(), 3U);
+    EXPECT_EQ(checkpointer.latest_tag(), failing == 2 ? "t_1" : "t_2");
+    if (HasFailure()) return;
+  }
+}
+
+// Whoever has seen the last one's failure has not seen the first one's.
+TEST_F(AsyncFault, OfTwoInFlightIsToldTwice) {
+  Gate gate;
+  std::vector<SaveHandle> handles;
+  for (int i = 0; i < 3; ++i) {
+    handles.push_back(checkpointer_.save_async(gate.state(i == 1 ? -1 : 0),
+                                               {.tag = "t_" + std::to_string(i), .async = kThreeAtOnce}));
+  }
+  gate.open();
+  EXPECT_THAT(collective_error(ErrorKind::io, "stage", [&] { handles[2].wait(); }).what(), HasSubstr("t_2"));
+  EXPECT_THAT(collective_error(ErrorKind::io, "stage", [&] { checkpointer_.latest_tag(); }).what(), HasSubstr("t_0"));
+  EXPECT_EQ(checkpointer_.latest_tag(), "t_1");
+}
+
+TEST_F(AsyncFault, IsThrownByFinalizeOnceAllDirectoriesAreDone) {
+  const auto other = scratch_.path() / "other";
+  if (world_rank() == 0) failpoint::arm("async.sync", "throw");
+  auto failing = save_checkpoint_async(MPI_COMM_WORLD, directory_, model_.state(), {.tag = "failed"});
+  while (!failing.done()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   failpoint::disarm_all();
-  auto second = checkpointer_.save_async(model_.state(), {.tag = "second", .async = {.max_in_flight = 2}});
-  auto third = checkpointer_.save_async(model_.state(), {.tag = "third", .async = {.max_in_flight = 2}});
-  EXPECT_TRUE(third.wait().published);
-  EXPECT_TRUE(second.report().published);
+  save_checkpoint(MPI_COMM_WORLD, other, model_.state(), {.tag = "t", .async_save = true});
+  EXPECT_THAT(collective_error(ErrorKind::io, "sync", [] { finalize_checkpoint(MPI_COMM_WORLD); }).what(),
+              HasSubstr("async save of failed"));
+  EXPECT_THAT(test::names_in(other), testing::ElementsAre("latest", "t.h5"));
+  EXPECT_NO_THROW(finalize_checkpoint(MPI_COMM_WORLD));
+  EXPECT_FALSE(has_checkpoint(MPI_COMM_WORLD, directory_));
+  finalize_checkpoint(MPI_COMM_WORLD);
+}
+
+TEST_F(AsyncFault, AtTheLastStepOfOpenLeavesNoPart) {
+  expect_works("before");
+  for (int rank = 0; rank < world_size(); ++rank) {
+    const auto before = snapshot(directory_);
+    if (world_rank() == rank) failpoint::arm("async.open", "throw");
+    collective_error(ErrorKind::io, "open", [&] { checkpointer_.save_async(model_.state(), {.tag = "failed"}); });
+    failpoint::disarm_all();
+    EXPECT_EQ(snapshot(directory_), before);
+    expect_works("after_" + std::to_string(rank));
+  }
+}
+
+// A write that takes longer than the deadline is no rank that is missing.
+TEST_F(AsyncFault, IsNoneWhereAWriteIsSlowButGoesOn) {
+  MPI_Comm comm = MPI_COMM_NULL;
+  MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+  {
+    Checkpointer checkpointer(comm, directory_, {.timeout_s = 2});
+    const std::vector<std::byte> bytes(160 << 20);
+    State state;
+    // One rank has it all, and the others are done long before.
+    const std::uint64_t held = world_rank() == world_size() - 1 ? bytes.size() : 0;
+    state.add("/model/large", DType::uint8, {bytes.size()}, bytes.data(), Shard::flat(0, held));
+    const auto report =
+        checkpointer.save_async(state, {.tag = "slow", .async = {.write_limit_bytes_per_s = 32 << 20}}).wait();
+    EXPECT_TRUE(report.published);
+    EXPECT_GT(report.total_s, 3);
+    EXPECT_EQ(checkpointer.latest_tag(), "slow");
+  }
+  MPI_Comm_free(&comm);
 }
 
 // The limit is of the process, but only this rank's writes reach it.
@@ -183,14 +287,14 @@ TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
   const int pid = getpid();
   MPI_Allgather(&pid, 1, MPI_INT, pids.data(), 1, MPI_INT, MPI_COMM_WORLD);
   const int stopped = world_size() - 1;
-  const std::vector<float> large(8 << 20, 1.0F);
-  State state;
-  state.add("/model/large", DType::float32, {large.size()}, large.data());
   {
+    Gate gate;
     Checkpointer checkpointer(comm, directory_, {.timeout_s = 2});
-    checkpointer.save_async(state, {.tag = "before"}).wait();
+    constexpr std::uint64_t kBytes = 32 << 20;
     if (world_rank() == stopped) failpoint::arm("async.write", "stop");
-    auto handle = checkpointer.save_async(state, {.tag = "failed"});
+    auto handle = checkpointer.save_async(gate.state(-1, kBytes), {.tag = "failed", .async = kThreeAtOnce});
+    auto behind = checkpointer.save_async(gate.state(-1, kBytes), {.tag = "behind", .async = kThreeAtOnce});
+    gate.open();
     if (world_rank() == stopped) {
       // Stops here, until rank 0 lets it go on.
       std::this_thread::sleep_for(std::chrono::seconds(1));
@@ -201,6 +305,8 @@ TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
       EXPECT_THAT(message, HasSubstr("rank " + std::to_string(stopped) + ": last seen in phase write, 0 of "));
       EXPECT_THAT(message, HasSubstr("async save of failed"));
       EXPECT_LT(watch.seconds(), 20);
+      EXPECT_THAT(test::error_of(ErrorKind::timeout, [&] { behind.wait(); }), HasSubstr("async save of failed"));
+      EXPECT_FALSE(behind.report().published);
       // Every further call says so at once.
       EXPECT_THAT(test::error_of(ErrorKind::timeout, [&] { checkpointer.latest_tag(); }), HasSubstr("failed"));
       if (world_rank() == 0) {
@@ -212,8 +318,9 @@ TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
   }
   MPI_Barrier(MPI_COMM_WORLD);
   Checkpointer other(MPI_COMM_WORLD, directory_);
-  other.save(state, {.tag = "after"});
+  other.save(model_.state(), {.tag = "after"});
   EXPECT_EQ(other.latest_tag(), "after");
+  EXPECT_THAT(test::names_in(directory_), testing::ElementsAre("after.h5", "latest"));
 }
 
 }  // namespace

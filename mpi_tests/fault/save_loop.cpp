@@ -1,7 +1,7 @@
 // A program to be killed: resumes from the newest checkpoint, then saves for ever. kill_random.py drives it.
 //   save_loop DIR PUBLISHED [TIMEOUT_S]
 // PUBLISHED gets a line for each tag that save() returned from. With MUSTER_SAVE_LOOP=async saves go on in the
-// background while the next state is computed. Prints "pids N N ..." when it starts, and what goes
+// background, two at once, while the next state is computed. Prints "pids N N ..." when it starts, and what goes
 // wrong. Exit code 3: what was loaded is not what was saved; 4: a save failed.
 
 #include <fcntl.h>
@@ -70,20 +70,26 @@ void save_for_ever(const std::string& directory, const std::string& published, d
   Job job;
   const char* mode = std::getenv("MUSTER_SAVE_LOOP");
   const bool in_background = mode != nullptr && std::string(mode) == "async";
+  muster::SaveHandle before;
   const int log = rank == 0 ? open(published.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666) : -1;
   for (auto step = resume(checkpointer, job) + 1;; ++step) {
     job.fill(step);
     const auto tag = "step_" + std::to_string(step);
     const muster::SaveOptions options{.tag = tag, .user_content = step, .num_kept_ckpts = 3};
+    std::string saved = tag;
     if (in_background) {
-      auto handle = checkpointer.save_async(job.state(), options);
+      auto in_pairs = options;
+      in_pairs.async.max_in_flight = 2;
+      auto handle = checkpointer.save_async(job.state(), in_pairs);
       job.fill(step + 1);
-      handle.wait();
+      std::swap(handle, before);
+      if (handle.skipped()) continue;
+      saved = handle.wait().tag;
     } else {
       checkpointer.save(job.state(), options);
     }
     if (rank != 0) continue;
-    const auto line = tag + "\n";
+    const auto line = saved + "\n";
     if (write(log, line.data(), line.size()) != static_cast<ssize_t>(line.size())) std::abort();
   }
 }

@@ -11,10 +11,14 @@ muster_parallel_test(fault deadline_test "2;3")
 muster_parallel_test(fault leak_test "2")
 
 # As a program that asked MPI for less than MPI_THREAD_MULTIPLE: its own calls settle what is in flight.
-foreach(test async_test async_fault_test)
-  add_test(NAME fault.${test}.funneled COMMAND ${MUSTER_MPIRUN} -n 3 -x MUSTER_TEST_THREADS=funneled $<TARGET_FILE:${test}>)
-  set_tests_properties(fault.${test}.funneled PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
+foreach(level single funneled serialized)
+  add_test(NAME fault.async_test.${level}
+           COMMAND ${MUSTER_MPIRUN} -n 3 -x MUSTER_TEST_THREADS=${level} $<TARGET_FILE:async_test>)
+  set_tests_properties(fault.async_test.${level} PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
 endforeach()
+add_test(NAME fault.async_fault_test.funneled
+         COMMAND ${MUSTER_MPIRUN} -n 3 -x MUSTER_TEST_THREADS=funneled $<TARGET_FILE:async_fault_test>)
+set_tests_properties(fault.async_fault_test.funneled PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
 
 # The same under the other MPI-IO that Open MPI has.
 add_test(NAME fault.disk_fault_test.romio COMMAND ${MUSTER_MPIRUN} -n 3 --mca io romio321 $<TARGET_FILE:disk_fault_test>)
@@ -28,7 +32,7 @@ add_test(NAME fault.interrupted_io.3
                  --gtest_filter=*Direct*)
 set_tests_properties(fault.interrupted_io.3 PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
 
-foreach(file_system ext4 xfs btrfs tmpfs)
+foreach(file_system ext2 ext4 xfs btrfs tmpfs)
   add_test(NAME fault.file_systems.${file_system}
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/file_systems_test.sh ${MUSTER_MPIRUN} $<TARGET_FILE:engine_test>
                    $<TARGET_FILE:disk_fault_test> ${file_system})

@@ -159,6 +159,77 @@ TEST_F(Async, OfMoreThanTheStagingLimitComesBack) {
   }
 }
 
+// Each larger than the limit, one copied by the call and the others by a thread: they must not wait for each other's
+// buffers.
+TEST_F(Async, SeveralLargerThanTheStagingLimitTakeTurns) {
+  constexpr std::size_t kElements = (48 << 20) / sizeof(float);
+  std::vector<std::vector<float>> states;
+  std::vector<SaveHandle> handles;
+  for (int i = 0; i < 4; ++i) states.emplace_back(kElements, static_cast<float>(i));
+  for (int i = 0; i < 4; ++i) {
+    State state;
+    const std::uint64_t held = world_rank() == 0 ? kElements : 0;
+    state.add("/model/large", DType::float32, {kElements}, states[static_cast<std::size_t>(i)].data(),
+              Shard::flat(0, held));
+    handles.push_back(checkpointer_.save_async(
+        state, {.tag = "t_" + std::to_string(i),
+                .async = {.staging_limit_bytes = 32 << 20, .overlap_staging = i % 2 == 0, .max_in_flight = 4}}));
+  }
+  for (auto& handle : handles) EXPECT_TRUE(handle.wait().published);
+  for (int i = 0; i < 4; ++i) {
+    std::vector<float> again(kElements);
+    LoadTarget target;
+    target.state.add_mutable("/model/large", DType::float32, {kElements}, again.data());
+    checkpointer_.load({.tag = "t_" + std::to_string(i)}, target);
+    EXPECT_EQ(again, states[static_cast<std::size_t>(i)]);
+  }
+}
+
+// What counts is what is in the directory when the save is published, however it came there.
+TEST_F(Async, RetentionCountsSavesOfEveryKind) {
+  const auto save = [&](const std::string& tag, bool in_background, std::optional<int> kept, bool replace = false) {
+    checkpointer_.save(model_.state(),
+                       {.tag = tag, .num_kept_ckpts = kept, .async_save = in_background, .replace_existing = replace});
+  };
+  const auto names = [&] {
+    checkpointer_.finalize();
+    return test::names_in(directory_);
+  };
+  save("a", true, std::nullopt);
+  save("b", false, std::nullopt);
+  save("c", true, 3);
+  EXPECT_THAT(names(), testing::ElementsAre("a.h5", "b.h5", "c.h5", "latest"));
+  save("d", false, std::nullopt);
+  save("e", true, 2);
+  EXPECT_THAT(names(), testing::ElementsAre("d.h5", "e.h5", "latest"));
+  save("d", true, 2, true);  // is the newest now
+  save("f", true, 2);
+  EXPECT_THAT(names(), testing::ElementsAre("d.h5", "f.h5", "latest"));
+  save("g", false, 2);
+  save("h", true, std::nullopt);
+  save("i", true, 2);
+  EXPECT_THAT(names(), testing::ElementsAre("h.h5", "i.h5", "latest"));
+  // Tags that another Checkpointer put there.
+  Checkpointer other(MPI_COMM_WORLD, directory_);
+  other.save(model_.state(), {.tag = "j"});
+  save("k", true, 2);
+  EXPECT_THAT(names(), testing::ElementsAre("j.h5", "k.h5", "latest"));
+}
+
+TEST_F(Async, OfTwoCheckpointersInOneDirectoryLeaveEachOtherAlone) {
+  Checkpointer other(MPI_COMM_WORLD, directory_);
+  const std::vector<std::byte> bytes(40 << 20, std::byte{7});
+  State state;
+  state.add("/model/large", DType::uint8, {bytes.size()}, bytes.data());
+  auto slow = checkpointer_.save_async(state, {.tag = "slow", .async = {.write_limit_bytes_per_s = 80 << 20}});
+  other.save(model_.state(), {.tag = "at_once"});
+  auto quick = other.save_async(model_.state(), {.tag = "quick"});
+  EXPECT_TRUE(quick.wait().published);
+  EXPECT_TRUE(slow.wait().published);
+  MPI_Barrier(MPI_COMM_WORLD);
+  EXPECT_THAT(test::names_in(directory_), testing::ElementsAre("at_once.h5", "latest", "quick.h5", "slow.h5"));
+}
+
 TEST_F(Async, AtALimitedRateTakesItsTime) {
   constexpr std::size_t kElements = (64 << 20) / sizeof(float);
   const std::vector<float> large(kElements, 1.0F);

@@ -5,7 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <string>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
@@ -27,16 +27,23 @@ class QuietPrinter : public testing::EmptyTestEventListener {
   int rank_;
 };
 
+// MUSTER_TEST_THREADS=single, funneled, serialized: as a program that asked MPI for less.
+int wanted_level() {
+  const char* wanted = std::getenv("MUSTER_TEST_THREADS");
+  const std::string name = wanted != nullptr ? wanted : "multiple";
+  if (name == "single") return MPI_THREAD_SINGLE;
+  if (name == "funneled") return MPI_THREAD_FUNNELED;
+  if (name == "serialized") return MPI_THREAD_SERIALIZED;
+  return MPI_THREAD_MULTIPLE;
+}
+
 // What MPI allocates while it starts is its own.
 void start_mpi(int& argc, char**& argv) {
 #ifdef __SANITIZE_ADDRESS__
   const __lsan::ScopedDisabler disabler;
 #endif
-  // MUSTER_TEST_THREADS=funneled: as a program that asked MPI for less.
-  const char* wanted = std::getenv("MUSTER_TEST_THREADS");
-  const bool funneled = wanted != nullptr && std::strcmp(wanted, "funneled") == 0;
   int provided = 0;
-  MPI_Init_thread(&argc, &argv, funneled ? MPI_THREAD_FUNNELED : MPI_THREAD_MULTIPLE, &provided);
+  MPI_Init_thread(&argc, &argv, wanted_level(), &provided);
 }
 
 // Looks for leaks now and not when the process ends: by then MPI has unloaded its plugins, and what they keep could not

@@ -63,13 +63,12 @@ TEST(ProgressBoard, TellsThatARankHasPostedAgain) {
   ProgressBoard second(directory.path(), 1, 1, 2);
   first.post(kLane, {.save = 1});
   second.post(kLane, {.save = 1});
-  const auto before = first.posts_of(kLane, 1);
-  const auto all_before = first.posts_of_others(kLane);
-  EXPECT_EQ(first.posts_of(kLane, 1), before);
-  EXPECT_EQ(first.posts_of_others(kLane), all_before);
+  const auto before = first.read(kLane, 1);
+  ASSERT_TRUE(before);
+  EXPECT_EQ(first.read(kLane, 1)->unix_ns, before->unix_ns);
   second.post(kLane, {.save = 1});
-  EXPECT_NE(first.posts_of(kLane, 1), before);
-  EXPECT_NE(first.posts_of_others(kLane), all_before);
+  EXPECT_GT(first.read(kLane, 1)->unix_ns, before->unix_ns);
+  EXPECT_EQ(first.read(kLane)[1]->unix_ns, first.read(kLane, 1)->unix_ns);
   second.post_sometimes(kLane, {.save = 9}, 60);
   EXPECT_EQ(first.read(kLane)[1]->save, 1U);
 }

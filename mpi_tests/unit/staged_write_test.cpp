@@ -166,8 +166,8 @@ TEST(StagedWrite, GivenUpBeforeItIsStagedWritesNothing) {
 
 // In the middle of a copy that waits for buffers: both threads must come to an end.
 TEST(StagedWrite, GivenUpWhileItIsStagedEndsBothThreads) {
+  Job job({100 * kMi});
   for (int round = 0; round < 20; ++round) {
-    Job job({100 * kMi});
     StagingPool pool;
     pool.set_limit(2);
     StagedWrite write(job.part, job.layout, 0, pool);

@@ -12,6 +12,7 @@
 #include "base/failpoint.hpp"
 #include "base/file_size_signal.hpp"
 #include "base/log.hpp"
+#include "mpi/agree.hpp"
 
 namespace muster::coord {
 
@@ -39,25 +40,7 @@ class AllSignalsBlocked {
 // On the thread that calls it; names show in `top -H` and in debuggers.
 void name_thread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
-RankFailure failure_of(int rank, const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const Error& error) {
-    return {rank, error.kind(), error.what()};
-  } catch (const std::bad_alloc&) {
-    return {rank, ErrorKind::internal, "out of memory"};
-  } catch (const std::exception& error) {
-    return {rank, ErrorKind::internal, error.what()};
-  } catch (...) {
-    return {rank, ErrorKind::internal, "an exception that is no std::exception"};
-  }
-}
-
-std::string text_of(const std::exception_ptr& failure) { return failure_of(0, failure).message; }
-
-}  // namespace
-
-namespace {
+std::string text_of(const std::exception_ptr& failure) { return mpi::failure_of(0, failure).message; }
 
 // What memcpy reaches on this rank, to compare staging with; in two buffers that the pool then keeps.
 double measure_memcpy(engine::StagingPool& pool) {
@@ -119,10 +102,7 @@ void BackgroundSaves::shut_down() {
   stop_threads();
   for (const auto& save : left) {
     save->write.reset();  // its buffers are of the pool
-    if (team_.is_root()) {
-      std::error_code ignored;
-      std::filesystem::remove(save->job->part, ignored);
-    }
+    save->job->drop_part();
     save->set_ended(std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone")));
   }
   tell_unseen_failures();
@@ -239,7 +219,7 @@ void BackgroundSaves::work() {
       }
     } catch (...) {
       failure = std::current_exception();
-      lose();
+      lose(*save);
     }
     finish(save, failure);
     lock.lock();
@@ -250,28 +230,20 @@ void BackgroundSaves::work() {
 void BackgroundSaves::write(AsyncSave& save) {
   auto& job = *save.job;
   auto& tale = save.tale;
-  constexpr auto kLane = store::ProgressLane::background;
-  const auto at = [&](store::ProgressPhase phase) {
-    return store::Progress{.save = job.number,
-                           .phase = phase,
-                           .bytes = save.write->written_bytes(),
-                           .total_bytes = save.write->total_bytes()};
-  };
-  save.write->on_progress([&] { board_.post_sometimes(kLane, at(store::ProgressPhase::write)); });
+  save.write->on_progress([&] { post(save, store::ProgressPhase::write, post_interval_s(team_.comm.timeout_s())); });
   save.write->on_phase([&](const char* phase) {
-    board_.post(kLane,
-                at(phase == std::string_view("sync") ? store::ProgressPhase::sync : store::ProgressPhase::write));
+    post(save, phase == std::string_view("sync") ? store::ProgressPhase::sync : store::ProgressPhase::write);
   });
-  board_.post(kLane, at(store::ProgressPhase::stage));
+  post(save, store::ProgressPhase::stage);
   try {
     job.written = save.write->run();
     tale.hashes = job.written.hashes;
     job.telemetry.bytes = job.written.bytes;
   } catch (...) {
-    tale.failure = failure_of(team_.comm.rank(), std::current_exception());
+    tale.failure = mpi::failure_of(team_.comm.rank(), std::current_exception());
     tale.phase = save.write->phase();
   }
-  board_.post(kLane, at(store::ProgressPhase::publish));
+  post(save, store::ProgressPhase::publish);
   job.telemetry.write_s = save.write->write_s();
   job.telemetry.sync_s = save.write->sync_s();
   job.telemetry.stage_s = save.write->stage_s();
@@ -301,26 +273,41 @@ bool BackgroundSaves::go_on_settling(AsyncSave& save) {
     save.job->report.sequence = settling_->sequence();
     return true;
   }
-  constexpr auto kLane = store::ProgressLane::background;
-  const store::Progress here{.save = save.job->number, .phase = store::ProgressPhase::publish};
   // The others hear that this rank waits on purpose.
-  if (team_.is_root()) board_.post_sometimes(kLane, here, patience_->post_interval_s());
+  if (team_.is_root()) post(save, store::ProgressPhase::publish, post_interval_s(team_.comm.timeout_s()));
   if (!patience_->is_over()) return false;
-  auto missing = board_.missing(kLane, here);
+  auto missing = board_.missing(store::ProgressLane::background,
+                                {.save = save.job->number, .phase = store::ProgressPhase::publish});
   if (missing.empty()) missing = "all wrote their part, and rank 0 has not said how it ended";
-  throw Error(ErrorKind::timeout,
-              fmt::format("rank {}: async save of {}: nothing was heard for {:.0f} s: {}", team_.comm.rank(),
-                          save.job->options.tag, patience_->waited_s(), missing));
+  throw Error(ErrorKind::timeout, fmt::format("rank {}: async save of {}: {}: {}", team_.comm.rank(),
+                                              save.job->options.tag, patience_->why(), missing));
+}
+
+// What this rank is at, for others to hear; at most once in so many seconds.
+void BackgroundSaves::post(const AsyncSave& save, store::ProgressPhase phase, double interval_s) {
+  if (is_lost_) return;  // that it gave up stays its last word
+  board_.post_sometimes(store::ProgressLane::background,
+                        {.save = save.job->number,
+                         .phase = phase,
+                         .bytes = save.write->written_bytes(),
+                         .total_bytes = save.write->total_bytes()},
+                        interval_s);
 }
 
 // In a catch block.
-void BackgroundSaves::lose() {
-  const std::lock_guard lock(mutex_);
-  if (!lost_) lost_ = std::current_exception();
+void BackgroundSaves::lose(const AsyncSave& save) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (lost_) return;
+    lost_ = std::current_exception();
+  }
+  is_lost_ = true;
+  board_.post(store::ProgressLane::background, {.save = save.job->number, .phase = store::ProgressPhase::gave_up});
 }
 
 void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure) {
   auto& job = *save->job;
+  job.drop_part();  // where it was not settled
   job.report.published = failure == nullptr;
   job.report.direct_bytes = job.written.direct_bytes;
   job.report.first_byte_s = job.written.first_byte_s.value_or(0);
@@ -328,7 +315,7 @@ void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::except
   job.report.phase_s["write"] = job.telemetry.write_s;
   job.report.phase_s["sync"] = job.telemetry.sync_s;
   job.report.total_s = job.watch.seconds();
-  board_.post(store::ProgressLane::background, {.save = job.number, .phase = store::ProgressPhase::done});
+  post(*save, store::ProgressPhase::done);
   {
     const std::lock_guard lock(mutex_);
     std::erase(in_flight_, save);
@@ -371,7 +358,7 @@ bool BackgroundSaves::poll() {
       settling_.reset();
     } catch (...) {
       failure = std::current_exception();
-      lose();
+      lose(*save);
     }
     {
       const std::lock_guard lock(mutex_);
@@ -400,7 +387,7 @@ void BackgroundSaves::wait_for(const AsyncSave& save) {
                               "written here",
                               team_.comm.rank(), save.job->options.tag, since_progress.seconds(), written_bytes));
     } catch (...) {
-      lose();
+      lose(save);
       throw;
     }
   }

@@ -5,6 +5,7 @@
 // syncs this rank's share (engine/staged_write), then settles it with the other ranks (settlement) over a communicator
 // of their own. Where MPI does not allow that thread to call it, the program's calls of poll() settle instead.
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -70,7 +71,8 @@ class BackgroundSaves {
   void begin_settling(AsyncSave& save);
   bool go_on_settling(AsyncSave& save);
   [[nodiscard]] std::optional<std::uint64_t> written_by(const AsyncSave& save) const;
-  void lose();
+  void lose(const AsyncSave& save);
+  void post(const AsyncSave& save, store::ProgressPhase phase, double interval_s = 0);
   void stop_threads();
   void tell_unseen_failures();
   [[nodiscard]] std::deque<std::shared_ptr<AsyncSave>> all_in_flight() const;
@@ -94,6 +96,7 @@ class BackgroundSaves {
   std::map<std::uint64_t, std::exception_ptr> failures_;
   std::set<std::uint64_t> seen_;  // of them, those that the program has been told of
   std::exception_ptr lost_;
+  std::atomic<bool> is_lost_{false};  // and the board says so
   bool stopping_ = false;
   bool shut_down_ = false;
   std::thread writer_;

@@ -1,5 +1,9 @@
 #include "coord/patience.hpp"
 
+#include <fmt/format.h>
+
+#include <utility>
+
 namespace muster::coord {
 
 bool Patience::is_over() {
@@ -8,12 +12,33 @@ bool Patience::is_over() {
   if (was_away) heard_ = Stopwatch();
   if (looked_.seconds() >= timeout_s_ / 10) {
     looked_ = Stopwatch();
-    constexpr auto kLane = store::ProgressLane::background;
-    const auto posts = rank_ == 0 ? board_.posts_of_others(kLane) : board_.posts_of(kLane, 0);
-    if (posts != posts_) heard_ = Stopwatch();
-    posts_ = posts;
+    listen();
   }
-  return heard_.seconds() >= timeout_s_;
+  return who_gave_up_ || heard_.seconds() >= timeout_s_;
+}
+
+void Patience::listen() {
+  constexpr auto kLane = store::ProgressLane::background;
+  std::vector<std::optional<store::Progress>> posts;
+  if (rank_ == 0) {
+    posts = board_.read(kLane);
+  } else {
+    posts.push_back(board_.read(kLane, 0));
+  }
+  std::vector<std::int64_t> posted_ns(posts.size());
+  for (std::size_t rank = 0; rank < posts.size(); ++rank) {
+    const auto& post = posts[rank];
+    if (!post || static_cast<int>(rank) == rank_) continue;
+    posted_ns[rank] = post->unix_ns;
+    if (post->phase == store::ProgressPhase::gave_up) who_gave_up_ = static_cast<int>(rank);
+  }
+  if (posted_ns != posted_ns_) heard_ = Stopwatch();
+  posted_ns_ = std::move(posted_ns);
+}
+
+std::string Patience::why() const {
+  if (who_gave_up_) return fmt::format("rank {} gave up waiting", *who_gave_up_);
+  return fmt::format("nothing was heard for {:.0f} s", heard_.seconds());
 }
 
 }  // namespace muster::coord

@@ -38,6 +38,16 @@ struct SaveJob {
     return seconds;
   }
 
+  // Rank 0: removes the part file, where there may be one that is not published.
+  void drop_part() {
+    if (!part_may_exist || !in_flight) return;
+    part_file.reset();
+    std::error_code ignored;
+    std::filesystem::remove(part, ignored);
+    part_may_exist = false;
+    in_flight.reset();
+  }
+
   const SaveOptions options;
   std::uint64_t number = 0;          // of the saves of this Checkpointer, from 1; the same on all ranks
   std::string_view phase = "agree";  // what this rank is at, while it prepares

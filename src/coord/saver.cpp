@@ -154,13 +154,13 @@ SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
     publish(job);
   } catch (const CollectiveError&) {
     writer.reset();
-    remove_part(job);
+    job.drop_part();
     throw;
   } catch (...) {
     // A deadline that passed: a collective close would wait for the rank that did not come.
     if (job.engine != nullptr && job.engine->is_collective()) static_cast<void>(writer.release());
     writer.reset();
-    remove_part(job);
+    job.drop_part();
     rethrow_with_missing_ranks();
   }
   fill_report(job);
@@ -184,6 +184,7 @@ std::shared_ptr<AsyncSave> Saver::begin(const Describe& describe, const SaveOpti
     auto state = *std::exchange(job.state, nullptr);
     save = std::make_shared<AsyncSave>(std::move(owner), std::move(state));
     mpi::run_agreed(team_.comm, "open", [&] {
+      failpoint::pass("async.open");
       const auto& layout = job.plan->layout;
       save->shards = local_shards(*job.plan, save->state);
       save->write = std::make_unique<engine::StagedWrite>(job.part, layout, team_.comm.rank(), pool);
@@ -195,10 +196,10 @@ std::shared_ptr<AsyncSave> Saver::begin(const Describe& describe, const SaveOpti
     fill_report(job);
     return save;
   } catch (const CollectiveError&) {
-    remove_part(job);
+    job.drop_part();
     throw;
   } catch (...) {
-    remove_part(job);
+    job.drop_part();
     rethrow_with_missing_ranks();
   }
 }
@@ -378,13 +379,13 @@ void Saver::plan(SaveJob& job) {
 void Saver::open(SaveJob& job) {
   const auto& comm = team_.comm;
   auto& plan = *job.plan;
-  job.part_may_exist = true;
   mpi::run_agreed(comm, "open", [&] {
     failpoint::pass("save.open");
     if (!team_.is_root()) return;
     directory_.create();
     if (!store::PartInFlight::any_in(directory_.path())) directory_.clear_leftovers();
     job.in_flight.emplace(job.part);
+    job.part_may_exist = true;
     last_sequence_ = std::max(directory_.next_sequence(), last_sequence_ + 1);
     job.run = run_info(job, last_sequence_);
     using HeadWhen = store::PartFile::HeadWhen;
@@ -499,12 +500,6 @@ void Saver::publish(SaveJob& job) {
     note_in_history(directory_.path(), job, tales, verdict);
   }
   post(job, store::ProgressPhase::done);
-}
-
-void Saver::remove_part(const SaveJob& job) const {
-  if (!team_.is_root() || !job.part_may_exist) return;
-  std::error_code ignored;
-  std::filesystem::remove(job.part, ignored);
 }
 
 }  // namespace muster::coord

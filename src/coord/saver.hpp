@@ -47,7 +47,6 @@ class Saver {
   void require_one_file(const SaveJob& job) const;
   void write(SaveJob& job, engine::PartWriter& writer);
   void publish(SaveJob& job);
-  void remove_part(const SaveJob& job) const;
   void post(const SaveJob& job, store::ProgressPhase phase);
   // To be called in a catch block.
   [[noreturn]] void rethrow_with_missing_ranks();

@@ -5,24 +5,9 @@
 #include "base/clock.hpp"
 #include "base/failpoint.hpp"
 #include "coord/publish_save.hpp"
+#include "mpi/agree.hpp"
 
 namespace muster::coord {
-
-namespace {
-
-RankFailure describe_failure(int rank) {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return {rank, error.kind(), error.what()};
-  } catch (const std::exception& error) {
-    return {rank, ErrorKind::internal, error.what()};
-  } catch (...) {
-    return {rank, ErrorKind::internal, "an exception that is no std::exception"};
-  }
-}
-
-}  // namespace
 
 Settlement::Settlement(const Team& team, store::Directory& directory, AsyncSave& save)
     : team_(team), directory_(directory), save_(save), extents_(extents_of_ranks(save.job->plan->layout)) {
@@ -67,17 +52,14 @@ Verdict Settlement::end(const std::vector<Bytes>& told) {
       verdict.publish_s = static_cast<double>(unix_ns() - last_durable_ns) / 1e9;
     } catch (...) {
       verdict.phase = "publish";
-      verdict.failures.push_back(describe_failure(0));
+      verdict.failures.push_back(mpi::failure_of(0, std::current_exception()));
     }
   }
   if (verdict.failures.empty()) {
     directory_.note(job.run);
     retire_old_tags(directory_.path(), job, directory_.known());
   } else {
-    job.part_file.reset();
-    std::error_code ignored;
-    std::filesystem::remove(job.part, ignored);
-    job.part_may_exist = false;
+    job.drop_part();
   }
   job.in_flight.reset();
   note_in_history(directory_.path(), job, tales, verdict);

@@ -106,8 +106,17 @@ void finalize_checkpoint(MPI_Comm comm) {
   mpi::require_usable(comm);
   auto* checkpointers = attached_to(comm);
   if (checkpointers == nullptr) return;
-  for (auto& [directory, checkpointer] : checkpointers->by_directory) checkpointer.finalize();
+  // What one of them throws it throws on all ranks: they stay in step.
+  std::exception_ptr failure;
+  for (auto& [directory, checkpointer] : checkpointers->by_directory) {
+    try {
+      checkpointer.finalize();
+    } catch (...) {
+      if (!failure) failure = std::current_exception();
+    }
+  }
   mpi::check(MPI_Comm_delete_attr(comm, keyval()), "MPI_Comm_delete_attr");
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace muster

@@ -14,7 +14,26 @@ namespace {
 constexpr std::size_t kMaxMessageBytes = 16 << 10;
 constexpr std::uint64_t kMaxReports = 256;  // ranks whose messages travel; of more, only that they failed
 
-RankFailure describe(int rank, const std::exception_ptr& failure) {
+Bytes pack(const RankFailure& report) {
+  ByteWriter writer;
+  writer.put(std::int32_t{report.rank});
+  writer.put(report.kind);
+  writer.put_text(report.message);
+  return writer.take();
+}
+
+RankFailure unpack(std::span<const std::byte> bytes) {
+  ByteReader reader(bytes);
+  RankFailure report;
+  report.rank = reader.get<std::int32_t>();
+  report.kind = reader.get<ErrorKind>();
+  report.message = reader.get_text();
+  return report;
+}
+
+}  // namespace
+
+RankFailure failure_of(int rank, const std::exception_ptr& failure) {
   RankFailure report{rank, ErrorKind::internal, {}};
   try {
     std::rethrow_exception(failure);
@@ -38,25 +57,6 @@ RankFailure describe(int rank, const std::exception_ptr& failure) {
   }
   return report;
 }
-
-Bytes pack(const RankFailure& report) {
-  ByteWriter writer;
-  writer.put(std::int32_t{report.rank});
-  writer.put(report.kind);
-  writer.put_text(report.message);
-  return writer.take();
-}
-
-RankFailure unpack(std::span<const std::byte> bytes) {
-  ByteReader reader(bytes);
-  RankFailure report;
-  report.rank = reader.get<std::int32_t>();
-  report.kind = reader.get<ErrorKind>();
-  report.message = reader.get_text();
-  return report;
-}
-
-}  // namespace
 
 namespace {
 
@@ -89,7 +89,7 @@ void agree(const CommView& comm, std::string_view phase, const std::exception_pt
       continue;
     }
     Bytes message;
-    if (rank == comm.rank()) message = pack(describe(rank, failure));
+    if (rank == comm.rank()) message = pack(failure_of(rank, failure));
     comm.broadcast(message, rank);
     reports.push_back(unpack(message));
   }

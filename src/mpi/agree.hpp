@@ -11,6 +11,9 @@
 
 namespace muster::mpi {
 
+// Local. What an exception of this rank says to the others.
+RankFailure failure_of(int rank, const std::exception_ptr& failure);
+
 // Collective. Returns where no rank brings an exception; else throws the same CollectiveError on every rank.
 // One allreduce on the good path. Error{timeout} passes through as it is: the communicator is lost then.
 void agree(const CommView& comm, std::string_view phase, const std::exception_ptr& failure);

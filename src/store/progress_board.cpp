@@ -12,7 +12,6 @@
 
 #include "base/bytes.hpp"
 #include "base/clock.hpp"
-#include "base/hash.hpp"
 #include "base/narrow.hpp"
 
 namespace muster::store {
@@ -48,8 +47,8 @@ std::string told(int rank, const std::optional<Progress>& progress, std::uint64_
 }  // namespace
 
 std::string_view name(ProgressPhase phase) {
-  constexpr std::array<std::string_view, 8> kNames{"agree", "plan", "open",    "stage",
-                                                   "write", "sync", "publish", "done"};
+  constexpr std::array<std::string_view, 9> kNames{"agree", "plan",    "open", "stage",  "write",
+                                                   "sync",  "publish", "done", "gave up"};
   const auto index = static_cast<std::size_t>(phase);
   return index < kNames.size() ? kNames.at(index) : "unknown";
 }
@@ -83,37 +82,27 @@ std::vector<std::optional<Progress>> ProgressBoard::read(ProgressLane lane) cons
   std::vector<std::optional<Progress>> all(narrow<std::size_t>(ranks_));
   try {
     const posix::File file(path_, O_RDONLY);
-    const auto bytes = file.size();
-    for (std::size_t rank = 0; rank < all.size() && place_of(lane, rank) + sizeof(Line) <= bytes; ++rank) {
-      Line line;
-      file.read_at(std::as_writable_bytes(std::span(&line, 1)), place_of(lane, rank));
-      if (line.job == job_) all[rank] = line.progress;
-    }
+    for (std::size_t rank = 0; rank < all.size(); ++rank) all[rank] = read(file, lane, rank);
   } catch (const std::exception&) {
     // As good as nobody seen.
   }
   return all;
 }
 
-std::uint64_t ProgressBoard::posts_of(ProgressLane lane, int rank) const {
+std::optional<Progress> ProgressBoard::read(ProgressLane lane, int rank) const {
   try {
-    const posix::File file(path_, O_RDONLY);
-    Line line;
-    file.read_at(std::as_writable_bytes(std::span(&line, 1)), place_of(lane, narrow<std::uint64_t>(rank)));
-    return line.job == job_ ? static_cast<std::uint64_t>(line.progress.unix_ns) : 0;
+    return read(posix::File(path_, O_RDONLY), lane, narrow<std::size_t>(rank));
   } catch (const std::exception&) {
-    return 0;
+    return std::nullopt;
   }
 }
 
-std::uint64_t ProgressBoard::posts_of_others(ProgressLane lane) const {
-  Hasher hasher;
-  const auto all = read(lane);
-  for (std::size_t rank = 0; rank < all.size(); ++rank) {
-    const auto posted = all[rank] && rank != narrow<std::size_t>(rank_) ? all[rank]->unix_ns : 0;
-    hasher.add(std::as_bytes(std::span(&posted, 1)));
-  }
-  return hasher.value();
+std::optional<Progress> ProgressBoard::read(const posix::File& file, ProgressLane lane, std::size_t rank) const {
+  if (place_of(lane, rank) + sizeof(Line) > file.size()) return std::nullopt;
+  Line line;
+  file.read_at(std::as_writable_bytes(std::span(&line, 1)), place_of(lane, rank));
+  if (line.job != job_) return std::nullopt;
+  return line.progress;
 }
 
 std::string ProgressBoard::missing(ProgressLane lane, const Progress& here, std::size_t most) const {

@@ -17,7 +17,7 @@
 namespace muster::store {
 
 // In the order in which a save goes through them.
-enum class ProgressPhase : std::uint32_t { agree, plan, open, stage, write, sync, publish, done };
+enum class ProgressPhase : std::uint32_t { agree, plan, open, stage, write, sync, publish, done, gave_up };
 std::string_view name(ProgressPhase phase);
 
 // What a rank's program is at, and what its background saves are: they go on side by side.
@@ -46,11 +46,12 @@ class ProgressBoard {
   // The ranks that are not yet as far as `here`, a line each of a message: "rank 1: in write, 3 of 7 bytes, 12 s ago".
   // At most `most` of them by name.
   [[nodiscard]] std::string missing(ProgressLane lane, const Progress& here, std::size_t most = 16) const;
-  // A number that changes with every post of this rank, or of any rank but this one.
-  [[nodiscard]] std::uint64_t posts_of(ProgressLane lane, int rank) const;
-  [[nodiscard]] std::uint64_t posts_of_others(ProgressLane lane) const;
+  // Of one rank.
+  [[nodiscard]] std::optional<Progress> read(ProgressLane lane, int rank) const;
 
  private:
+  [[nodiscard]] std::optional<Progress> read(const posix::File& file, ProgressLane lane, std::size_t rank) const;
+
   const std::filesystem::path path_;
   const std::uint64_t job_;
   const int rank_;

@@ -3,9 +3,11 @@
 #include <ATen/MemoryOverlap.h>
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "base/narrow.hpp"
+#include "torch/copy_elements.hpp"
+#include "torch/device_read.hpp"
 #include "torch/torch_errors.hpp"
 
 namespace muster {
@@ -14,42 +16,10 @@ namespace torch_adapter {
 
 namespace {
 
-enum class Direction { to_host, from_host };
-
-void copy_all(const torch::Tensor& part, const torch::Tensor& host, Direction direction) {
-  const auto shaped = host.view(part.sizes());
-  if (direction == Direction::to_host) {
-    shaped.copy_(part);
-  } else {
-    part.copy_(shaped);
-  }
-}
-
-// Copies the elements [first, first + host.numel()) of the row-major order: the end of a first row, whole rows in one
-// go, the beginning of a last row; rows are cut the same way.
-void copy_elements(const torch::Tensor& part, std::int64_t first, const torch::Tensor& host, Direction direction) {
-  const std::int64_t count = host.numel();
-  if (count == 0) return;
-  if (count == part.numel()) return copy_all(part, host, direction);
-  const std::int64_t row = part.numel() / part.size(0);
-  std::int64_t done = 0;
-  while (done < count) {
-    const std::int64_t index = (first + done) / row;
-    const std::int64_t begin = (first + done) % row;
-    const std::int64_t rows = begin == 0 ? (count - done) / row : 0;
-    const std::int64_t size = rows > 0 ? rows * row : std::min(row - begin, count - done);
-    const auto piece = host.narrow(0, done, size);
-    if (rows > 0) {
-      copy_all(part.narrow(0, index, rows), piece, direction);
-    } else {
-      copy_elements(part.select(0, index), begin, piece, direction);
-    }
-    done += size;
-  }
-}
-
+// Calls copy(first element, flat tensor over the host memory).
+template <class Copy>
 void copy_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::byte* host, std::uint64_t size,
-                Direction direction) {
+                Copy&& copy) {
   const auto item = narrow<std::uint64_t>(tensor.element_size());
   if (first_byte % item != 0 || size % item != 0) {
     throw Error(ErrorKind::internal,
@@ -58,7 +28,7 @@ void copy_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::byte
   const torch::NoGradGuard no_grad;
   with_short_errors([&] {
     const auto flat = torch::from_blob(host, {narrow<std::int64_t>(size / item)}, torch::dtype(tensor.scalar_type()));
-    copy_elements(tensor, narrow<std::int64_t>(first_byte / item), flat, direction);
+    std::forward<Copy>(copy)(narrow<std::int64_t>(first_byte / item), flat);
   });
 }
 
@@ -93,12 +63,22 @@ bool is_writable(const torch::Tensor& tensor) {
 }
 
 void read_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span<std::byte> to) {
-  copy_bytes(tensor, first_byte, to.data(), to.size(), Direction::to_host);
+  copy_bytes(tensor, first_byte, to.data(), to.size(), [&](std::int64_t first, const torch::Tensor& flat) {
+    copy_elements(tensor, first, flat, Direction::to_host);
+  });
+}
+
+void read_device_bytes(const torch::Tensor& tensor, const DeviceMoment& moment, std::uint64_t first_byte,
+                       std::span<std::byte> to) {
+  copy_bytes(tensor, first_byte, to.data(), to.size(),
+             [&](std::int64_t first, const torch::Tensor& flat) { read_from_device(tensor, first, flat, moment); });
 }
 
 void write_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span<const std::byte> from) {
   // from_blob knows no const; the bytes are only read.
-  copy_bytes(tensor, first_byte, const_cast<std::byte*>(from.data()), from.size(), Direction::from_host);
+  copy_bytes(
+      tensor, first_byte, const_cast<std::byte*>(from.data()), from.size(),
+      [&](std::int64_t first, const torch::Tensor& flat) { copy_elements(tensor, first, flat, Direction::from_host); });
 }
 
 }  // namespace torch_adapter
@@ -121,9 +101,16 @@ void add_torch_tensor(State& state, std::string path, const torch::Tensor& tenso
   }
   // The functions hold the tensor, but not against a resize of its storage: as with a pointer, that is up to the owner.
   TensorMemory memory;
-  memory.read = [tensor](std::uint64_t first_byte, std::span<std::byte> to) {
-    torch_adapter::read_bytes(tensor, first_byte, to);
-  };
+  if (tensor.is_cuda()) {
+    memory.read = [tensor, moment = torch_adapter::DeviceMoment(tensor.device())](std::uint64_t first_byte,
+                                                                                  std::span<std::byte> to) {
+      torch_adapter::read_device_bytes(tensor, moment, first_byte, to);
+    };
+  } else {
+    memory.read = [tensor](std::uint64_t first_byte, std::span<std::byte> to) {
+      torch_adapter::read_bytes(tensor, first_byte, to);
+    };
+  }
   if (torch_adapter::is_writable(tensor)) {
     memory.write = [tensor](std::uint64_t first_byte, std::span<const std::byte> from) {
       torch_adapter::write_bytes(tensor, first_byte, from);

@@ -4,6 +4,8 @@
 #include <muster/torch.hpp>
 #include <span>
 
+#include "torch/device_read.hpp"
+
 namespace muster::torch_adapter {
 
 Shape shape_of(const torch::Tensor& tensor);
@@ -14,6 +16,9 @@ bool is_writable(const torch::Tensor& tensor);
 // Copy the bytes from `first_byte` of the row-major order on, whatever the strides and the device, without a copy of
 // the whole tensor. Both ends of the range must lie between two elements.
 void read_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span<std::byte> to);
+// The same from a device with streams, through pinned memory; `moment`: when the values were as they are to be read.
+void read_device_bytes(const torch::Tensor& tensor, const DeviceMoment& moment, std::uint64_t first_byte,
+                       std::span<std::byte> to);
 void write_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span<const std::byte> from);
 
 }  // namespace muster::torch_adapter

@@ -8,11 +8,9 @@
 #include <muster/torch.hpp>
 #include <optional>
 
-#include <muster/torch.hpp>
 #include "mpi/comm.hpp"
 #include "train/gpt.hpp"
 #include "train/gradients.hpp"
-
 #include "train/loss_log.hpp"
 #include "train/options.hpp"
 #include "train/progress.hpp"
