@@ -4,17 +4,19 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/test.sh [--sanitize] [CTEST ARGUMENTS]
+Usage: scripts/test.sh [--sanitize | --threads] [CTEST ARGUMENTS]
 
 Builds the preset `ci` (optimised, warnings are errors; programs in build/ci/bin) and runs its tests with ctest.
 
   --sanitize   the preset `asan-ubsan` instead: AddressSanitizer and UndefinedBehaviorSanitizer, unit and parallel tests
+  --threads    the preset `tsan` instead: ThreadSanitizer, the tests of background saves
 
 Examples:
   scripts/test.sh                      everything
   scripts/test.sh -L unit              tests with one label: unit, parallel, fault, e2e, install, bench
   scripts/test.sh -R reshard -V        tests whose name matches, with all their output
   scripts/test.sh --sanitize
+  scripts/test.sh --threads
 
 Exit status: 0 all passed, 2 wrong usage, 3 a package is missing, anything else as cmake or ctest.
 TEXT
@@ -25,6 +27,10 @@ case "${1-}" in
   -h | --help) usage && exit 0 ;;
   --sanitize)
     preset=asan-ubsan
+    shift
+    ;;
+  --threads)
+    preset=tsan
     shift
     ;;
 esac
@@ -49,8 +55,12 @@ cmake --preset "$preset" "${launcher[@]}"
 cmake --build --preset "$preset" -j "$(nproc)"
 built_s=$SECONDS
 
+# ThreadSanitizer cannot place its memory where the system scatters addresses too widely.
+runner=()
+if [ "$preset" = tsan ] && setarch -R true 2>/dev/null; then runner=(setarch -R); fi
+
 status=0
-ctest --preset "$preset" "$@" || status=$?
+"${runner[@]}" ctest --preset "$preset" "$@" || status=$?
 if [ "$status" -eq 0 ]; then outcome=passed; else outcome="FAILED (ctest exit status $status)"; fi
 echo "test.sh: preset $preset: $outcome; built in $built_s s, tested in $((SECONDS - built_s)) s"
 exit "$status"

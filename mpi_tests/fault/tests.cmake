@@ -15,10 +15,12 @@ foreach(level single funneled serialized)
   add_test(NAME fault.async_test.${level}
            COMMAND ${MUSTER_MPIRUN} -n 3 -x MUSTER_TEST_THREADS=${level} $<TARGET_FILE:async_test>)
   set_tests_properties(fault.async_test.${level} PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
+  muster_sanitized(fault.async_test.${level})
 endforeach()
 add_test(NAME fault.async_fault_test.funneled
          COMMAND ${MUSTER_MPIRUN} -n 3 -x MUSTER_TEST_THREADS=funneled $<TARGET_FILE:async_fault_test>)
 set_tests_properties(fault.async_fault_test.funneled PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
+muster_sanitized(fault.async_fault_test.funneled)
 
 # The same under the other MPI-IO that Open MPI has.
 add_test(NAME fault.disk_fault_test.romio COMMAND ${MUSTER_MPIRUN} -n 3 --mca io romio321 $<TARGET_FILE:disk_fault_test>)
