@@ -30,6 +30,7 @@ struct Options {
   bool async = false;
   bool overlap = false;
   bool skip_when_busy = false;
+  bool always_saving = false;
   double write_limit_mb_per_s = 0;  // 0: none
 
   std::int64_t batch = 16;

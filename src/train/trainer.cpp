@@ -20,6 +20,7 @@
 namespace muster::train {
 namespace {
 
+constexpr int kAlwaysInFlight = 3;  // one is written, one settles, one is copied
 constexpr double kBytesPerMb = 1e6;
 constexpr double kBytesPerGb = 1e9;
 
@@ -132,16 +133,19 @@ void Trainer::run() {
   for (std::int64_t step = finished_steps_ + 1; step <= options_.steps; ++step) {
     const double loss = train_step(step);
     finished_steps_ = step;
+    last_loss_ = loss;
+    extra_saves_ = 0;
     const bool save_now = save_is_due(step);
     progress_.step(step, loss, save_now);
     if (step == options_.crash_at) crash();
     if (save_now) {
-      save(step, loss);
+      save(step);
     } else {
-      tell_of(in_flight_);
+      tell_of_ended();
     }
   }
-  if (!in_flight_.skipped()) tell(in_flight_.wait());
+  for (auto& save : in_flight_) tell(save.wait());
+  in_flight_.clear();
 }
 
 void Trainer::resume() {
@@ -198,12 +202,15 @@ void Trainer::compare_with(const nlohmann::json& user_content, const std::string
 }
 
 double Trainer::train_step(std::int64_t step) {
+  // Up to the update the parameters and moments are those of the step before, which saves may still be copying.
+  keep_saving();
   double share = 0;
   together(comm_, [&] { share = compute_gradients(step); });
+  keep_saving();
   const double loss = sum_over_ranks(comm_, share);
   gradients_->sum_over_ranks(comm_);
-  // Until here the parameters and moments are those of the step before, which a save may still be copying.
-  in_flight_.wait_staged();
+  keep_saving();
+  wait_staged();
   together(comm_, [&] {
     optimizer_->step();
     scheduler_->step();
@@ -228,41 +235,61 @@ bool Trainer::save_is_due(std::int64_t step) const {
   return step == options_.steps || (options_.save_every != 0 && step % options_.save_every == 0);
 }
 
-void Trainer::save(std::int64_t step, double loss) {
+SaveArgs Trainer::save_args(const std::string& tag) const {
   SaveArgs args;
-  args.tag = tag_of(step);
-  args.step = step;
+  args.tag = tag;
+  args.step = finished_steps_;
   args.model = model_;
   args.optimizer = optimizer_;
   args.scheduler = *scheduler_;
   args.rng = true;
-  args.user_content = {{"step", step},
+  args.user_content = {{"step", finished_steps_},
                        {"text", utf8_of(options_.text)},
                        {"text_bytes", text_.size_bytes()},
                        {"config", config_of(options_)},
-                       {"last_loss", loss}};
+                       {"last_loss", last_loss_}};
   args.replace_existing = options_.resume != Resume::never || options_.overwrite;
   args.engine = options_.engine;
   args.hints = options_.hints;
   if (options_.keep_last != 0) args.num_kept_ckpts = narrow<int>(options_.keep_last);
-  if (options_.async) return save_in_background(args);
-  tell(save_checkpoint(comm_.handle(), options_.directory, args));
-  progress_.skip_time();
+  args.async = {.overlap_staging = options_.overlap,
+                .max_in_flight = options_.always_saving ? kAlwaysInFlight : 1,
+                .when_busy = options_.skip_when_busy || options_.always_saving ? WhenBusy::skip : WhenBusy::wait,
+                .write_limit_bytes_per_s = static_cast<std::uint64_t>(options_.write_limit_mb_per_s * kBytesPerMb)};
+  return args;
 }
 
-void Trainer::save_in_background(SaveArgs& args) {
-  args.async = {.overlap_staging = options_.overlap,
-                .when_busy = options_.skip_when_busy ? WhenBusy::skip : WhenBusy::wait,
-                .write_limit_bytes_per_s = static_cast<std::uint64_t>(options_.write_limit_mb_per_s * kBytesPerMb)};
-  // The last one must not be left out.
-  if (args.step == options_.steps) args.async.when_busy = WhenBusy::wait;
-  auto begun = save_checkpoint_async(comm_.handle(), options_.directory, args);
-  tell_of(in_flight_);
-  if (begun.skipped()) {
-    progress_.say("left out " + args.tag + ": the save before it is in flight still");
-  } else {
-    in_flight_ = std::move(begun);
+void Trainer::save(std::int64_t step) {
+  auto args = save_args(tag_of(step));
+  if (!options_.async) {
+    tell(save_checkpoint(comm_.handle(), options_.directory, args));
+    progress_.skip_time();
+    return;
   }
+  // The last one must not be left out.
+  if (step == options_.steps) args.async.when_busy = WhenBusy::wait;
+  if (!save_in_background(args)) progress_.say("left out " + args.tag + ": the save before it is in flight still");
+}
+
+bool Trainer::save_in_background(SaveArgs& args) {
+  auto begun = save_checkpoint_async(comm_.handle(), options_.directory, args);
+  tell_of_ended();
+  if (begun.skipped()) return false;
+  in_flight_.push_back(std::move(begun));
+  return true;
+}
+
+void Trainer::keep_saving() {
+  if (!options_.always_saving || finished_steps_ == 0) return;
+  for (int begun = 0; begun < kAlwaysInFlight; ++begun) {  // small ones may end as fast as they begin
+    auto args = save_args(fmt::format("{}.{}", tag_of(finished_steps_), extra_saves_ + 1));
+    if (!save_in_background(args)) return;
+    ++extra_saves_;
+  }
+}
+
+void Trainer::wait_staged() {
+  for (auto& save : in_flight_) save.wait_staged();
 }
 
 void Trainer::tell(const SaveReport& report) {
@@ -274,10 +301,13 @@ void Trainer::tell(const SaveReport& report) {
 }
 
 // Of a save in the background, once it has ended; failures are thrown by the next save.
-void Trainer::tell_of(SaveHandle& handle) {
-  if (handle.skipped() || !handle.done() || !handle.report().published) return;
-  tell(handle.report());
-  handle = {};
+void Trainer::tell_of_ended() {
+  while (!in_flight_.empty() && in_flight_.front().done()) {
+    const auto report = in_flight_.front().report();
+    if (!report.published) return;
+    tell(report);
+    in_flight_.pop_front();
+  }
 }
 
 void Trainer::crash() {

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <muster/torch.hpp>
 #include <optional>
@@ -23,7 +24,7 @@ class Trainer {
   // Collective over comm. Builds the model, with the same weights on all ranks.
   Trainer(const mpi::CommView& comm, const Options& options, const Text& text);
   // Waits until nothing of the model is being copied any more.
-  ~Trainer() { in_flight_.wait_staged(); }
+  ~Trainer() { wait_staged(); }
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
   // Collective. Resumes where options say so, trains and saves up to the last step.
@@ -37,11 +38,16 @@ class Trainer {
   double train_step(std::int64_t step);
   // Forward and backward of this rank's sequences; returns its share of the mean loss.
   double compute_gradients(std::int64_t step);
-  void save(std::int64_t step, double loss);
+  [[nodiscard]] SaveArgs save_args(const std::string& tag) const;
+  void save(std::int64_t step);
   [[nodiscard]] bool save_is_due(std::int64_t step) const;
-  void save_in_background(SaveArgs& args);
+  // False where it is left out.
+  bool save_in_background(SaveArgs& args);
+  // With --always-saving: so many saves of what the last step left that one is always being written.
+  void keep_saving();
+  void wait_staged();
   void tell(const SaveReport& report);
-  void tell_of(SaveHandle& handle);
+  void tell_of_ended();
   [[noreturn]] void crash();
 
   mpi::CommView comm_;
@@ -55,7 +61,9 @@ class Trainer {
   std::optional<LossLog> loss_log_;  // on rank 0
   Progress progress_;
   std::int64_t finished_steps_ = 0;
-  SaveHandle in_flight_;  // with --async
+  double last_loss_ = 0;
+  std::deque<SaveHandle> in_flight_;  // with --async, oldest first
+  std::int64_t extra_saves_ = 0;      // of the last step, with --always-saving
 };
 
 }  // namespace muster::train
