@@ -186,6 +186,7 @@ class SaveHandle {
   [[nodiscard]] bool done();
   // Returns when the tag is published: file, name and `latest` are on stable storage. Throws what it failed with, the
   // same CollectiveError on all ranks; then nothing was published. Waits for other ranks: call it on all of them.
+  // Error{timeout} where a rank did not come, or its write stands still: what became of the tag is not known then.
   // Of a skipped save: returns a report that says so.
   SaveReport wait();
   // Local. What is known of it so far.

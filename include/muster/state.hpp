@@ -103,10 +103,13 @@ std::vector<std::string> object_keys(std::string_view path);
 // How the core reaches the bytes of a shard, counted from its first byte in row-major order.
 // Either `data` points to all of them (host memory, dense), or the functions copy a range: then memory of any other
 // kind (a device, a strided view) passes through one bounded buffer of muster's.
-// The functions are called on the thread that called save or load; what they throw fails the phase on all ranks.
+// The functions are called on the thread that called save or load (`read` of a background save with overlap_staging: on
+// a thread of muster's); what they throw fails the phase on all ranks.
 struct TensorMemory {
   std::byte* data = nullptr;
-  std::function<void(std::uint64_t first_byte, std::span<std::byte> to)> read = {};           // needed to save
+  std::function<void(std::uint64_t first_byte, std::span<std::byte> to)> read = {};  // needed to save
+  // Called as each save begins, before any `read`: to note what `read` has to wait for, where bytes come from a device.
+  std::function<void()> before_save = {};
   std::function<void(std::uint64_t first_byte, std::span<const std::byte> from)> write = {};  // needed to load
 };
 
@@ -121,7 +124,8 @@ struct Document {
   nlohmann::json value;
 };
 
-// What a rank holds. References to tensor memory stay the caller's: it must outlive the save or load call.
+// What a rank holds. References to tensor memory stay the caller's: it must outlive the save or load call (with
+// overlap_staging: what SaveHandle::wait_staged() waits for).
 class State {
  public:
   // A dense tensor in host memory to be saved. `data` may be null only where the shard has no elements.

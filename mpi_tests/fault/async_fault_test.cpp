@@ -199,6 +199,19 @@ TEST_F(AsyncFault, OfTwoInFlightIsToldTwice) {
   EXPECT_EQ(checkpointer_.latest_tag(), "t_1");
 }
 
+// Buffers and disk space of a failed save are given back at once, though a handle to it is kept.
+TEST_F(AsyncFault, ManyTimesWithHandlesKeptLeavesRoomForTheNext) {
+  std::vector<SaveHandle> handles;
+  for (int i = 0; i < 5; ++i) {
+    Gate gate;
+    gate.open();
+    handles.push_back(checkpointer_.save_async(gate.state(world_size() - 1, 60 << 20),
+                                               {.tag = "failed", .async = {.staging_limit_bytes = 32 << 20}}));
+    collective_error(ErrorKind::io, "stage", [&] { handles.back().wait(); });
+  }
+  expect_works("after");
+}
+
 TEST_F(AsyncFault, IsThrownByFinalizeOnceAllDirectoriesAreDone) {
   const auto other = scratch_.path() / "other";
   if (world_rank() == 0) failpoint::arm("async.sync", "throw");
@@ -232,16 +245,20 @@ TEST_F(AsyncFault, IsNoneWhereAWriteIsSlowButGoesOn) {
   MPI_Comm_dup(MPI_COMM_WORLD, &comm);
   {
     Checkpointer checkpointer(comm, directory_, {.timeout_s = 2});
-    const std::vector<std::byte> bytes(160 << 20);
+    const std::vector<std::byte> bytes(48 << 20);
     State state;
     // One rank has it all, and the others are done long before.
     const std::uint64_t held = world_rank() == world_size() - 1 ? bytes.size() : 0;
     state.add("/model/large", DType::uint8, {bytes.size()}, bytes.data(), Shard::flat(0, held));
-    const auto report =
-        checkpointer.save_async(state, {.tag = "slow", .async = {.write_limit_bytes_per_s = 32 << 20}}).wait();
+    auto slow = checkpointer.save_async(
+        state, {.tag = "slow", .async = {.max_in_flight = 2, .write_limit_bytes_per_s = 6 << 20}});
+    // One behind it, of which nothing is written for long.
+    EXPECT_TRUE(
+        checkpointer.save_async(model_.state(), {.tag = "behind", .async = {.max_in_flight = 2}}).wait().published);
+    const auto report = slow.report();
     EXPECT_TRUE(report.published);
-    EXPECT_GT(report.total_s, 3);
-    EXPECT_EQ(checkpointer.latest_tag(), "slow");
+    EXPECT_GT(report.total_s, 4);
+    EXPECT_EQ(checkpointer.latest_tag(), "behind");
   }
   MPI_Comm_free(&comm);
 }

@@ -230,6 +230,19 @@ TEST_F(Async, OfTwoCheckpointersInOneDirectoryLeaveEachOtherAlone) {
   EXPECT_THAT(test::names_in(directory_), testing::ElementsAre("at_once.h5", "latest", "quick.h5", "slow.h5"));
 }
 
+TEST_F(Async, OfATagThatAnotherCheckpointerIsWritingIsBusy) {
+  Checkpointer other(MPI_COMM_WORLD, directory_);
+  const std::vector<std::byte> bytes(40 << 20, std::byte{7});
+  State state;
+  state.add("/model/large", DType::uint8, {bytes.size()}, bytes.data());
+  auto slow = checkpointer_.save_async(state, {.tag = "t", .async = {.write_limit_bytes_per_s = 80 << 20}});
+  const auto error = collective_error(ErrorKind::busy, "open", [&] { other.save(model_.state(), {.tag = "t"}); });
+  EXPECT_THAT(error.what(), HasSubstr("is being written by another save of this process"));
+  EXPECT_TRUE(slow.wait().published);
+  EXPECT_EQ(other.save(model_.state(), {.tag = "t", .replace_existing = true}).sequence, 2U);
+  EXPECT_EQ(loaded("t"), model_);
+}
+
 TEST_F(Async, AtALimitedRateTakesItsTime) {
   constexpr std::size_t kElements = (64 << 20) / sizeof(float);
   const std::vector<float> large(kElements, 1.0F);

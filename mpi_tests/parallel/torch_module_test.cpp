@@ -1,9 +1,11 @@
 // Modules: every kind of tensor, every kind of key, in place, bit by bit.
 
+#include <array>
 #include <set>
 
 #include "parallel/torch_bits.hpp"
 #include "support/scratch.hpp"
+#include "torch/module.hpp"
 
 namespace muster::test {
 namespace {
@@ -148,6 +150,30 @@ TEST(TorchModule, KeysAreThoseOfTheStateDict) {
   for (const auto& item : saved->layers->named_buffers()) {
     EXPECT_TRUE(same_bits(item.value(), loaded->layers->named_buffers()[item.key()])) << item.key();
   }
+}
+
+// The forward pass writes buffers, and may run while a background save copies.
+TEST(TorchModule, BuffersAreCopiedAtOnceWhereTheRestIsCopiedLater) {
+  Nested module;
+  const auto norm = module->layers[1]->as<torch::nn::BatchNorm1d>();
+  norm->running_mean.fill_(1.5);
+  State state;
+  torch_adapter::describe_module(state, *module, torch_adapter::Buffers::copied);
+  module->layers->forward(torch::randn({8, 4}));
+  ASSERT_NE(norm->running_mean[0].item<float>(), 1.5F);
+  int buffers = 0;
+  for (const auto& tensor : state.tensors()) {
+    const bool is_mean = tensor.description.path == "/model/layers.1.running_mean";
+    EXPECT_EQ(tensor.memory.data == nullptr, tensor.description.path.find(".running_") != std::string::npos ||
+                                                 tensor.description.path.find("num_batches") != std::string::npos)
+        << tensor.description.path;
+    if (!is_mean) continue;
+    ++buffers;
+    std::array<float, 3> values{};
+    tensor.memory.read(0, std::as_writable_bytes(std::span(values)));
+    EXPECT_EQ(values, (std::array<float, 3>{1.5F, 1.5F, 1.5F}));
+  }
+  EXPECT_EQ(buffers, 1);
 }
 
 TEST(TorchModule, KeysMayHoldAnyCharacter) {

@@ -57,6 +57,8 @@ TEST(TorchTensor, EveryRangeIsRead) {
 
 // The way of device tensors, which takes unpinned buffers here: of one element, of a few, of more than there are.
 TEST(TorchTensor, RangesComeThroughTheBuffersOfADevice) {
+  torch_adapter::DeviceMoment moment(torch::kCPU);
+  moment.note();
   for (const auto& [name, tensor] : cases()) {
     SCOPED_TRACE(name);
     const auto all = bytes_of(tensor);
@@ -67,8 +69,8 @@ TEST(TorchTensor, RangesComeThroughTheBuffersOfADevice) {
         for (std::size_t end = first; end <= all.size(); end += 3 * item) {
           const auto to =
               torch::zeros({static_cast<std::int64_t>((end - first) / item)}, torch::dtype(tensor.scalar_type()));
-          torch_adapter::read_from_device(tensor, static_cast<std::int64_t>(first / item), to,
-                                          torch_adapter::DeviceMoment(tensor.device()), {.buffer_bytes = buffer_bytes});
+          torch_adapter::read_from_device(tensor, static_cast<std::int64_t>(first / item), to, moment,
+                                          {.buffer_bytes = buffer_bytes});
           const auto read = bytes_of(to);
           ASSERT_TRUE(std::equal(read.begin(), read.end(), all.begin() + static_cast<std::ptrdiff_t>(first)))
               << first << ".." << end << " in buffers of " << buffer_bytes;

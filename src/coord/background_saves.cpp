@@ -89,21 +89,22 @@ void BackgroundSaves::shut_down() {
   shut_down_ = true;
   try {
     // While an exception is under way this rank may be the only one that comes here.
-    if (own_thread_settles_ || std::uncaught_exceptions() == 0) drain();
+    if (!lost_failure() && (own_thread_settles_ || std::uncaught_exceptions() == 0)) drain();
   } catch (const std::exception& error) {
     log_warning(error.what());
   }
+  for (const auto& save : all_in_flight()) {
+    lose(*save, std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone")));
+    save->write->give_up(lost_failure());
+  }
+  stop_threads();
   const auto left = all_in_flight();
   for (const auto& save : left) {
     log_warning("the async save of " + save->job->options.tag +
                 " was in flight when its Checkpointer went, and is lost; call finalize() before");
-    save->write->give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
-  }
-  stop_threads();
-  for (const auto& save : left) {
     save->write.reset();  // its buffers are of the pool
     save->job->drop_part();
-    save->set_ended(std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone")));
+    save->set_ended(lost_failure());
   }
   tell_unseen_failures();
   // What another rank may still wait for cannot be taken back.
@@ -122,7 +123,7 @@ void BackgroundSaves::tell_unseen_failures() {
 
 void BackgroundSaves::complete_at_exit() {
   try {
-    drain();
+    if (!lost_failure()) drain();
   } catch (const std::exception& error) {
     log_warning(error.what());
   }
@@ -200,9 +201,8 @@ void BackgroundSaves::work() {
     if (to_write_.empty()) return;
     const auto save = to_write_.front();
     to_write_.pop_front();
-    const auto lost = lost_;
     lock.unlock();
-    if (lost) save->write->give_up(lost);
+    if (const auto lost = lost_failure()) save->write->give_up(lost);
     write(*save);
     if (!own_thread_settles_) {
       lock.lock();
@@ -210,16 +210,14 @@ void BackgroundSaves::work() {
       changed_.notify_all();
       continue;
     }
-    auto failure = lost;
+    std::exception_ptr failure;
     try {
-      if (!lost) {
-        settle(*save);
-        failure = settling_->failure();
-        settling_.reset();
-      }
+      settle(*save);
+      failure = settling_->failure();
+      settling_.reset();
     } catch (...) {
       failure = std::current_exception();
-      lose(*save);
+      lose(*save, failure);
     }
     finish(save, failure);
     lock.lock();
@@ -262,6 +260,7 @@ void BackgroundSaves::settle(AsyncSave& save) {
 }
 
 void BackgroundSaves::begin_settling(AsyncSave& save) {
+  throw_if_lost();
   failpoint::pass("async.settle");
   patience_.emplace(board_, team_.comm.rank(), team_.comm.timeout_s());
   settling_.emplace(team_, directory_, save);
@@ -269,6 +268,7 @@ void BackgroundSaves::begin_settling(AsyncSave& save) {
 
 // False where it goes on.
 bool BackgroundSaves::go_on_settling(AsyncSave& save) {
+  throw_if_lost();  // the program's thread may have given up, and may be about to end MPI
   if (settling_->step()) {
     save.job->report.sequence = settling_->sequence();
     return true;
@@ -285,6 +285,7 @@ bool BackgroundSaves::go_on_settling(AsyncSave& save) {
 
 // What this rank is at, for others to hear; at most once in so many seconds.
 void BackgroundSaves::post(const AsyncSave& save, store::ProgressPhase phase, double interval_s) {
+  const std::lock_guard lock(posting_);
   if (is_lost_) return;  // that it gave up stays its last word
   board_.post_sometimes(store::ProgressLane::background,
                         {.save = save.job->number,
@@ -294,13 +295,13 @@ void BackgroundSaves::post(const AsyncSave& save, store::ProgressPhase phase, do
                         interval_s);
 }
 
-// In a catch block.
-void BackgroundSaves::lose(const AsyncSave& save) {
+void BackgroundSaves::lose(const AsyncSave& save, const std::exception_ptr& failure) {
   {
     const std::lock_guard lock(mutex_);
     if (lost_) return;
-    lost_ = std::current_exception();
+    lost_ = failure;
   }
+  const std::lock_guard lock(posting_);
   is_lost_ = true;
   board_.post(store::ProgressLane::background, {.save = save.job->number, .phase = store::ProgressPhase::gave_up});
 }
@@ -317,11 +318,12 @@ void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::except
   job.report.total_s = job.watch.seconds();
   post(*save, store::ProgressPhase::done);
   {
+    // At once for all that may look: what has ended is not in flight.
     const std::lock_guard lock(mutex_);
     std::erase(in_flight_, save);
     if (failure) failures_[job.number] = failure;
+    save->set_ended(failure);
   }
-  save->set_ended(failure);
   changed_.notify_all();
 }
 
@@ -330,9 +332,13 @@ std::size_t BackgroundSaves::in_flight() const {
   return in_flight_.size();
 }
 
-void BackgroundSaves::throw_if_lost() const {
+std::exception_ptr BackgroundSaves::lost_failure() const {
   const std::lock_guard lock(mutex_);
-  if (lost_) std::rethrow_exception(lost_);
+  return lost_;
+}
+
+void BackgroundSaves::throw_if_lost() const {
+  if (const auto lost = lost_failure()) std::rethrow_exception(lost);
 }
 
 void BackgroundSaves::note_seen(std::uint64_t number) {
@@ -350,7 +356,6 @@ bool BackgroundSaves::poll() {
     }
     std::exception_ptr failure;
     try {
-      throw_if_lost();  // then none of those behind can be settled either
       const FileSizeSignalBlock limits_are_errors;
       if (!settling_) begin_settling(*save);
       if (!go_on_settling(*save)) break;
@@ -358,7 +363,7 @@ bool BackgroundSaves::poll() {
       settling_.reset();
     } catch (...) {
       failure = std::current_exception();
-      lose(*save);
+      lose(*save, failure);
     }
     {
       const std::lock_guard lock(mutex_);
@@ -372,31 +377,30 @@ bool BackgroundSaves::poll() {
 void BackgroundSaves::wait_for(const AsyncSave& save) {
   // The settling has its own deadline; this one is for a write that does not go on, on this rank.
   Stopwatch since_progress;
-  std::uint64_t written_bytes = 0;
+  std::optional<Writing> seen;
   for (;;) {
     poll();
     constexpr double kPauseS = 0.001;
     if (save.wait_ended(own_thread_settles_ ? 0.1 : kPauseS)) return;
-    const auto now = written_by(save);
-    if (!now || *now != written_bytes) since_progress = Stopwatch();
-    written_bytes = now.value_or(written_bytes);
+    const auto now = writing();
+    if (!now || now != seen) since_progress = Stopwatch();
+    seen = now;
     if (since_progress.seconds() < team_.comm.timeout_s()) continue;
-    try {
-      throw Error(ErrorKind::timeout,
-                  fmt::format("rank {}: the async save of {} has not gone on for {:.0f} s: {} bytes "
-                              "written here",
-                              team_.comm.rank(), save.job->options.tag, since_progress.seconds(), written_bytes));
-    } catch (...) {
-      lose(save);
-      throw;
-    }
+    const auto failure = std::make_exception_ptr(Error(
+        ErrorKind::timeout, fmt::format("rank {}: the async save of {} has not gone on for {:.0f} s: its write, or "
+                                        "that of one before it, stands still on this rank",
+                                        team_.comm.rank(), save.job->options.tag, since_progress.seconds())));
+    lose(save, failure);
+    std::rethrow_exception(failure);
   }
 }
 
-// Nothing where this rank's part is done.
-std::optional<std::uint64_t> BackgroundSaves::written_by(const AsyncSave& save) const {
-  if (save.is_written) return std::nullopt;
-  return save.write->written_bytes();
+// Of the oldest save in flight, which those behind it wait for; nothing where this rank's part of it is done.
+std::optional<BackgroundSaves::Writing> BackgroundSaves::writing() const {
+  const std::lock_guard lock(mutex_);
+  if (in_flight_.empty() || in_flight_.front()->is_written) return std::nullopt;
+  const auto& first = *in_flight_.front();
+  return Writing{.save = first.job->number, .signs_of_life = first.write->signs_of_life()};
 }
 
 void BackgroundSaves::wait_until_fewer_than(std::size_t saves, const std::string& tag) {

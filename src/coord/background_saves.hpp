@@ -5,7 +5,6 @@
 // syncs this rank's share (engine/staged_write), then settles it with the other ranks (settlement) over a communicator
 // of their own. Where MPI does not allow that thread to call it, the program's calls of poll() settle instead.
 
-#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -62,6 +61,12 @@ class BackgroundSaves {
   void throw_if_lost() const;
 
  private:
+  struct Writing {
+    std::uint64_t save = 0;
+    std::uint64_t signs_of_life = 0;
+    friend bool operator==(const Writing&, const Writing&) = default;
+  };
+
   void work();
   static void stage(AsyncSave& save);
   void stage_in_background();
@@ -70,8 +75,9 @@ class BackgroundSaves {
   void finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure);
   void begin_settling(AsyncSave& save);
   bool go_on_settling(AsyncSave& save);
-  [[nodiscard]] std::optional<std::uint64_t> written_by(const AsyncSave& save) const;
-  void lose(const AsyncSave& save);
+  [[nodiscard]] std::optional<Writing> writing() const;
+  void lose(const AsyncSave& save, const std::exception_ptr& failure);
+  [[nodiscard]] std::exception_ptr lost_failure() const;
   void post(const AsyncSave& save, store::ProgressPhase phase, double interval_s = 0);
   void stop_threads();
   void tell_unseen_failures();
@@ -96,7 +102,8 @@ class BackgroundSaves {
   std::map<std::uint64_t, std::exception_ptr> failures_;
   std::set<std::uint64_t> seen_;  // of them, those that the program has been told of
   std::exception_ptr lost_;
-  std::atomic<bool> is_lost_{false};  // and the board says so
+  std::mutex posting_;
+  bool is_lost_ = false;  // and the board says so
   bool stopping_ = false;
   bool shut_down_ = false;
   std::thread writer_;

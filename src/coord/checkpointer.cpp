@@ -149,6 +149,7 @@ class Checkpointer::Impl {
   // Collective.
   void complete_in_flight() {
     if (!background_) return;
+    background_->throw_if_lost();
     background_->drain();
     throw_failures();
   }

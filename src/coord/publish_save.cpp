@@ -28,10 +28,11 @@ void publish_save(const std::filesystem::path& directory, SaveJob& job, const st
   store::publish(directory, job.part, job.options.tag);
 }
 
-void retire_old_tags(const std::filesystem::path& directory, SaveJob& job, const std::vector<store::TagEntry>& tags) {
-  if (!job.options.num_kept_ckpts) return;
+void retire_old_tags(const std::filesystem::path& directory, SaveJob& job, const TagsOfDirectory& tags) {
   try {
-    auto retired = store::tags_to_retire(tags, *job.options.num_kept_ckpts, job.options.tag);
+    const auto all = tags();
+    if (!job.options.num_kept_ckpts) return;
+    auto retired = store::tags_to_retire(all, *job.options.num_kept_ckpts, job.options.tag);
     store::retire(directory, retired);
     job.report.removed_tags = std::move(retired);
   } catch (const std::exception& error) {

@@ -14,6 +14,7 @@
 #include "h5/head.hpp"
 #include "model/catalog.hpp"
 #include "model/layout.hpp"
+#include "store/claim.hpp"
 #include "store/directory.hpp"
 #include "store/part.hpp"
 
@@ -40,12 +41,12 @@ struct SaveJob {
 
   // Rank 0: removes the part file, where there may be one that is not published.
   void drop_part() {
-    if (!part_may_exist || !in_flight) return;
+    if (!part_may_exist || !claim) return;
     part_file.reset();
     std::error_code ignored;
     std::filesystem::remove(part, ignored);
     part_may_exist = false;
-    in_flight.reset();
+    claim.reset();
   }
 
   const SaveOptions options;
@@ -64,7 +65,7 @@ struct SaveJob {
   SaveReport report;
   // Rank 0 alone has what follows.
   RunInfo run;
-  std::optional<store::PartInFlight> in_flight;
+  std::optional<store::Claim> claim;
   std::optional<store::PartFile> part_file;
 };
 

@@ -96,8 +96,9 @@ std::uint64_t fingerprint(const State& state, const SaveOptions& options) {
   return hasher.value();
 }
 
-void check_readable(const State& state) {
+void make_readable(const State& state) {
   for (const auto& [description, memory] : state.tensors()) {
+    if (memory.before_save) memory.before_save();
     if (memory.data != nullptr || memory.read) continue;
     const auto range = contiguous_range(description.shard, description.global_shape);
     if (range->count > 0) throw Error(ErrorKind::usage, description.path + ": nothing to read it from");
@@ -245,7 +246,7 @@ void Saver::prepare(SaveJob& job, const Describe& describe) const {
   job.phase = "agree";
   // What was checked once need not be checked again.
   if (!kept_ || job.fingerprint != kept_->fingerprint) check_state(*job.state, job.options);
-  check_readable(*job.state);
+  make_readable(*job.state);
   job.documents = document_texts(*job.state, job.options);
   job.part = store::part_file(directory_.path(), job.options.tag);
   if (!team_.is_root()) return;
@@ -383,11 +384,10 @@ void Saver::open(SaveJob& job) {
     failpoint::pass("save.open");
     if (!team_.is_root()) return;
     directory_.create();
-    if (!store::PartInFlight::any_in(directory_.path())) directory_.clear_leftovers();
-    job.in_flight.emplace(job.part);
+    if (!store::Claim::any_in(directory_.path())) directory_.clear_leftovers();
+    job.claim.emplace(job.part, directory_.next_sequence());
     job.part_may_exist = true;
-    last_sequence_ = std::max(directory_.next_sequence(), last_sequence_ + 1);
-    job.run = run_info(job, last_sequence_);
+    job.run = run_info(job, job.claim->sequence());
     using HeadWhen = store::PartFile::HeadWhen;
     job.part_file.emplace(job.part, plan.layout, plan.head,
                           job.engine->is_collective() ? HeadWhen::first : HeadWhen::with_tables);
@@ -495,8 +495,10 @@ void Saver::publish(SaveJob& job) {
   job.report.sequence = sequence[0];
   job.end_phase("publish");
   if (team_.is_root()) {
-    directory_.note(job.run);
-    if (job.options.num_kept_ckpts) retire_old_tags(directory_.path(), job, directory_.list());
+    retire_old_tags(directory_.path(), job, [&] {
+      directory_.note(job.run);
+      return job.options.num_kept_ckpts ? directory_.list() : std::vector<store::TagEntry>{};
+    });
     note_in_history(directory_.path(), job, tales, verdict);
   }
   post(job, store::ProgressPhase::done);

@@ -63,8 +63,7 @@ class Saver {
   Engines engines_;
   store::ProgressBoard& board_;
   std::shared_ptr<SavePlan> kept_;
-  std::uint64_t saves_ = 0;          // begun
-  std::uint64_t last_sequence_ = 0;  // given out, on rank 0
+  std::uint64_t saves_ = 0;  // begun
   store::Progress at_;
 };
 

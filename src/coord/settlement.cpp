@@ -56,12 +56,14 @@ Verdict Settlement::end(const std::vector<Bytes>& told) {
     }
   }
   if (verdict.failures.empty()) {
-    directory_.note(job.run);
-    retire_old_tags(directory_.path(), job, directory_.known());
+    retire_old_tags(directory_.path(), job, [&] {
+      directory_.note(job.run);
+      return directory_.known();
+    });
   } else {
     job.drop_part();
   }
-  job.in_flight.reset();
+  job.claim.reset();
   note_in_history(directory_.path(), job, tales, verdict);
   return verdict;
 }

@@ -55,9 +55,24 @@ StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout
 
 StagedWrite::~StagedWrite() {
   // Of a save that was given up before run().
-  for (auto& buffer : buffers_) {
-    if (buffer->memory.size() != 0) pool_.give_back(std::move(buffer->memory));
+  for (auto& buffer : buffers_) give_memory_back(*buffer);
+}
+
+void StagedWrite::give_memory_back(StagingBuffer& buffer) {
+  if (buffer.memory.size() != 0) pool_.give_back(std::move(buffer.memory));
+}
+
+void StagedWrite::close_quietly() {
+  try {
+    file_.close();
+  } catch (const std::exception&) {
+    // What made it necessary is what counts.
   }
+}
+
+void StagedWrite::sign_of_life() {
+  ++signs_of_life_;
+  if (on_progress_) on_progress_();
 }
 
 void StagedWrite::stage(const LocalShards& shards) {
@@ -178,7 +193,7 @@ WriteResult StagedWrite::run() {
       writes.emplace(file_, 1, [this](StagingBuffer& buffer) {
         written_bytes_ += segment_bytes(buffer);
         recycle(buffer);
-        if (on_progress_) on_progress_();
+        sign_of_life();
       });
     } catch (...) {
       failure = std::current_exception();
@@ -194,7 +209,10 @@ WriteResult StagedWrite::run() {
       try {
         failpoint::pass("async.write");
         hasher.add(*buffer);
-        pace.before(segment_bytes(*buffer));
+        pace.before(segment_bytes(*buffer), [this] {
+          sign_of_life();
+          if (const auto given = given_up()) std::rethrow_exception(given);
+        });
         writes->submit(*buffer);
       } catch (...) {
         failure = std::current_exception();
@@ -217,14 +235,24 @@ WriteResult StagedWrite::run() {
       phase_ = "stage";
     }
   }
-  if (failure) std::rethrow_exception(failure);
+  if (failure) {
+    // A handle of the program's may keep this object for long, but not its memory and its disk space.
+    for (auto& buffer : buffers_) give_memory_back(*buffer);
+    close_quietly();
+    std::rethrow_exception(failure);
+  }
   write_s_ = watch.seconds();
   phase_ = "sync";
   if (on_phase_) on_phase_("sync");
-  failpoint::pass("async.sync");
-  file_.sync();
   const auto direct_bytes = file_.direct_bytes();
-  file_.close();
+  try {
+    failpoint::pass("async.sync");
+    file_.sync();
+    file_.close();
+  } catch (...) {
+    close_quietly();
+    throw;
+  }
   sync_s_ = watch.seconds() - write_s_;
   return {.hashes = hasher.take(), .bytes = total_bytes_, .direct_bytes = direct_bytes, .first_byte_s = first_write_s};
 }

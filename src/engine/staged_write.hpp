@@ -49,6 +49,8 @@ class StagedWrite : private BufferSink {
   // From any thread.
   [[nodiscard]] std::uint64_t total_bytes() const { return total_bytes_; }
   [[nodiscard]] std::uint64_t written_bytes() const { return written_bytes_; }
+  // Grows as long as it goes on, if only towards the moment in which its rate lets it.
+  [[nodiscard]] std::uint64_t signs_of_life() const { return signs_of_life_; }
   // After run().
   [[nodiscard]] double write_s() const { return write_s_; }
   [[nodiscard]] double sync_s() const { return sync_s_; }
@@ -63,6 +65,9 @@ class StagedWrite : private BufferSink {
   void wait_for_staging();
   StagingBuffer* wait_for_staged();
   void end_staging(std::exception_ptr failure);
+  void give_memory_back(StagingBuffer& buffer);
+  void close_quietly();
+  void sign_of_life();
   [[nodiscard]] std::exception_ptr given_up();
 
   const Layout& layout_;
@@ -74,6 +79,7 @@ class StagedWrite : private BufferSink {
   posix::DirectFile file_;
   std::uint64_t total_bytes_ = 0;
   std::atomic<std::uint64_t> written_bytes_{0};
+  std::atomic<std::uint64_t> signs_of_life_{0};
   double write_s_ = 0;
   double sync_s_ = 0;
   double stage_s_ = 0;

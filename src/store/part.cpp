@@ -2,42 +2,9 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
 #include <muster/error.hpp>
-#include <mutex>
-#include <set>
 
 namespace muster::store {
-
-namespace {
-
-struct Registry {
-  std::mutex mutex;
-  std::multiset<std::filesystem::path> paths;
-};
-
-Registry& registry() {
-  static auto* all = new Registry;  // never destroyed: threads may end after main()
-  return *all;
-}
-
-}  // namespace
-
-PartInFlight::PartInFlight(std::filesystem::path path) : path_(std::filesystem::absolute(path).lexically_normal()) {
-  const std::lock_guard lock(registry().mutex);
-  registry().paths.insert(path_);
-}
-
-PartInFlight::~PartInFlight() {
-  const std::lock_guard lock(registry().mutex);
-  registry().paths.erase(registry().paths.find(path_));
-}
-
-bool PartInFlight::any_in(const std::filesystem::path& directory) {
-  const auto wanted = std::filesystem::absolute(directory / "x").lexically_normal().parent_path();
-  const std::lock_guard lock(registry().mutex);
-  return std::ranges::any_of(registry().paths, [&](const auto& path) { return path.parent_path() == wanted; });
-}
 
 PartFile::PartFile(const std::filesystem::path& path, const Layout& layout, std::optional<h5::Head>& head,
                    HeadWhen when)

@@ -11,21 +11,6 @@
 
 namespace muster::store {
 
-// The part files that this process is writing, by whichever of its objects: not leftovers, though they look it. From
-// the making of one to its end. Thread-safe.
-class PartInFlight {
- public:
-  explicit PartInFlight(std::filesystem::path path);
-  ~PartInFlight();
-  PartInFlight(const PartInFlight&) = delete;
-  PartInFlight& operator=(const PartInFlight&) = delete;
-  // Whether any is in this directory.
-  static bool any_in(const std::filesystem::path& directory);
-
- private:
-  const std::filesystem::path path_;
-};
-
 class PartFile {
  public:
   // Whether the part must hold its head before the payload is written (engines that go through HDF5), or may get it

@@ -16,6 +16,7 @@
 #include "store/publish.hpp"
 
 #include <muster/error.hpp>
+#include <mutex>
 
 #include "base/failpoint.hpp"
 #include "base/posix.hpp"
@@ -46,6 +47,9 @@ void restore_latest(const std::filesystem::path& directory, const std::optional<
 }  // namespace
 
 void publish(const std::filesystem::path& directory, const std::filesystem::path& part, const std::string& tag) {
+  // Saves of several Checkpointers may come here on threads of their own, for one `latest`.
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
   const auto target = tag_file(directory, tag);
   const auto previous = read_pointer(directory, kLatestPointer);
   const bool replaces = std::filesystem::exists(target);

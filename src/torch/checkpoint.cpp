@@ -41,7 +41,9 @@ State describe(MPI_Comm comm, const SaveArgs& args) {
   State state;
   const auto* model = args.model.get();
   const auto* optimizer = args.optimizer.get();
-  if (model != nullptr) torch_adapter::describe_module(state, *model);
+  using torch_adapter::Buffers;
+  const auto buffers = args.async.overlap_staging ? Buffers::copied : Buffers::in_place;
+  if (model != nullptr) torch_adapter::describe_module(state, *model, buffers);
   if (optimizer != nullptr) torch_adapter::describe_optimizer(state, *optimizer, model);
   if (args.scheduler.given()) torch_adapter::describe_scheduler(state, args.scheduler);
   if (args.rng) torch_adapter::describe_generator(state, rank_in(comm), size_of(comm));

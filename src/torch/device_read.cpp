@@ -1,6 +1,5 @@
 #include "torch/device_read.hpp"
 
-#include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -26,7 +25,9 @@ class Buffer {
 
   void begin(const torch::Tensor& tensor, std::int64_t first, const torch::Tensor& to, const c10::Stream* stream) {
     to_ = to;
-    copy_elements(tensor, first, memory_.narrow(0, 0, to.numel()), Direction::to_host, arrived_.has_value());
+    // What Torch still has to do to the values on the host it does at once, before they have arrived.
+    const bool arrives_as_it_is = !tensor.is_conj() && !tensor.is_neg();
+    copy_elements(tensor, first, memory_.narrow(0, 0, to.numel()), Direction::to_host, arrived_ && arrives_as_it_is);
     if (arrived_) arrived_->record(*stream);
   }
 
@@ -46,19 +47,25 @@ class Buffer {
 
 }  // namespace
 
-DeviceMoment::DeviceMoment(const torch::Device& device) {
-  if (!has_streams(device)) return;
-  const c10::impl::VirtualGuardImpl guard(device.type());
-  event_ = std::make_shared<c10::Event>(device.type());
-  event_->record(guard.getStream(device));
+DeviceMoment::DeviceMoment(const torch::Device& device) : device_(device) {
+  if (has_streams(device)) event_.emplace(device.type());
 }
 
-void DeviceMoment::wait_for_it(const c10::Stream& stream) const {
-  if (event_) event_->block(stream);
+void DeviceMoment::note() {
+  if (!event_) return;
+  const c10::impl::VirtualGuardImpl guard(device_.type());
+  const std::lock_guard lock(mutex_);
+  event_->record(guard.getStream(device_));
 }
 
-void read_from_device(const torch::Tensor& tensor, std::int64_t first, const torch::Tensor& to,
-                      const DeviceMoment& moment, const DeviceReadOptions& options) {
+void DeviceMoment::wait_for_it(const c10::Stream& stream) {
+  if (!event_) return;
+  const std::lock_guard lock(mutex_);
+  event_->block(stream);
+}
+
+void read_from_device(const torch::Tensor& tensor, std::int64_t first, const torch::Tensor& to, DeviceMoment& moment,
+                      const DeviceReadOptions& options) {
   const bool pinned = has_streams(tensor.device());
   std::optional<c10::Stream> stream;
   c10::OptionalStreamGuard on_stream;

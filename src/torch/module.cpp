@@ -22,8 +22,18 @@ std::vector<std::pair<std::string, torch::Tensor>> state_dict(const torch::nn::M
   return items;
 }
 
-void describe_module(State& state, const torch::nn::Module& module) {
-  for (const auto& [key, tensor] : state_dict(module)) add_torch_tensor(state, object_path({kSection, key}), tensor);
+void describe_module(State& state, const torch::nn::Module& module, Buffers buffers) {
+  const auto parameters = module.named_parameters().size();
+  std::size_t index = 0;
+  for (const auto& [key, tensor] : state_dict(module)) {
+    const bool is_buffer = index++ >= parameters;
+    const auto path = object_path({kSection, key});
+    if (is_buffer && buffers == Buffers::copied) {
+      add_torch_copy(state, path, tensor);
+    } else {
+      add_torch_tensor(state, path, tensor);
+    }
+  }
 }
 
 void prepare_module(LoadBuilder& load, const torch::nn::Module& module) {

@@ -1,6 +1,7 @@
 #pragma once
 // Parameters and buffers of a module: /model/<key>, with the keys of its state_dict.
 
+#include <cstdint>
 #include <muster/torch.hpp>
 #include <string>
 #include <utility>
@@ -14,7 +15,10 @@ namespace muster::torch_adapter {
 // names, so that a state_dict finds all of its keys.
 std::vector<std::pair<std::string, torch::Tensor>> state_dict(const torch::nn::Module& module);
 
-void describe_module(State& state, const torch::nn::Module& module);
+// Buffers that the forward pass of a training module writes (running means) must be copied at once where the copy of
+// everything else goes on beside it.
+enum class Buffers : std::uint8_t { in_place, copied };
+void describe_module(State& state, const torch::nn::Module& module, Buffers buffers);
 void prepare_module(LoadBuilder& load, const torch::nn::Module& module);
 
 }  // namespace muster::torch_adapter

@@ -68,7 +68,7 @@ void read_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::span
   });
 }
 
-void read_device_bytes(const torch::Tensor& tensor, const DeviceMoment& moment, std::uint64_t first_byte,
+void read_device_bytes(const torch::Tensor& tensor, DeviceMoment& moment, std::uint64_t first_byte,
                        std::span<std::byte> to) {
   copy_bytes(tensor, first_byte, to.data(), to.size(),
              [&](std::int64_t first, const torch::Tensor& flat) { read_from_device(tensor, first, flat, moment); });
@@ -79,6 +79,16 @@ void write_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::spa
   copy_bytes(
       tensor, first_byte, const_cast<std::byte*>(from.data()), from.size(),
       [&](std::int64_t first, const torch::Tensor& flat) { copy_elements(tensor, first, flat, Direction::from_host); });
+}
+
+void add_torch_copy(State& state, std::string path, const torch::Tensor& tensor) {
+  State refused;  // where the tensor itself could not be saved
+  add_torch_tensor(refused, path, tensor);
+  const auto copy = with_short_errors([&] { return tensor.detach().clone(); });
+  TensorMemory memory;
+  memory.read = [copy](std::uint64_t first_byte, std::span<std::byte> to) { read_bytes(copy, first_byte, to); };
+  auto description = refused.tensors().front().description;
+  state.add(Tensor{.description = std::move(description), .memory = std::move(memory)});
 }
 
 }  // namespace torch_adapter
@@ -102,9 +112,10 @@ void add_torch_tensor(State& state, std::string path, const torch::Tensor& tenso
   // The functions hold the tensor, but not against a resize of its storage: as with a pointer, that is up to the owner.
   TensorMemory memory;
   if (tensor.is_cuda()) {
-    memory.read = [tensor, moment = torch_adapter::DeviceMoment(tensor.device())](std::uint64_t first_byte,
-                                                                                  std::span<std::byte> to) {
-      torch_adapter::read_device_bytes(tensor, moment, first_byte, to);
+    const auto moment = std::make_shared<torch_adapter::DeviceMoment>(tensor.device());
+    memory.before_save = [moment] { moment->note(); };
+    memory.read = [tensor, moment](std::uint64_t first_byte, std::span<std::byte> to) {
+      torch_adapter::read_device_bytes(tensor, *moment, first_byte, to);
     };
   } else {
     memory.read = [tensor](std::uint64_t first_byte, std::span<std::byte> to) {

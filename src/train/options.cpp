@@ -169,8 +169,8 @@ void require_valid(const Options& options) {
   require_between("--log-every", options.log_every, 1, kManySteps);
   if (options.crash_at) require_between("--crash-at", *options.crash_at, 1, options.steps);
   if (options.resume == Resume::tag && options.resume_tag.empty()) reject("--resume needs auto, never or a tag");
-  if (!options.async && (options.overlap || options.skip_when_busy || options.always_saving ||
-                         options.write_limit_mb_per_s != 0)) {
+  if (!options.async &&
+      (options.overlap || options.skip_when_busy || options.always_saving || options.write_limit_mb_per_s != 0)) {
     reject("--overlap, --skip-when-busy, --always-saving and --write-limit are for --async");
   }
   if (!(std::isfinite(options.write_limit_mb_per_s) && options.write_limit_mb_per_s >= 0)) {
