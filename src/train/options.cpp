@@ -97,7 +97,8 @@ po::options_description describe(Options& options, Raw& raw) {
       ("skip-when-busy", po::bool_switch(&options.skip_when_busy),
        "with --async: leave a save out where the one before is in flight still, instead of waiting for it")  //
       ("always-saving", po::bool_switch(&options.always_saving),
-       "with --async, to see what it costs: one save behind the other all the time, several a step")  //
+       "with --async, to see what it costs: one save behind the other all the time, several a step")             //
+      ("in-flight", value(options.in_flight, "N"), "with --async: saves in flight at once, each with its copy")  //
       ("write-limit", value(options.write_limit_mb_per_s, "MB/S"),
        "with --async: write at most so fast, all ranks together; 0: as fast as it goes")  //
       ("crash-at", po::value(&raw.crash_at)->value_name("STEP"),
@@ -169,9 +170,9 @@ void require_valid(const Options& options) {
   require_between("--log-every", options.log_every, 1, kManySteps);
   if (options.crash_at) require_between("--crash-at", *options.crash_at, 1, options.steps);
   if (options.resume == Resume::tag && options.resume_tag.empty()) reject("--resume needs auto, never or a tag");
-  if (!options.async &&
-      (options.overlap || options.skip_when_busy || options.always_saving || options.write_limit_mb_per_s != 0)) {
-    reject("--overlap, --skip-when-busy, --always-saving and --write-limit are for --async");
+  if (!options.async && (options.overlap || options.skip_when_busy || options.always_saving || options.in_flight != 1 ||
+                         options.write_limit_mb_per_s != 0)) {
+    reject("--overlap, --skip-when-busy, --always-saving, --in-flight and --write-limit are for --async");
   }
   if (!(std::isfinite(options.write_limit_mb_per_s) && options.write_limit_mb_per_s >= 0)) {
     reject("--write-limit must be 0 or more");

@@ -31,6 +31,7 @@ struct Options {
   bool overlap = false;
   bool skip_when_busy = false;
   bool always_saving = false;
+  int in_flight = 1;
   double write_limit_mb_per_s = 0;  // 0: none
 
   std::int64_t batch = 16;

@@ -20,7 +20,6 @@
 namespace muster::train {
 namespace {
 
-constexpr int kAlwaysInFlight = 3;  // one is written, one settles, one is copied
 constexpr double kBytesPerMb = 1e6;
 constexpr double kBytesPerGb = 1e9;
 
@@ -253,7 +252,7 @@ SaveArgs Trainer::save_args(const std::string& tag) const {
   args.hints = options_.hints;
   if (options_.keep_last != 0) args.num_kept_ckpts = narrow<int>(options_.keep_last);
   args.async = {.overlap_staging = options_.overlap,
-                .max_in_flight = options_.always_saving ? kAlwaysInFlight : 1,
+                .max_in_flight = options_.in_flight,
                 .when_busy = options_.skip_when_busy || options_.always_saving ? WhenBusy::skip : WhenBusy::wait,
                 .write_limit_bytes_per_s = static_cast<std::uint64_t>(options_.write_limit_mb_per_s * kBytesPerMb)};
   return args;
@@ -281,7 +280,7 @@ bool Trainer::save_in_background(SaveArgs& args) {
 
 void Trainer::keep_saving() {
   if (!options_.always_saving || finished_steps_ == 0) return;
-  for (int begun = 0; begun < kAlwaysInFlight; ++begun) {  // small ones may end as fast as they begin
+  for (int begun = 0; begun < options_.in_flight; ++begun) {  // small ones may end as fast as they begin
     auto args = save_args(fmt::format("{}.{}", tag_of(finished_steps_), extra_saves_ + 1));
     if (!save_in_background(args)) return;
     ++extra_saves_;
