@@ -9,6 +9,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/hash.hpp"
+#include "base/streaming_copy.hpp"
 #include "engine/read_ahead.hpp"
 #include "model/layout.hpp"
 #include "mpi/agree.hpp"
@@ -119,7 +120,7 @@ class Mover {
         const auto part = bytes.subspan(extent.offset - unit.offset + (first - in_tensor), last - first);
         const auto at = first - to->want.first_byte;
         if (to->memory->data != nullptr) {
-          std::memcpy(to->memory->data + at, part.data(), part.size());
+          streaming_copy(std::span(to->memory->data + at, part.size()), part);
         } else {
           to->memory->write(at, part);
         }
