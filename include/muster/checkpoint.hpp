@@ -81,8 +81,8 @@ struct SaveOptions {
   // Keep this many newest tags (>= 1) and delete older ones once this one is published; unset keeps all.
   // A tag that cannot be read is neither counted nor deleted.
   std::optional<int> num_kept_ckpts = std::nullopt;
-  // Return as soon as the state is copied, and write and publish in the background; see Checkpointer::save_async. The
-  // one option that the ranks do not compare: where it differs between them the call ends by its deadline.
+  // Return as soon as the state is copied, and write and publish in the background; see Checkpointer::save_async.
+  // The ranks do not compare it: where it differs between them the call ends by its deadline.
   bool async_save = false;
   AsyncOptions async = {};
   // Tensor by tensor, never a second copy of the state: muster always works so, and takes the flag for what it is.
@@ -216,7 +216,7 @@ class Checkpointer {
   // background where options.async_save: see save_async). On return on any rank, the file, its name and the `latest`
   // pointer are on stable storage. On an exception nothing was published, the part file is gone and all earlier tags
   // are as they were. Errors: usage (bad tag, key twice, no memory behind a tensor), mismatch (ranks differ in tag,
-  // keys, dtypes, shapes; all of them named), exists, io, timeout.
+  // keys, dtypes, shapes; all of them named), exists, busy (another Checkpointer is writing this tag), io, timeout.
   SaveReport save(const State& state, const SaveOptions& options);
   // The same for a state that takes work to describe: `describe` is local, runs on every rank inside phase "agree"
   // (once; twice where save_async turns into a save at once), and what it throws fails the save on all of them.
