@@ -94,14 +94,17 @@ void BackgroundSaves::shut_down() {
     log_warning(error.what());
   }
   for (const auto& save : all_in_flight()) {
-    lose(*save, std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone")));
+    log_warning("the async save of " + save->job->options.tag +
+                " was in flight when its Checkpointer went, and is lost; call finalize() before");
+    const auto gone = std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone"));
+    // Rank 0 may publish one that it has heard all about.
+    const bool has_told = !own_thread_settles_ && settling_;
+    lose(*save, gone, has_told ? Farewell::none : Farewell::posted);
     save->write->give_up(lost_failure());
   }
   stop_threads();
   const auto left = all_in_flight();
   for (const auto& save : left) {
-    log_warning("the async save of " + save->job->options.tag +
-                " was in flight when its Checkpointer went, and is lost; call finalize() before");
     save->write.reset();  // its buffers are of the pool
     save->job->drop_part();
     save->set_ended(lost_failure());
@@ -127,7 +130,19 @@ void BackgroundSaves::complete_at_exit() {
   } catch (const std::exception& error) {
     log_warning(error.what());
   }
+  if (lost_failure()) end_the_lost();
   tell_unseen_failures();
+}
+
+// No other rank is waited for: what is in flight is given up, and cleaned up by the threads that have it.
+void BackgroundSaves::end_the_lost() {
+  const auto left = all_in_flight();
+  for (const auto& save : left) save->write->give_up(lost_failure());
+  const Stopwatch watch;
+  for (const auto& save : left) {
+    poll();
+    while (!save->wait_ended(0.001) && watch.seconds() < team_.comm.timeout_s()) poll();
+  }
 }
 
 void BackgroundSaves::stop_threads() {
@@ -295,7 +310,7 @@ void BackgroundSaves::post(const AsyncSave& save, store::ProgressPhase phase, do
                         interval_s);
 }
 
-void BackgroundSaves::lose(const AsyncSave& save, const std::exception_ptr& failure) {
+void BackgroundSaves::lose(const AsyncSave& save, const std::exception_ptr& failure, Farewell farewell) {
   {
     const std::lock_guard lock(mutex_);
     if (lost_) return;
@@ -303,6 +318,7 @@ void BackgroundSaves::lose(const AsyncSave& save, const std::exception_ptr& fail
   }
   const std::lock_guard lock(posting_);
   is_lost_ = true;
+  if (farewell == Farewell::none) return;
   board_.post(store::ProgressLane::background, {.save = save.job->number, .phase = store::ProgressPhase::gave_up});
 }
 

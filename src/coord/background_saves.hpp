@@ -6,6 +6,7 @@
 // of their own. Where MPI does not allow that thread to call it, the program's calls of poll() settle instead.
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
@@ -76,11 +77,14 @@ class BackgroundSaves {
   void begin_settling(AsyncSave& save);
   bool go_on_settling(AsyncSave& save);
   [[nodiscard]] std::optional<Writing> writing() const;
-  void lose(const AsyncSave& save, const std::exception_ptr& failure);
+  // Whether the others hear at once that they need not wait.
+  enum class Farewell : std::uint8_t { posted, none };
+  void lose(const AsyncSave& save, const std::exception_ptr& failure, Farewell farewell = Farewell::posted);
   [[nodiscard]] std::exception_ptr lost_failure() const;
   void post(const AsyncSave& save, store::ProgressPhase phase, double interval_s = 0);
   void stop_threads();
   void tell_unseen_failures();
+  void end_the_lost();
   [[nodiscard]] std::deque<std::shared_ptr<AsyncSave>> all_in_flight() const;
 
   std::optional<mpi::Comm> comm_;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <muster/error.hpp>
-#include <mutex>
 #include <set>
 
 namespace muster::store {
@@ -13,8 +12,16 @@ namespace {
 struct Registry {
   std::mutex mutex;
   std::set<std::filesystem::path> parts;
-  std::map<std::filesystem::path, std::uint64_t> last_sequence;  // by directory
+  struct OfDirectory {
+    std::uint64_t last_sequence = 0;
+    std::mutex publishing;
+  };
+  std::map<std::filesystem::path, OfDirectory> directories;  // never fewer: references stay good
 };
+
+std::filesystem::path key_of(const std::filesystem::path& directory) {
+  return std::filesystem::weakly_canonical(directory / "part").parent_path();
+}
 
 Registry& registry() {
   static auto* all = new Registry;  // never destroyed: threads may end after main()
@@ -27,10 +34,10 @@ Claim::Claim(const std::filesystem::path& part, std::uint64_t at_least)
     : part_(std::filesystem::weakly_canonical(part)) {
   auto& all = registry();
   const std::lock_guard lock(all.mutex);
+  auto& last = all.directories[part_.parent_path()].last_sequence;
   if (!all.parts.insert(part_).second) {
     throw Error(ErrorKind::busy, part.string() + " is being written by another save of this process");
   }
-  auto& last = all.last_sequence[part_.parent_path()];
   sequence_ = last = std::max(last + 1, at_least);
 }
 
@@ -40,8 +47,14 @@ Claim::~Claim() {
   all.parts.erase(part_);
 }
 
+std::mutex& Claim::publishing_in(const std::filesystem::path& directory) {
+  auto& all = registry();
+  const std::lock_guard lock(all.mutex);
+  return all.directories[key_of(directory)].publishing;
+}
+
 bool Claim::any_in(const std::filesystem::path& directory) {
-  const auto wanted = std::filesystem::weakly_canonical(directory / "part").parent_path();
+  const auto wanted = key_of(directory);
   auto& all = registry();
   const std::lock_guard lock(all.mutex);
   return std::ranges::any_of(all.parts, [&](const auto& part) { return part.parent_path() == wanted; });

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <mutex>
 
 namespace muster::store {
 
@@ -20,6 +21,8 @@ class Claim {
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
   // Whether any save holds a part in this directory: it looks like a leftover, and is none.
   static bool any_in(const std::filesystem::path& directory);
+  // To be held while something is published in this directory: one at a time, whatever other directories do.
+  static std::mutex& publishing_in(const std::filesystem::path& directory);
 
  private:
   const std::filesystem::path part_;  // without symbolic links

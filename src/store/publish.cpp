@@ -20,6 +20,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/posix.hpp"
+#include "store/claim.hpp"
 #include "store/names.hpp"
 #include "store/pointer.hpp"
 
@@ -48,8 +49,7 @@ void restore_latest(const std::filesystem::path& directory, const std::optional<
 
 void publish(const std::filesystem::path& directory, const std::filesystem::path& part, const std::string& tag) {
   // Saves of several Checkpointers may come here on threads of their own, for one `latest`.
-  static std::mutex one_at_a_time;
-  const std::lock_guard lock(one_at_a_time);
+  const std::lock_guard lock(Claim::publishing_in(directory));
   const auto target = tag_file(directory, tag);
   const auto previous = read_pointer(directory, kLatestPointer);
   const bool replaces = std::filesystem::exists(target);

@@ -81,53 +81,58 @@ void write_bytes(const torch::Tensor& tensor, std::uint64_t first_byte, std::spa
       [&](std::int64_t first, const torch::Tensor& flat) { copy_elements(tensor, first, flat, Direction::from_host); });
 }
 
+Tensor describe_tensor(std::string path, const torch::Tensor& tensor) {
+  if (const char* why = obstacle(tensor)) {
+    throw Error(ErrorKind::usage, fmt::format("the tensor {} cannot be saved or loaded: {}", path, why));
+  }
+  Tensor described{.description = {.path = std::move(path), .global_shape = shape_of(tensor), .shard = Shard::whole()},
+                   .memory = {}};
+  auto& [description, memory] = described;
+  try {
+    description.dtype = to_dtype(tensor.scalar_type());
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("the tensor {}: {}", description.path, error.what()));
+  }
+  if (is_plain_memory(tensor)) {
+    memory.data = static_cast<std::byte*>(tensor.data_ptr());
+    return described;
+  }
+  // The functions hold the tensor, but not against a resize of its storage: as with a pointer, that is up to the owner.
+  if (tensor.is_cuda()) {
+    const auto moment = std::make_shared<DeviceMoment>(tensor.device());
+    memory.before_save = [moment] { moment->note(); };
+    memory.read = [tensor, moment](std::uint64_t first_byte, std::span<std::byte> to) {
+      read_device_bytes(tensor, *moment, first_byte, to);
+    };
+  } else {
+    memory.read = [tensor](std::uint64_t first_byte, std::span<std::byte> to) { read_bytes(tensor, first_byte, to); };
+  }
+  if (is_writable(tensor)) {
+    memory.write = [tensor](std::uint64_t first_byte, std::span<const std::byte> from) {
+      write_bytes(tensor, first_byte, from);
+    };
+  }
+  return described;
+}
+
 void add_torch_copy(State& state, std::string path, const torch::Tensor& tensor) {
-  State refused;  // where the tensor itself could not be saved
-  add_torch_tensor(refused, path, tensor);
+  describe_tensor(path, tensor);  // in the words for the tensor itself where it cannot be saved
   const auto copy = with_short_errors([&] { return tensor.detach().clone(); });
-  TensorMemory memory;
-  memory.read = [copy](std::uint64_t first_byte, std::span<std::byte> to) { read_bytes(copy, first_byte, to); };
-  auto description = refused.tensors().front().description;
-  state.add(Tensor{.description = std::move(description), .memory = std::move(memory)});
+  auto described = describe_tensor(std::move(path), copy);
+  if (described.memory.data != nullptr) {
+    // An address would not keep the copy.
+    described.memory.data = nullptr;
+    described.memory.read = [copy](std::uint64_t first_byte, std::span<std::byte> to) {
+      read_bytes(copy, first_byte, to);
+    };
+  }
+  state.add(std::move(described));
 }
 
 }  // namespace torch_adapter
 
 void add_torch_tensor(State& state, std::string path, const torch::Tensor& tensor) {
-  if (const char* why = torch_adapter::obstacle(tensor)) {
-    throw Error(ErrorKind::usage, fmt::format("the tensor {} cannot be saved or loaded: {}", path, why));
-  }
-  const auto shape = torch_adapter::shape_of(tensor);
-  const auto type = tensor.scalar_type();
-  DType dtype{};
-  try {
-    dtype = to_dtype(type);
-  } catch (const Error& error) {
-    throw Error(error.kind(), fmt::format("the tensor {}: {}", path, error.what()));
-  }
-  if (torch_adapter::is_plain_memory(tensor)) {
-    state.add_mutable(std::move(path), dtype, shape, tensor.data_ptr());
-    return;
-  }
-  // The functions hold the tensor, but not against a resize of its storage: as with a pointer, that is up to the owner.
-  TensorMemory memory;
-  if (tensor.is_cuda()) {
-    const auto moment = std::make_shared<torch_adapter::DeviceMoment>(tensor.device());
-    memory.before_save = [moment] { moment->note(); };
-    memory.read = [tensor, moment](std::uint64_t first_byte, std::span<std::byte> to) {
-      torch_adapter::read_device_bytes(tensor, *moment, first_byte, to);
-    };
-  } else {
-    memory.read = [tensor](std::uint64_t first_byte, std::span<std::byte> to) {
-      torch_adapter::read_bytes(tensor, first_byte, to);
-    };
-  }
-  if (torch_adapter::is_writable(tensor)) {
-    memory.write = [tensor](std::uint64_t first_byte, std::span<const std::byte> from) {
-      torch_adapter::write_bytes(tensor, first_byte, from);
-    };
-  }
-  state.add(Tensor{.description = {std::move(path), dtype, shape, Shard::whole()}, .memory = std::move(memory)});
+  state.add(torch_adapter::describe_tensor(std::move(path), tensor));
 }
 
 }  // namespace muster

@@ -14,6 +14,10 @@ Shape shape_of(const torch::Tensor& tensor);
 // False where several elements share memory (expanded tensors): nothing can be loaded into such a tensor.
 bool is_writable(const torch::Tensor& tensor);
 
+// The tensor as the state of a save or the target of a load has it. Throws Error{usage} for one whose bytes cannot be
+// reached, and for a dtype that muster does not know.
+Tensor describe_tensor(std::string path, const torch::Tensor& tensor);
+
 // Adds the tensor with the values that it has now, to be saved: the state keeps a copy.
 void add_torch_copy(State& state, std::string path, const torch::Tensor& tensor);
 

@@ -154,6 +154,7 @@ void require_valid(const Options& options) {
   require_between("--steps", options.steps, 1, kManySteps);
   require_between("--save-every", options.save_every, 0, kManySteps);
   require_between("--keep-last", options.keep_last, 0, kInt32Max);
+  require_between("--in-flight", options.in_flight, 1, 1 << 10);
   require_between("--batch", options.batch, 1, 1 << 20);
   require_between("--context", options.context, 1, 1 << 20);
   require_between("--layers", options.layers, 1, 1 << 12);

@@ -171,7 +171,13 @@ void Trainer::resume() {
   args.rng = true;
   const auto report = load_checkpoint_report(comm_.handle(), directory, args);
   finished_steps_ = step_in(report);
-  if (report.user_content) compare_with(*report.user_content, report.contents.tag);
+  if (report.user_content) {
+    compare_with(*report.user_content, report.contents.tag);
+    if (report.user_content->is_object() && report.user_content->contains("last_loss")) {
+      const auto& loss = report.user_content->at("last_loss");
+      if (loss.is_number()) last_loss_ = loss.get<double>();
+    }
+  }
   progress_.say(fmt::format("resumed from {}: step {}, saved by {} {}", report.contents.tag, finished_steps_,
                             report.contents.world_size, report.contents.world_size == 1 ? "rank" : "ranks"));
 }
