@@ -1,0 +1,60 @@
+#pragma once
+// In which order the elements of a tensor lie in the file.
+
+#include <cstdint>
+#include <functional>
+#include <muster/state.hpp>
+#include <optional>
+
+namespace muster {
+
+// A box of elements of a tensor: one entry a dimension.
+struct Box {
+  Shape offset;
+  Shape shape;
+  friend bool operator==(const Box&, const Box&) = default;
+};
+
+// Elements that follow each other in the file as well as in a box that is packed row-major.
+struct StorageRun {
+  std::uint64_t in_file = 0;  // counted from the tensor's first element there
+  std::uint64_t in_box = 0;
+  std::uint64_t count = 0;
+  friend bool operator==(const StorageRun&, const StorageRun&) = default;
+};
+
+// Tile by tile, in row-major order of the tiles, each of them row-major inside. One tile as large as the tensor is the
+// plain row-major order (HDF5: contiguous); smaller ones are HDF5's chunks as it lays them out where they are allocated
+// early and without filters (HDF5 file format specification, "Implicit" chunk index). A tile that sticks out beyond the
+// tensor has its full size in the file: the elements outside are padding, of no value.
+class StorageOrder {
+ public:
+  explicit StorageOrder(Shape shape) : StorageOrder(shape, shape) {}
+  // Throws Error{usage} where the tile has another number of dimensions, or one of size 0 in a tensor with elements.
+  StorageOrder(Shape shape, Shape tile);
+
+  [[nodiscard]] const Shape& shape() const { return shape_; }
+  [[nodiscard]] const Shape& tile() const { return tile_; }
+  [[nodiscard]] bool is_row_major() const { return tile_ == shape_; }
+  // Room in the file, padding and all.
+  [[nodiscard]] std::uint64_t elements() const { return elements_; }
+
+  // Calls `visit` for every run of the box that lies in this range of the file, whole or cut to it; none can be joined
+  // with the next. In file order. The box lies inside the tensor.
+  using Visit = std::function<void(const StorageRun&)>;
+  void visit_runs(const Box& box, const ElementRange& in_file, const Visit& visit) const;
+
+  // The range of the file that holds this box and nothing else but padding; nothing where there is no such range.
+  [[nodiscard]] std::optional<ElementRange> range_of(const Box& box) const;
+
+ private:
+  class Walk;
+
+  Shape shape_;
+  Shape tile_;
+  Shape tiles_;  // in each dimension
+  std::uint64_t tile_elements_ = 1;
+  std::uint64_t elements_ = 0;
+};
+
+}  // namespace muster
