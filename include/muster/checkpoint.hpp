@@ -32,7 +32,9 @@ struct CheckpointerOptions {
   // How long any rank waits for the others between two phases, in seconds, > 0. On expiry the waiting ranks throw
   // Error{timeout}; the communicator of this Checkpointer is of no use after that.
   double timeout_s = 1800;
-  // The degrees recorded in the file. Until shards over tensor and pipeline ranks arrive only `data` may exceed 1.
+  // How the ranks share the model; recorded in the file. A tensor that a rank holds whole must be held whole by all
+  // that differ from it in their tensor, context and data coordinates alone: by every rank where there is but one
+  // pipeline stage and one expert group. A load need not have the grid of the save.
   Grid grid = {};
 };
 

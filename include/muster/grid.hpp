@@ -26,6 +26,9 @@ struct Grid {
   friend bool operator==(const Grid&, const Grid&) = default;
 };
 
+// "tp=2 cp=1 ep=1 dp=4 pp=1 order=tp-cp-ep-dp-pp".
+std::string to_string(const Grid& grid);
+
 // The grid with its data degree filled in. Throws Error{usage} that says why where it does not fit the world size, or
 // where the order cannot be.
 Grid resolve(const Grid& grid, int world_size);

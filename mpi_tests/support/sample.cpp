@@ -8,6 +8,7 @@
 #include "base/posix.hpp"
 #include "h5/head.hpp"
 #include "h5/tables.hpp"
+#include "model/storage_order.hpp"
 #include "plan/balance.hpp"
 #include "plan/layout.hpp"
 #include "store/names.hpp"
@@ -31,10 +32,11 @@ GlobalState replicated(int world_size, std::vector<PlannedTensor> tensors, std::
   std::iota(everyone.begin(), everyone.end(), 0);
   state.rank_sets.push_back(std::move(everyone));
   for (auto& tensor : tensors) {
-    const auto elements = element_count(tensor.shape);
+    const auto elements = storage_bytes(tensor.dtype, tensor.shape, tensor.tile) / item_bytes(tensor.dtype);
     std::vector<Holding> holdings;
     if (elements > 0) holdings.push_back({{0, elements}, 0});
-    state.tensors.push_back({std::move(tensor.path), tensor.dtype, std::move(tensor.shape), std::move(holdings)});
+    state.tensors.push_back(
+        {std::move(tensor.path), tensor.dtype, std::move(tensor.shape), std::move(holdings), std::move(tensor.tile)});
   }
   return state;
 }
@@ -56,7 +58,8 @@ Catalog catalog_of(const Layout& layout) {
   }
   for (std::size_t i = first_tensor; i < layout.datasets.size(); ++i) {
     const auto& dataset = layout.datasets[i];
-    catalog.tensors.push_back({dataset.path, dataset.dtype, dataset.shape, dataset.bytes, dataset.offset});
+    catalog.tensors.push_back(
+        {dataset.path, dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.tile});
   }
   for (const auto& extent : layout.extents) {
     catalog.extents.push_back({extent.dataset - first_tensor, extent.writer, extent.offset, extent.bytes, 0});

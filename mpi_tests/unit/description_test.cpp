@@ -48,7 +48,7 @@ TEST(CheckState, ListsEverythingThatIsWrong) {
   add(state, "/run");
   add(state, "/integrity/x");
   add(state, "/model/outside", {4}, Shard::flat(2, 3));
-  add(state, "/model/scattered", {4, 4}, Shard::block({0, 1}, {4, 2}));
+  add(state, "/model/scattered", {4, 4}, Shard::block({0, 3}, {4, 2}));
   add(state, "/model/huge", {std::uint64_t{1} << 40, std::uint64_t{1} << 40});
   add(state, "/group");
   add(state, "/group/member");
@@ -58,9 +58,10 @@ TEST(CheckState, ListsEverythingThatIsWrong) {
   EXPECT_THAT(fault_of(state),
               AllOf(HasSubstr("/model/twice: given 2 times"), HasSubstr("/run: the name is muster's own"),
                     HasSubstr("/integrity/x: the name is muster's own"), HasSubstr("/model/outside: elements [2, 5)"),
-                    HasSubstr("/model/scattered: block [0, 4) x [1, 3)"), HasSubstr("/model/huge: shape"),
-                    HasSubstr("/group/member: /group is a tensor or document itself"), HasSubstr("'no_slash'"),
-                    HasSubstr("/model/no_memory: no memory"), HasSubstr("/telemetry: the name is muster's own")));
+                    HasSubstr("/model/scattered: block [0, 4) x [3, 5) does not lie inside shape [4, 4]"),
+                    HasSubstr("/model/huge: shape"), HasSubstr("/group/member: /group is a tensor or document itself"),
+                    HasSubstr("'no_slash'"), HasSubstr("/model/no_memory: no memory"),
+                    HasSubstr("/telemetry: the name is muster's own")));
 }
 
 TEST(CheckState, RefusesADocumentUnderTheNameOfATensor) {

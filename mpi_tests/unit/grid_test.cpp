@@ -75,7 +75,7 @@ TEST(ParallelGrid, SaysWhatDoesNotFit) {
     return test::error_of(ErrorKind::usage, [&] { const ParallelGrid made(grid, world); });
   };
   EXPECT_EQ(refused({.tensor = 3}, 8),
-            "grid tensor=3 context=1 expert=1 data=0 pipeline=1 order=tp-cp-ep-dp-pp on 8 ranks: the degrees do not "
+            "grid tp=3 cp=1 ep=1 dp=0 pp=1 order=tp-cp-ep-dp-pp on 8 ranks: the degrees do not "
             "divide the number of ranks");
   EXPECT_THAT(refused({.tensor = 2, .data = 2}, 8), HasSubstr("the product of the degrees is not the number of ranks"));
   EXPECT_THAT(refused({.tensor = 1 << 20, .pipeline = 1 << 20, .expert = 1 << 20, .context = 1 << 20}, 8),

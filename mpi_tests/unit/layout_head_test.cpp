@@ -52,6 +52,14 @@ Shape random_shape(Random& random) {
   return shape;
 }
 
+// Of some dims a part, of the others all.
+Shape random_tile(Random& random, const Shape& shape) {
+  if (element_count(shape) == 0) return {};
+  Shape tile;
+  for (const auto size : shape) tile.push_back(random() % 2 == 0 ? size : pick(random, 1, size));
+  return tile;
+}
+
 Layout random_layout(Random& random, std::uint64_t tensors, std::uint64_t longest_name) {
   std::vector<PlannedTensor> planned;
   for (std::uint64_t i = 0; i < tensors; ++i) {
@@ -61,7 +69,9 @@ Layout random_layout(Random& random, std::uint64_t tensors, std::uint64_t longes
                              : kind == 1 ? "/optimizer/" + key + "/step"
                              : kind == 2 ? "/" + key
                                          : "/model/" + key;
-    planned.push_back({path, test::random_dtype(random), random_shape(random)});
+    auto shape = random_shape(random);
+    auto tile = random() % 2 == 0 ? random_tile(random, shape) : Shape{};
+    planned.push_back({path, test::random_dtype(random), std::move(shape), std::move(tile)});
   }
   std::vector<DocumentSlot> documents;
   const auto texts = pick(random, 0, random() % 4 == 0 ? 300 : 4);

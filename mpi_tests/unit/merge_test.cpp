@@ -101,8 +101,72 @@ TEST(Merge, NamesElementsThatNoRankHolds) {
 
 TEST(Merge, NamesElementsThatTwoPartsShare) {
   EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 8)}}, {{1}, {flat("/a", 6, 6)}}}),
-              AllOf(HasSubstr("/a: elements [6, 8) are held in two different parts"), HasSubstr("rank 1")));
+              HasSubstr("/a: elements [6, 8) are held in two different parts, by rank 0 and by rank 1"));
   EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 12)}}, {{1}, {flat("/a", 0, 6)}}}), HasSubstr("two different parts"));
+}
+
+TensorDescription block(const std::string& path, Shape offset, Shape shape) {
+  return {path, DType::float32, {4, 6}, Shard::block(std::move(offset), std::move(shape))};
+}
+
+TEST(Merge, PutsBlocksIntoTilesOfTheirOwn) {
+  const auto state = merge(3, {{{0}, {block("/a", {0, 0}, {4, 2})}},
+                               {{1}, {block("/a", {0, 2}, {4, 2})}},
+                               {{2}, {block("/a", {0, 4}, {4, 2})}}});
+  ASSERT_EQ(state.tensors.size(), 1U);
+  EXPECT_EQ(state.tensors[0].tile, (Shape{4, 2}));
+  const auto& holdings = state.tensors[0].holdings;
+  ASSERT_EQ(holdings.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(holdings[i].range, (ElementRange{8 * i, 8}));
+    EXPECT_EQ(state.rank_sets[holdings[i].holders], RankSet{static_cast<int>(i)});
+  }
+}
+
+TEST(Merge, LeavesBlocksThatAreRangesOfElementsRowMajor) {
+  const auto state = merge(2, {{{0}, {block("/a", {0, 0}, {1, 6})}}, {{1}, {block("/a", {1, 0}, {3, 6})}}});
+  EXPECT_TRUE(state.tensors.at(0).tile.empty());
+  EXPECT_EQ(state.tensors.at(0).holdings.size(), 2U);
+}
+
+TEST(Merge, PutsBlocksAndRangesOfOneTensorTogether) {
+  // The upper half by columns, the lower as elements.
+  const auto state = merge(3, {{{0}, {block("/a", {0, 0}, {2, 3})}},
+                               {{1}, {block("/a", {0, 3}, {2, 3})}},
+                               {{2}, {{"/a", DType::float32, {4, 6}, Shard::flat(12, 12)}}}});
+  EXPECT_EQ(state.tensors.at(0).tile, (Shape{2, 3}));
+  std::vector<ElementRange> ranges;
+  for (const auto& holding : state.tensors.at(0).holdings) ranges.push_back(holding.range);
+  EXPECT_THAT(ranges, testing::ElementsAre(ElementRange{0, 6}, ElementRange{6, 6}, ElementRange{12, 12}));
+}
+
+TEST(Merge, AsksOnlyThePeersOfAHolderForATensorHeldWhole) {
+  // Two stages of two ranks.
+  const auto merged = [](const std::vector<Voice>& voices) {
+    plan::Merger merger(std::vector<int>{0, 0, 1, 1});
+    for (const auto& [ranks, descriptions] : voices) merger.add(ranks, descriptions);
+    return merger.finish();
+  };
+  const auto state = merged({{{0, 1}, {whole("/first")}}, {{2, 3}, {whole("/second")}}});
+  ASSERT_EQ(state.tensors.size(), 2U);
+  EXPECT_EQ(state.rank_sets[state.tensors[1].holdings.at(0).holders], (RankSet{2, 3}));
+  EXPECT_EQ(test::error_of(ErrorKind::mismatch,
+                           [&] {
+                             merged({{{0, 1}, {whole("/first")}}, {{2}, {whole("/second")}}});
+                           }),
+            "the ranks do not hold the same state: /second: held by rank 2, missing on rank 3");
+}
+
+TEST(Merge, NamesBlocksThatNoRankHolds) {
+  EXPECT_THAT(mismatch(2, {{{0}, {block("/a", {0, 0}, {4, 2})}}, {{1}, {block("/a", {0, 4}, {4, 2})}}}),
+              HasSubstr("/a: block [0, 4) x [2, 4) is held by no rank"));
+  EXPECT_THAT(mismatch(2, {{{0}, {block("/a", {0, 0}, {4, 2})}}, {{1}, {block("/a", {0, 2}, {4, 2})}}}),
+              HasSubstr("/a: block [0, 4) x [4, 6) is held by no rank"));
+}
+
+TEST(Merge, NamesBlocksThatTwoPartsShare) {
+  EXPECT_THAT(mismatch(3, {{{0, 2}, {block("/a", {0, 0}, {4, 4})}}, {{1}, {block("/a", {0, 2}, {4, 4})}}}),
+              HasSubstr("/a: block [0, 4) x [2, 4) is held in two different parts, by ranks 0, 2 and by rank 1"));
 }
 
 TEST(Merge, ListsEveryTensorThatIsWrongUpToALimit) {

@@ -1,8 +1,10 @@
 #include "bench/held_tensors.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <muster/error.hpp>
+#include <utility>
 
 namespace muster::bench {
 
@@ -18,15 +20,18 @@ std::uint64_t mix(std::uint64_t value) {
   return value;
 }
 
-// The bytes of one tensor, from its first on. A block at a time, so that checking needs no second copy.
+// The bytes of one tensor. Any of them at once, so that checking needs no second copy.
 class Content {
  public:
   Content(std::uint64_t seed, std::size_t tensor) : state_(mix(mix(seed + 1) + tensor)) {}
-  void fill(std::span<std::byte> to) {
-    for (std::size_t at = 0; at < to.size(); at += sizeof(std::uint64_t)) {
-      state_ += 0x9E3779B97F4A7C15U;
-      const auto word = mix(state_);
-      std::memcpy(to.data() + at, &word, std::min(sizeof(word), to.size() - at));
+  void fill(std::uint64_t first_byte, std::span<std::byte> to) const {
+    for (std::size_t done = 0; done < to.size();) {
+      const auto at = first_byte + done;
+      const auto in_word = at % sizeof(std::uint64_t);
+      const auto word = mix(state_ + (at / sizeof(std::uint64_t) + 1) * 0x9E3779B97F4A7C15U);
+      const auto bytes = std::min(sizeof(word) - in_word, to.size() - done);
+      std::memcpy(to.data() + done, reinterpret_cast<const std::byte*>(&word) + in_word, bytes);
+      done += bytes;
     }
   }
 
@@ -34,26 +39,93 @@ class Content {
   std::uint64_t state_;
 };
 
+// The part of [0, size) that rank `rank` of `ranks` gets where all but the last parts are as large as they can be.
+ElementRange chunk(std::uint64_t size, int rank, int ranks) {
+  const auto chunk = (size + static_cast<std::uint64_t>(ranks) - 1) / static_cast<std::uint64_t>(ranks);
+  const auto first = std::min(size, static_cast<std::uint64_t>(rank) * chunk);
+  return {first, std::min(chunk, size - first)};
+}
+
+Shard slice(const Shape& shape, std::size_t dim, int rank, int ranks) {
+  Shape offset(shape.size(), 0);
+  auto part = shape;
+  const auto [first, count] = chunk(shape[dim], rank, ranks);
+  offset[dim] = first;
+  part[dim] = count;
+  return Shard::block(std::move(offset), std::move(part));
+}
+
+constexpr std::array<std::pair<std::string_view, Held>, 5> kHeld{{{"sharded", Held::sharded},
+                                                                  {"replicated", Held::replicated},
+                                                                  {"rows", Held::rows},
+                                                                  {"columns", Held::columns},
+                                                                  {"flat", Held::flat}}};
+
 }  // namespace
 
+Held held(std::string_view name) {
+  for (const auto& [known, held] : kHeld) {
+    if (known == name) return held;
+  }
+  throw Error(ErrorKind::usage,
+              "'" + std::string(name) + "' is no way to hold tensors: sharded, replicated, rows, columns or flat");
+}
+
+std::string_view name(Held held) {
+  return std::ranges::find(kHeld, held, &std::pair<std::string_view, Held>::second)->first;
+}
+
 HeldTensors::HeldTensors(const Workload& workload, Held held, std::uint64_t seed, int rank, int ranks)
-    : workload_(workload), held_(held), seed_(seed), rank_(rank), holders_(assign_holders(workload, ranks)) {
+    : workload_(workload),
+      held_(held),
+      seed_(seed),
+      rank_(rank),
+      ranks_(ranks),
+      holders_(assign_holders(workload, ranks)) {
   memory_.reserve(workload.tensors.size());
   for (std::size_t i = 0; i < workload.tensors.size(); ++i) {
-    memory_.emplace_back(holds(i) ? workload.tensors[i].bytes() : 0, kTorchAlignmentBytes);
-    Content(seed_, i).fill(memory_.back().span());
+    const auto& tensor = workload.tensors[i];
+    const auto bytes = elements_held(shard(i), tensor.shape) * item_bytes(tensor.dtype);
+    const auto memory = memory_.emplace_back(bytes, kTorchAlignmentBytes).span();
+    const Content content(seed_, i);
+    map(i).visit_runs(0, tensor.bytes(),
+                      [&](const ShardRun& run) { content.fill(run.in_file, memory.subspan(run.in_shard, run.bytes)); });
   }
 }
 
-bool HeldTensors::holds(std::size_t tensor) const { return held_ == Held::replicated || holders_[tensor] == rank_; }
+Shard HeldTensors::shard(std::size_t tensor) const {
+  const auto& shape = workload_.tensors[tensor].shape;
+  const auto elements = element_count(shape);
+  // Tensors without dims, as counters of steps are, cannot be cut.
+  if (shape.empty() && held_ != Held::sharded) return Shard::whole();
+  switch (held_) {
+    case Held::sharded:
+      return Shard::flat(0, holders_[tensor] == rank_ ? elements : 0);
+    case Held::replicated:
+      return Shard::whole();
+    case Held::rows:
+      return slice(shape, 0, rank_, ranks_);
+    case Held::columns:
+      return slice(shape, shape.size() - 1, rank_, ranks_);
+    case Held::flat: {
+      const auto [first, count] = chunk(elements, rank_, ranks_);
+      return Shard::flat(first, count);
+    }
+  }
+  throw Error(ErrorKind::internal, "unknown way to hold tensors");
+}
+
+// Where the bytes of the shard lie in the tensor.
+ShardMap HeldTensors::map(std::size_t tensor) const {
+  const auto& [path, dtype, shape] = workload_.tensors[tensor];
+  return {StorageOrder(shape), shard(tensor), dtype};
+}
 
 State HeldTensors::state() const {
   State state;
   for (std::size_t i = 0; i < workload_.tensors.size(); ++i) {
     const auto& tensor = workload_.tensors[i];
-    const auto shard =
-        held_ == Held::replicated ? Shard::whole() : Shard::flat(0, holds(i) ? element_count(tensor.shape) : 0);
-    state.add_mutable(tensor.path, tensor.dtype, tensor.shape, memory_[i].data(), shard);
+    state.add_mutable(tensor.path, tensor.dtype, tensor.shape, memory_[i].data(), shard(i));
   }
   return state;
 }
@@ -73,15 +145,18 @@ void HeldTensors::spoil() {
 void HeldTensors::verify() const {
   std::vector<std::byte> expected(kBlockBytes);
   for (std::size_t i = 0; i < memory_.size(); ++i) {
-    Content content(seed_, i);
+    const auto& tensor = workload_.tensors[i];
+    const Content content(seed_, i);
     const auto held = memory_[i].span();
-    for (std::size_t at = 0; at < held.size(); at += kBlockBytes) {
-      const auto bytes = std::min(kBlockBytes, held.size() - at);
-      content.fill(std::span(expected).first(bytes));
-      if (std::memcmp(held.data() + at, expected.data(), bytes) != 0) {
-        throw Error(ErrorKind::corrupt, workload_.tensors[i].path + ": what was loaded is not what was saved");
+    map(i).visit_runs(0, tensor.bytes(), [&](const ShardRun& run) {
+      for (std::uint64_t done = 0; done < run.bytes; done += kBlockBytes) {
+        const auto bytes = std::min<std::uint64_t>(kBlockBytes, run.bytes - done);
+        content.fill(run.in_file + done, std::span(expected).first(bytes));
+        if (std::memcmp(held.data() + run.in_shard + done, expected.data(), bytes) != 0) {
+          throw Error(ErrorKind::corrupt, tensor.path + ": what was loaded is not what was saved");
+        }
       }
-    }
+    });
   }
 }
 

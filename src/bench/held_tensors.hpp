@@ -3,17 +3,25 @@
 
 #include <cstdint>
 #include <muster/state.hpp>
+#include <string_view>
 #include <vector>
 
 #include "bench/aligned_buffer.hpp"
 #include "bench/workload.hpp"
+#include "model/shard_map.hpp"
 
 namespace muster::bench {
 
 enum class Held : std::uint8_t {
   sharded,     // each tensor by exactly one rank
   replicated,  // all of them by every rank
+  rows,        // each tensor cut along its first dim, as torch.chunk cuts
+  columns,     // along its last dim
+  flat,        // in equal ranges of its elements
 };
+// "sharded", ...; throws Error{usage} for any other name.
+Held held(std::string_view name);
+std::string_view name(Held held);
 
 class HeldTensors {
  public:
@@ -31,12 +39,14 @@ class HeldTensors {
   void verify() const;
 
  private:
-  [[nodiscard]] bool holds(std::size_t tensor) const;
+  [[nodiscard]] Shard shard(std::size_t tensor) const;
+  [[nodiscard]] ShardMap map(std::size_t tensor) const;
 
   const Workload& workload_;
   Held held_;
   std::uint64_t seed_;
   int rank_;
+  int ranks_;
   std::vector<int> holders_;
   std::vector<AlignedBuffer> memory_;
 };

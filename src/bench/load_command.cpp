@@ -25,6 +25,10 @@ int measure(const mpi::CommView& comm, const Arguments& arguments, const Options
   auto held = mpi::run_agreed(comm, "prepare", [&] {
     return HeldTensors(options.workload, options.held, options.seed, comm.rank(), comm.size());
   });
+  std::optional<HeldTensors> wanted;
+  mpi::run_agreed(comm, "prepare", [&] {
+    if (options.into) wanted.emplace(options.workload, *options.into, options.seed, comm.rank(), comm.size());
+  });
   EngineContender saver(comm, directory.path(), held, options.engines.front());
   const auto saved = saver.run_round(0);
   if (comm.rank() == 0) say(fmt::format("saved by {} in {:.3f} s", saver.name(), saved.seconds));
@@ -33,7 +37,11 @@ int measure(const mpi::CommView& comm, const Arguments& arguments, const Options
   std::unique_ptr<ReadLimit> limit;
   if (options.with_limit) limit = std::make_unique<ReadLimit>(comm, cache, saver.file());
   Contenders contenders;
-  contenders.push_back(std::make_unique<LoadContender>(comm, cache, saver.file(), held));
+  contenders.push_back(std::make_unique<LoadContender>("load", comm, cache, saver.file(), held));
+  if (wanted) {
+    contenders.push_back(std::make_unique<LoadContender>(
+        fmt::format("{} to {}", name(options.held), name(*options.into)), comm, cache, saver.file(), *wanted));
+  }
   const auto result = run_rounds(comm, limit.get(), contenders, options.rounds, say);
   report.notes = {{"cache_dropped_by", cache.method()}, {"verified", true}, {"saved_by", saver.name()}};
   mpi::run_on_root(comm, "report", [&] {

@@ -61,6 +61,7 @@ limit, measured just before and just after each load: every rank reads its part 
 past the page cache. The bytes loaded first are compared with those saved (exit code 1 where they differ).
 
   mpirun -n 2 muster-bench load --dir /data/tmp --workload llm --size 2GiB --json load.json
+  mpirun -n 2 muster-bench load --dir /data/tmp --held columns --into rows
 )";
 
 constexpr const char* kLoadExplanation = R"(
@@ -77,6 +78,7 @@ struct Raw {
   std::vector<std::string> engines;
   std::vector<std::string> against;
   std::string held = "sharded";
+  std::string into;
   std::vector<std::string> hints;
   std::string json_file;
   std::string script;
@@ -91,11 +93,14 @@ auto value(T& target, const char* name) {
 po::options_description describe(Options& options, Raw& raw, bool saves) {
   constexpr unsigned kLineLength = 118;
   po::options_description all("options", kLineLength);
-  all.add_options()                                                                                              //
-      ("dir", po::value(&raw.directory)->value_name("DIR"), "where to write (required; made if missing)")        //
-      ("workload", value(raw.workload, "W"), "large, llm, llm-float32, small or FILE.json")                      //
-      ("size", po::value(&raw.size)->value_name("BYTES"), "of all tensors together; 2GiB if not given")          //
-      ("held", value(raw.held, "H"), "sharded: each tensor by one rank; replicated: all of them by every rank")  //
+  all.add_options()                                                                                        //
+      ("dir", po::value(&raw.directory)->value_name("DIR"), "where to write (required; made if missing)")  //
+      ("workload", value(raw.workload, "W"), "large, llm, llm-float32, small or FILE.json")                //
+      ("size", po::value(&raw.size)->value_name("BYTES"), "of all tensors together; 2GiB if not given")    //
+      ("held", value(raw.held, "H"),
+       "sharded: each tensor by one rank; replicated: all of them by every rank; rows, columns, flat: each cut over "
+       "all "
+       "ranks along its first dim, its last dim, in ranges of elements")  //
       ("engine", po::value(&raw.engines)->composing()->value_name("E"),
        saves ? "auto, direct or collective; a comma list, or several times; auto if not given"
              : "that saves: auto, direct or collective; auto if not given")  //
@@ -114,6 +119,10 @@ po::options_description describe(Options& options, Raw& raw, bool saves) {
     all.add_options()                                                                                    //
         ("python", po::value(&options.peer.python)->value_name("PROGRAM"), "interpreter for the peers")  //
         ("peers-script", po::value(&raw.script)->value_name("FILE"), "bench-peers.py, where it is not found by itself");
+  }
+  if (!saves) {
+    all.add_options()("into", po::value(&raw.into)->value_name("H"),
+                      "load into tensors that are held so, too: what any grid to any grid costs");
   }
   all.add_options()("help,h", "this page");
   return all;
@@ -216,10 +225,15 @@ std::optional<Options> parse(const Arguments& arguments, bool saves) {
   if (options.engines.empty()) options.engines.push_back(*find_engine_variant("auto"));
   take_against(options, raw, saves);
   if (!saves && options.engines.size() > 1) throw UsageError("one engine saves what is loaded; --engine names several");
-  if (raw.held != "sharded" && raw.held != "replicated") {
-    throw UsageError("--held is '" + raw.held + "', and must be sharded or replicated");
-  }
-  options.held = raw.held == "sharded" ? Held::sharded : Held::replicated;
+  const auto held_as = [](const std::string& option, const std::string& text) {
+    try {
+      return held(text);
+    } catch (const Error& error) {
+      throw UsageError(option + ": " + error.what());
+    }
+  };
+  options.held = held_as("--held", raw.held);
+  if (!raw.into.empty()) options.into = held_as("--into", raw.into);
   options.directory = raw.directory;
   options.peer.script = raw.script;
   if (!raw.json_file.empty()) options.json_file = raw.json_file;
@@ -239,7 +253,5 @@ std::optional<Options> parse(const Arguments& arguments, bool saves) {
 
 std::optional<Options> parse_save(const Arguments& arguments) { return parse(arguments, true); }
 std::optional<Options> parse_load(const Arguments& arguments) { return parse(arguments, false); }
-
-std::string name(Held held) { return held == Held::sharded ? "sharded" : "replicated"; }
 
 }  // namespace muster::bench

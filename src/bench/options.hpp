@@ -32,6 +32,7 @@ struct Options {
   std::vector<std::string> peers = {};
   RoundsOptions rounds = {};
   Held held = Held::sharded;
+  std::optional<Held> into = std::nullopt;
   std::uint64_t seed = 1;
   PeerOptions peer = {};
   std::optional<std::filesystem::path> json_file = std::nullopt;
@@ -40,7 +41,5 @@ struct Options {
 // Nothing where help was asked for; it was printed then. Throws UsageError.
 std::optional<Options> parse_save(const Arguments& arguments);
 std::optional<Options> parse_load(const Arguments& arguments);
-
-std::string name(Held held);
 
 }  // namespace muster::bench

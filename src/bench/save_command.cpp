@@ -36,8 +36,8 @@ Contenders make_contenders(const mpi::CommView& comm, const Options& options, co
     write_json(workload_file, workload_to_json(options.workload, assign_holders(options.workload, comm.size())));
   });
   for (const auto& peer : options.peers) {
-    auto contender =
-        std::make_unique<PeerContender>(comm, peer, workload_file, directory / peer, name(options.held), options.peer);
+    auto contender = std::make_unique<PeerContender>(comm, peer, workload_file, directory / peer,
+                                                     std::string(name(options.held)), options.peer);
     if (contender->absence()) {
       absences.push_back({peer, *contender->absence()});
     } else {

@@ -208,7 +208,8 @@ Catalog catalog_of(const Layout& layout) {
   const auto is_tensor = [](const auto& dataset) { return dataset.kind == DatasetKind::tensor; };
   const auto first = std::find_if(layout.datasets.begin(), layout.datasets.end(), is_tensor);
   for (auto dataset = first; dataset != layout.datasets.end(); ++dataset) {
-    catalog.tensors.push_back({dataset->path, dataset->dtype, dataset->shape, dataset->bytes, dataset->offset});
+    catalog.tensors.push_back(
+        {dataset->path, dataset->dtype, dataset->shape, dataset->bytes, dataset->offset, dataset->tile});
   }
   const auto first_tensor = narrow<std::uint32_t>(first - layout.datasets.begin());
   for (const auto& extent : layout.extents) {

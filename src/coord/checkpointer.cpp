@@ -36,10 +36,6 @@ void check_options(const CheckpointerOptions& options) {
   if (!(options.timeout_s > 0)) {
     throw Error(ErrorKind::usage, fmt::format("timeout_s is {}; it must be positive", options.timeout_s));
   }
-  const auto& grid = options.grid;
-  if (grid.tensor != 1 || grid.pipeline != 1 || grid.expert != 1) {
-    throw Error(ErrorKind::usage, "this version saves replicas only: tensor, pipeline and expert degrees must be 1");
-  }
 }
 
 void check_async_options(const SaveOptions& options, bool gives_handle) {
@@ -179,7 +175,7 @@ class Checkpointer::Impl {
     const auto view = comm_.view(options.timeout_s);
     mpi::run_agreed(view, "agree", [&] { check_options(options); });
     coord::require_same(view, "agree", "the options",
-                        fmt::format("alignment_bytes={} data={}", options.alignment_bytes, options.grid.data));
+                        fmt::format("alignment_bytes={} grid={}", options.alignment_bytes, to_string(options.grid)));
     auto nodes = mpi::node_of_ranks(view);
     auto grid = mpi::run_agreed(view, "agree", [&] { return resolve(options.grid, view.size()); });
     return {view, std::move(nodes), grid};

@@ -18,6 +18,10 @@ namespace muster::coord {
 
 namespace {
 
+// Rows of a few elements, as a cut along the last dimension makes them: their lines are shared, and wanted in the
+// cache.
+constexpr std::size_t kShortBytes = 1024;
+
 class Mover {
  public:
   Mover(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
@@ -114,16 +118,30 @@ class Mover {
       const auto from = std::lower_bound(destinations_.begin(), destinations_.end(), extent.tensor,
                                          [](const auto& d, std::uint32_t tensor) { return d.want.tensor < tensor; });
       for (auto to = from; to != destinations_.end() && to->want.tensor == extent.tensor; ++to) {
+        const auto of_extent = bytes.subspan(extent.offset - unit.offset, extent.bytes);
+        if (to->map) {
+          to->map->visit_runs(in_tensor, extent.bytes, [&](const ShardRun& run) {
+            put(*to->memory, run.in_shard, of_extent.subspan(run.in_file - in_tensor, run.bytes));
+          });
+          continue;
+        }
         const auto first = std::max(in_tensor, to->want.first_byte);
         const auto last = std::min(in_tensor + extent.bytes, to->want.first_byte + to->want.bytes);
         if (first >= last) continue;
-        const auto part = bytes.subspan(extent.offset - unit.offset + (first - in_tensor), last - first);
-        const auto at = first - to->want.first_byte;
-        if (to->memory->data != nullptr) {
-          streaming_copy(std::span(to->memory->data + at, part.size()), part);
-        } else {
-          to->memory->write(at, part);
-        }
+        put(*to->memory, first - to->want.first_byte, of_extent.subspan(first - in_tensor, last - first));
+      }
+    }
+  }
+
+  static void put(const TensorMemory& memory, std::uint64_t at, std::span<const std::byte> bytes) {
+    if (memory.data == nullptr) {
+      memory.write(at, bytes);
+    } else {
+      const std::span to(memory.data + at, bytes.size());
+      if (bytes.size() < kShortBytes) {
+        std::ranges::copy(bytes, to.begin());
+      } else {
+        streaming_copy(to, bytes);
       }
     }
   }

@@ -58,9 +58,7 @@ RankSet readers(const Team& team, const LoadOptions& options) {
 }
 
 std::vector<plan::Wish> all_wishes(const mpi::CommView& comm, const Catalog& catalog,
-                                   const std::vector<Destination>& destinations) {
-  std::vector<plan::Want> wants;
-  for (const auto& destination : destinations) wants.push_back(destination.want);
+                                   const std::vector<plan::Want>& wants) {
   std::vector<plan::Wish> wishes;
   for (const auto& saying : all_distinct(comm, plan::pack_want_portions(catalog, wants))) {
     wishes.push_back({saying.ranks, plan::unpack_wants(saying.bytes)});
@@ -144,9 +142,11 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   });
   report.phase_s["prepare"] = watch.lap();
   Comparison comparison;
+  std::vector<plan::Want> wants;
   mpi::run_agreed(comm, "check", [&] {
     failpoint::pass("load.check");
     comparison = compare(target, catalog);
+    wants = comparison.wants(catalog);
     if (comparison.problems.empty()) return;
     if (options.strict) {
       throw Error(ErrorKind::mismatch,
@@ -159,7 +159,7 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   });
 
   report.phase_s["check"] = watch.lap();
-  const auto wishes = all_wishes(comm, catalog, comparison.destinations);
+  const auto wishes = all_wishes(comm, catalog, wants);
   std::vector<plan::ReadUnit> units;
   mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, readers(team_, options)); });
   report.phase_s["plan"] = watch.lap();

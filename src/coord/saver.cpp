@@ -100,8 +100,8 @@ void make_readable(const State& state) {
   for (const auto& [description, memory] : state.tensors()) {
     if (memory.before_save) memory.before_save();
     if (memory.data != nullptr || memory.read) continue;
-    const auto range = contiguous_range(description.shard, description.global_shape);
-    if (range->count > 0) throw Error(ErrorKind::usage, description.path + ": nothing to read it from");
+    if (elements_held(description.shard, description.global_shape) > 0)
+      throw Error(ErrorKind::usage, description.path + ": nothing to read it from");
   }
 }
 
@@ -117,11 +117,28 @@ engine::LocalShards local_shards(const SavePlan& plan, const State& state) {
   engine::LocalShards shards(plan.layout.datasets.size());
   for (std::size_t i = 0; i < state.tensors().size(); ++i) {
     const auto& [description, memory] = state.tensors()[i];
-    const auto range = contiguous_range(description.shard, description.global_shape);
-    const auto item = item_bytes(description.dtype);
-    shards[plan.dataset_of_tensor[i]] = {&memory, range->first * item, range->count * item};
+    const auto& [path, dtype, shape, shard] = description;
+    const auto dataset = plan.dataset_of_tensor[i];
+    const auto& tile = plan.layout.datasets[dataset].tile;
+    if (!tile.empty()) {
+      shards[dataset] = {&memory, 0, 0, std::make_shared<const ShardMap>(StorageOrder(shape, tile), shard, dtype)};
+      continue;
+    }
+    const auto range = contiguous_range(shard, shape);
+    const auto item = item_bytes(dtype);
+    shards[dataset] = {&memory, range->first * item, range->count * item, nullptr};
   }
   return shards;
+}
+
+// Who is to hold the same tensors whole.
+std::vector<int> peer_groups(const Team& team) {
+  const ParallelGrid grid(team.grid, team.comm.size());
+  std::vector<int> groups;
+  for (int rank = 0; rank < team.comm.size(); ++rank) {
+    groups.push_back(grid.group_number(rank, {Axis::tensor, Axis::context, Axis::data}));
+  }
+  return groups;
 }
 
 std::string mpi_version() {
@@ -327,7 +344,7 @@ GlobalState Saver::bring_together(const State& state) const {
   mpi::run_agreed(team_.comm, "plan", [&] {
     // Every rank comes to the same result; one rank's words are enough.
     try {
-      plan::Merger merger(team_.comm.size());
+      plan::Merger merger(peer_groups(team_));
       for (const auto& saying : sayings) merger.add(saying.ranks, plan::unpack(saying.bytes));
       global = merger.finish();
     } catch (const Error&) {
@@ -454,7 +471,13 @@ RunInfo Saver::run_info(const SaveJob& job, std::uint64_t sequence) const {
   run.file_bytes = job.plan->layout.file_bytes;
   const auto& grid = team_.grid;
   run.details = {
-      {"grid", {{"tensor", grid.tensor}, {"pipeline", grid.pipeline}, {"data", grid.data}, {"expert", grid.expert}}},
+      {"grid",
+       {{"tensor", grid.tensor},
+        {"pipeline", grid.pipeline},
+        {"data", grid.data},
+        {"expert", grid.expert},
+        {"context", grid.context},
+        {"order", grid.order}}},
       {"nodes", node_count(team_)},
       {"engine", job.engine->name()},
       {"engine_reason", job.plan->choice.reason},

@@ -24,6 +24,18 @@ CheckpointContents contents_of(const Catalog& catalog) {
   return contents;
 }
 
+std::vector<plan::Want> Comparison::wants(const Catalog& catalog) const {
+  std::vector<plan::Want> wants;
+  for (const auto& [want, memory, map] : destinations) {
+    if (map) {
+      plan::append_touched(catalog, want.tensor, *map, wants);
+    } else {
+      wants.push_back(want);
+    }
+  }
+  return wants;
+}
+
 Comparison compare(const LoadTarget& target, const Catalog& catalog) {
   Comparison result;
   std::unordered_map<std::string_view, std::uint32_t> saved;
@@ -49,18 +61,22 @@ Comparison compare(const LoadTarget& target, const Catalog& catalog) {
                                             to_string(description.global_shape)));
       continue;
     }
-    const auto range = contiguous_range(description.shard, description.global_shape);
-    if (!range) {
-      result.problems.push_back(path + ": " + to_string(description.shard) + " is not one contiguous range");
-      continue;
-    }
-    if (range->count == 0) continue;
+    const auto& [unused, dtype, shape, shard] = description;
+    if (elements_held(shard, shape) == 0) continue;
     if (memory.data == nullptr && !memory.write) {
       result.problems.push_back(path + ": nowhere to write it to");
       continue;
     }
-    const auto item = item_bytes(description.dtype);
-    result.destinations.push_back({{found->second, range->first * item, range->count * item}, &memory});
+    const auto range = contiguous_range(shard, shape);
+    if (range && tensor.tile.empty()) {
+      const auto item = item_bytes(dtype);
+      result.destinations.push_back({{found->second, range->first * item, range->count * item}, &memory});
+    } else {
+      result.destinations.push_back(
+          {{found->second, 0, tensor.bytes},
+           &memory,
+           std::make_shared<const ShardMap>(StorageOrder(tensor.shape, tensor.tile), shard, dtype)});
+    }
   }
   for (const auto& tensor : catalog.tensors) {
     const auto section = tensor.path.substr(1, tensor.path.find('/', 1) - 1);

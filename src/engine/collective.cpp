@@ -11,6 +11,7 @@
 #include "base/failpoint.hpp"
 #include "base/hash.hpp"
 #include "base/narrow.hpp"
+#include "engine/tiled_extent.hpp"
 #include "h5/datatype.hpp"
 #include "h5/handle.hpp"
 #include "h5/selection.hpp"
@@ -112,9 +113,11 @@ class CollectiveWriter : public PartWriter {
     std::vector<DatasetExtents> shared;
     std::vector<DatasetExtents> mine;
     for (const auto& dataset : by_dataset(layout_.extents)) {
-      if (!dataset.has_one_writer()) {
+      // Chunks are all allocated, so that each rank may write its own without the others.
+      const bool in_tiles = !layout_.datasets[dataset.dataset].tile.empty();
+      if (!in_tiles && !dataset.has_one_writer()) {
         shared.push_back(dataset);
-      } else if (dataset.extents.front().writer == comm_.rank()) {
+      } else if (std::ranges::any_of(dataset.extents, [&](const auto& e) { return e.writer == comm_.rank(); })) {
         mine.push_back(dataset);
       }
     }
@@ -151,10 +154,13 @@ class CollectiveWriter : public PartWriter {
     const auto& info = layout_.datasets[mine.dataset];
     const h5::DatasetHandle dataset(H5Dopen2(file_.get(), info.path.c_str(), H5P_DEFAULT), "open " + info.path);
     for (const auto& extent : mine.extents) {
+      if (extent.writer != comm_.rank()) continue;
       failpoint::pass("engine.extent");
-      const auto bytes = source_.get(layout_, shards, extent);
-      const auto selections = select(dataset, info, &extent);
+      auto bytes = source_.get(layout_, shards, extent);
       hash_of_[extent.offset] = hash_bytes(bytes);
+      std::optional<TiledExtent> tiled;
+      if (!info.tile.empty()) bytes = tiled.emplace(info, extent).row_major(bytes);
+      const auto selections = tiled ? select_tiled(dataset, info, *tiled) : select(dataset, info, &extent);
       note_first_byte();
       if (H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(),
                    independent_.get(), bytes.data()) < 0) {
@@ -202,10 +208,20 @@ class CollectiveWriter : public PartWriter {
     if (extent != nullptr) range = {(extent->offset - info.offset) / item, extent->bytes / item};
     h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + info.path);
     h5::select_range(file, info.shape, range);
-    const hsize_t count = std::max<std::uint64_t>(range.count, 1);
-    h5::Dataspace memory(H5Screate_simple(1, &count, nullptr), "H5Screate_simple");
-    if (range.count == 0) check(H5Sselect_none(memory.get()), "H5Sselect_none");
-    return {std::move(file), std::move(memory)};
+    return {std::move(file), packed(range.count)};
+  }
+
+  static h5::Dataspace packed(hsize_t elements) {
+    const auto room = std::max<hsize_t>(elements, 1);
+    h5::Dataspace memory(H5Screate_simple(1, &room, nullptr), "H5Screate_simple");
+    if (elements == 0) check(H5Sselect_none(memory.get()), "H5Sselect_none");
+    return memory;
+  }
+
+  static Selections select_tiled(const h5::DatasetHandle& dataset, const Dataset& info, const TiledExtent& extent) {
+    h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + info.path);
+    extent.select(file);
+    return {std::move(file), packed(extent.elements())};
   }
 
   // A rank that cannot even select nothing cannot take part in the transfer: ending it is better than a hang.

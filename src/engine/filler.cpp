@@ -17,16 +17,17 @@ constexpr std::size_t kCopyBytes = 128 << 10;
 // `see` gets the bytes first: of the source where that is memory, else of the copy.
 template <class See>
 void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, See&& see) {
-  // A function of the caller's is asked for all at once: it may start a transfer from a device each time.
-  if (!source.in_memory()) {
-    source.read(first, to);
-    see(to);
-    return;
-  }
-  for (std::size_t done = 0; done < to.size(); done += kCopyBytes) {
-    const std::span part(source.data() + first + done, std::min(kCopyBytes, to.size() - done));
-    see(part);
-    streaming_copy(to.subspan(done, part.size()), part);
+  const auto part_bytes = source.is_divisible() ? kCopyBytes : to.size();
+  for (std::size_t done = 0; done < to.size(); done += part_bytes) {
+    const auto part = to.subspan(done, std::min(part_bytes, to.size() - done));
+    if (source.in_memory()) {
+      const std::span from(source.data() + first + done, part.size());
+      see(from);
+      streaming_copy(part, from);
+    } else {
+      source.read(first + done, part);
+      see(part);
+    }
   }
 }
 

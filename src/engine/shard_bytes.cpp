@@ -1,5 +1,6 @@
 #include "engine/shard_bytes.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <muster/error.hpp>
 
@@ -9,19 +10,39 @@ ExtentSource::ExtentSource(const Layout& layout, const LocalShards& shards, cons
   const auto& dataset = layout.datasets[extent.dataset];
   const auto& shard = shards[extent.dataset];
   const auto in_dataset = extent.offset - dataset.offset;
-  if (shard.memory == nullptr || in_dataset < shard.first_byte ||
-      in_dataset + extent.bytes > shard.first_byte + shard.bytes) {
+  const bool in_range = in_dataset >= shard.first_byte && in_dataset + extent.bytes <= shard.first_byte + shard.bytes;
+  if (shard.memory == nullptr || (!shard.map && !in_range)) {
     throw Error(ErrorKind::internal, "this rank was to write bytes of " + dataset.path + " that it does not hold");
   }
   memory_ = shard.memory;
-  in_shard_ = in_dataset - shard.first_byte;
+  map_ = shard.map.get();
+  first_ = map_ != nullptr ? in_dataset : in_dataset - shard.first_byte;
 }
 
 void ExtentSource::read(std::uint64_t first, std::span<std::byte> to) const {
-  if (in_memory()) {
-    std::memcpy(to.data(), data() + first, to.size());
+  if (map_ == nullptr) {
+    read_shard(first_ + first, to);
+    return;
+  }
+  std::size_t done = 0;
+  const auto pad_up_to = [&](std::size_t end) {
+    if (end > done) std::ranges::fill(to.subspan(done, end - done), std::byte{0});
+  };
+  // The boxes of a shard consist of whole tiles here, and so follow each other in the file as in the shard.
+  map_->visit_runs(first_ + first, to.size(), [&](const ShardRun& run) {
+    const auto at = run.in_file - (first_ + first);
+    pad_up_to(at);
+    read_shard(run.in_shard, to.subspan(at, run.bytes));
+    done = at + run.bytes;
+  });
+  pad_up_to(to.size());
+}
+
+void ExtentSource::read_shard(std::uint64_t first, std::span<std::byte> to) const {
+  if (memory_->data != nullptr) {
+    std::memcpy(to.data(), memory_->data + first, to.size());
   } else {
-    memory_->read(in_shard_ + first, to);
+    memory_->read(first, to);
   }
 }
 

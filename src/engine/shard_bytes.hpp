@@ -2,20 +2,24 @@
 // The bytes of this rank's shards, by dataset of the layout.
 
 #include <cstdint>
+#include <memory>
 #include <muster/state.hpp>
 #include <span>
 #include <vector>
 
 #include "base/bytes.hpp"
 #include "model/layout.hpp"
+#include "model/shard_map.hpp"
 
 namespace muster::engine {
 
-// What this rank holds of one dataset: `memory`'s first byte is byte `first_byte` of the dataset.
+// What this rank holds of one dataset: `memory`'s first byte is byte `first_byte` of the dataset, or where the dataset
+// lies in tiles a map tells what is where.
 struct LocalShard {
   const TensorMemory* memory = nullptr;  // null where this rank holds nothing of it
   std::uint64_t first_byte = 0;
   std::uint64_t bytes = 0;
+  std::shared_ptr<const ShardMap> map = {};
 };
 
 // One entry a dataset of the layout.
@@ -26,15 +30,23 @@ class ExtentSource {
  public:
   // Throws Error{internal} where this rank does not hold the extent.
   ExtentSource(const Layout& layout, const LocalShards& shards, const Extent& extent);
-  [[nodiscard]] bool in_memory() const { return memory_->data != nullptr; }
-  // All of it, where it is in memory.
-  [[nodiscard]] const std::byte* data() const { return memory_->data + in_shard_; }
-  // Copies bytes of the extent from `first` on; throws whatever the shard's own read function throws.
+  // Whether it is one run of bytes in memory.
+  [[nodiscard]] bool in_memory() const { return map_ == nullptr && memory_->data != nullptr; }
+  // All of it, where it is.
+  [[nodiscard]] const std::byte* data() const { return memory_->data + first_; }
+  // Whether a range of it may well be copied piece by piece; a read function may start a transfer from a device each
+  // time.
+  [[nodiscard]] bool is_divisible() const { return memory_->data != nullptr; }
+  // Copies bytes of the extent from `first` on, zeros where tiles are padded; throws whatever the shard's own read
+  // function throws.
   void read(std::uint64_t first, std::span<std::byte> to) const;
 
  private:
+  void read_shard(std::uint64_t first, std::span<std::byte> to) const;
+
   const TensorMemory* memory_ = nullptr;
-  std::uint64_t in_shard_ = 0;
+  const ShardMap* map_ = nullptr;
+  std::uint64_t first_ = 0;  // byte of the extent in the shard; with a map, in the dataset
 };
 
 // Gives extents as contiguous host memory: in place where the shard is that already, else through one buffer of

@@ -16,7 +16,9 @@
 #include "h5/handle.hpp"
 #include "h5/locking.hpp"
 #include "h5/run_json.hpp"
+#include "h5/storage.hpp"
 #include "h5/table_rows.hpp"
+#include "model/storage_order.hpp"
 
 namespace muster::h5 {
 
@@ -34,6 +36,7 @@ struct Declared {
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
   Shape shape;
+  Shape tile;
   H5T_class_t type_class = H5T_NO_CLASS;
   std::optional<DType> dtype;
 };
@@ -90,7 +93,8 @@ class Reader {
         catalog.documents.push_back({dataset.path, text(dataset)});
       } else if (dataset.dtype) {
         tensor_at[dataset.address] = static_cast<std::uint32_t>(catalog.tensors.size());
-        catalog.tensors.push_back({dataset.path, *dataset.dtype, dataset.shape, dataset.bytes, dataset.offset});
+        catalog.tensors.push_back(
+            {dataset.path, *dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.tile});
       } else {
         corrupt(dataset.path + " has a datatype that muster does not write");
       }
@@ -125,13 +129,15 @@ class Reader {
     std::vector<hsize_t> dims(static_cast<std::size_t>(rank));
     if (rank > 0) check(H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr), "H5Sget_simple_extent_dims");
     dataset.shape.assign(dims.begin(), dims.end());
-    dataset.bytes = H5Tget_size(type.get()) * element_count(dataset.shape);
+    dataset.tile = chunk_shape(handle, dataset.shape.size());
+    const auto elements =
+        dataset.tile.empty() ? element_count(dataset.shape) : StorageOrder(dataset.shape, dataset.tile).elements();
+    dataset.bytes = H5Tget_size(type.get()) * elements;
     hobj_ref_t reference = 0;
     check(H5Rcreate(&reference, handle, ".", H5R_OBJECT, H5I_INVALID_HID), "H5Rcreate");
     dataset.address = reference;
     if (dataset.bytes > 0) {
-      const auto offset = H5Dget_offset(handle);
-      if (offset == HADDR_UNDEF) corrupt(path + " is not contiguous");
+      const auto offset = storage_offset(handle, path);
       dataset.offset = offset;
       if (offset > file_bytes_ || dataset.bytes > file_bytes_ - offset) {
         corrupt(fmt::format("{}, bytes [{}, {}), does not lie inside the file of {} bytes", path, offset,

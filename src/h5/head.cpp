@@ -11,6 +11,7 @@
 #include "h5/datatype.hpp"
 #include "h5/handle.hpp"
 #include "h5/locking.hpp"
+#include "h5/storage.hpp"
 
 namespace muster::h5 {
 
@@ -75,11 +76,14 @@ class Builder {
         file_(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, file_creation().get(), file_access(layout).get()),
               "create " + path.string()),
         dataset_creation_(property_list(H5P_DATASET_CREATE)),
+        chunked_creation_(property_list(H5P_DATASET_CREATE)),
         group_creation_(property_list(H5P_GROUP_CREATE)),
         link_creation_(property_list(H5P_LINK_CREATE)) {
-    check(H5Pset_alloc_time(dataset_creation_.get(), H5D_ALLOC_TIME_EARLY), "H5Pset_alloc_time");
-    check(H5Pset_fill_time(dataset_creation_.get(), H5D_FILL_TIME_NEVER), "H5Pset_fill_time");
-    check(H5Pset_obj_track_times(dataset_creation_.get(), false), "H5Pset_obj_track_times");
+    for (const auto* creation : {&dataset_creation_, &chunked_creation_}) {
+      check(H5Pset_alloc_time(creation->get(), H5D_ALLOC_TIME_EARLY), "H5Pset_alloc_time");
+      check(H5Pset_fill_time(creation->get(), H5D_FILL_TIME_NEVER), "H5Pset_fill_time");
+      check(H5Pset_obj_track_times(creation->get(), false), "H5Pset_obj_track_times");
+    }
     check(H5Pset_obj_track_times(group_creation_.get(), false), "H5Pset_obj_track_times");
     check(H5Pset_char_encoding(link_creation_.get(), H5T_CSET_UTF8), "H5Pset_char_encoding");
   }
@@ -91,10 +95,10 @@ class Builder {
     const auto type = type_of(dataset);
     const auto space = space_of(dataset);
     const DatasetHandle handle(H5Dcreate2(parent, dataset.path.c_str() + slash + 1, type.get(), space.get(),
-                                          link_creation_.get(), dataset_creation_.get(), H5P_DEFAULT),
+                                          link_creation_.get(), creation_of(dataset).get(), H5P_DEFAULT),
                                "declare " + dataset.path);
     if (dataset.bytes > 0) {
-      const auto offset = H5Dget_offset(handle.get());
+      const auto offset = storage_offset(handle.get(), dataset.path);
       if (offset != dataset.offset) {
         throw Error(ErrorKind::internal, fmt::format("HDF5 places {} at byte {}, the layout foretold {}", dataset.path,
                                                      offset, dataset.offset));
@@ -116,6 +120,15 @@ class Builder {
   }
 
  private:
+  // Chunks of a fixed-size dataset that are allocated at once and not filtered lie one behind the other ("implicit"
+  // index), so that they need no metadata of their own.
+  const PropertyList& creation_of(const Dataset& dataset) {
+    if (dataset.tile.empty()) return dataset_creation_;
+    const std::vector<hsize_t> chunk(dataset.tile.begin(), dataset.tile.end());
+    check(H5Pset_chunk(chunked_creation_.get(), narrow<int>(chunk.size()), chunk.data()), "H5Pset_chunk");
+    return chunked_creation_;
+  }
+
   static Datatype type_of(const Dataset& dataset) {
     switch (dataset.kind) {
       case DatasetKind::text:
@@ -151,6 +164,7 @@ class Builder {
   const Layout& layout_;
   File file_;
   PropertyList dataset_creation_;
+  PropertyList chunked_creation_;
   PropertyList group_creation_;
   PropertyList link_creation_;
   std::map<std::string, Group> groups_;

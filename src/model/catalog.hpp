@@ -28,8 +28,9 @@ struct CatalogTensor {
   std::string path;
   DType dtype = DType::float32;
   Shape shape;
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0;  // padding of tiles included
   std::uint64_t offset = 0;
+  Shape tile = {};  // of a chunk; empty: contiguous
 };
 
 struct CatalogDocument {

@@ -2,6 +2,21 @@
 
 namespace muster {
 
+namespace {
+
+void put(ByteWriter& writer, const Shape& shape) {
+  writer.put(std::uint64_t{shape.size()});
+  for (const auto dim : shape) writer.put(dim);
+}
+
+Shape get_shape(ByteReader& reader) {
+  Shape shape(reader.get<std::uint64_t>());
+  for (auto& dim : shape) dim = reader.get<std::uint64_t>();
+  return shape;
+}
+
+}  // namespace
+
 Bytes pack(const Catalog& catalog) {
   ByteWriter writer;
   const auto& run = catalog.run;
@@ -18,10 +33,10 @@ Bytes pack(const Catalog& catalog) {
   for (const auto& tensor : catalog.tensors) {
     writer.put_text(tensor.path);
     writer.put(tensor.dtype);
-    writer.put(std::uint64_t{tensor.shape.size()});
-    for (const auto dim : tensor.shape) writer.put(dim);
+    put(writer, tensor.shape);
     writer.put(tensor.bytes);
     writer.put(tensor.offset);
+    put(writer, tensor.tile);
   }
   writer.put(std::uint64_t{catalog.documents.size()});
   for (const auto& document : catalog.documents) {
@@ -57,10 +72,10 @@ Catalog unpack_catalog(std::span<const std::byte> bytes) {
   for (auto& tensor : catalog.tensors) {
     tensor.path = reader.get_text();
     tensor.dtype = reader.get<DType>();
-    tensor.shape.resize(reader.get<std::uint64_t>());
-    for (auto& dim : tensor.shape) dim = reader.get<std::uint64_t>();
+    tensor.shape = get_shape(reader);
     tensor.bytes = reader.get<std::uint64_t>();
     tensor.offset = reader.get<std::uint64_t>();
+    tensor.tile = get_shape(reader);
   }
   catalog.documents.resize(reader.get<std::uint64_t>());
   for (auto& document : catalog.documents) {

@@ -15,10 +15,7 @@ std::array<int, kAxes> degrees_of(const Grid& grid) {
 }
 
 [[noreturn]] void refuse(const Grid& grid, int world_size, const std::string& why) {
-  throw Error(
-      ErrorKind::usage,
-      fmt::format("grid tensor={} context={} expert={} data={} pipeline={} order={} on {} ranks: {}", grid.tensor,
-                  grid.context, grid.expert, grid.data, grid.pipeline, grid.order, world_size, why));
+  throw Error(ErrorKind::usage, fmt::format("grid {} on {} ranks: {}", to_string(grid), world_size, why));
 }
 
 // Fastest first; axes that are not named come last, and have degree 1.
@@ -47,6 +44,13 @@ std::vector<std::size_t> axes_in_order(const Grid& grid, int world_size) {
 }
 
 }  // namespace
+
+std::string to_string(const Grid& grid) {
+  const auto degrees = degrees_of(grid);
+  std::string text;
+  for (std::size_t axis = 0; axis < kAxes; ++axis) text += fmt::format("{}={} ", kNames.at(axis), degrees.at(axis));
+  return text + "order=" + grid.order;
+}
 
 std::string_view name(Axis axis) { return kNames.at(static_cast<std::size_t>(axis)); }
 

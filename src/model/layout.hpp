@@ -37,8 +37,9 @@ struct Dataset {
   DatasetKind kind = DatasetKind::tensor;
   DType dtype = DType::uint8;  // of a tensor
   Shape shape;                 // of a tensor; {rows} of a table
-  std::uint64_t bytes = 0;
-  std::uint64_t offset = 0;  // in the file; meaningless where bytes is 0
+  Shape tile = {};             // of a tensor in tiles: the shape of a chunk; empty: contiguous
+  std::uint64_t bytes = 0;     // padding of tiles included
+  std::uint64_t offset = 0;    // in the file; meaningless where bytes is 0
 };
 
 // One contiguous run of bytes in the file with one writer and one hash.

@@ -10,18 +10,21 @@ namespace muster {
 
 using RankSet = std::vector<int>;  // sorted, without repetition
 
-// One contiguous range of a tensor's elements and the ranks that hold it (an index into GlobalState::rank_sets).
+// One range of a tensor's elements as they lie in the file (StorageOrder) and the ranks that hold it (an index into
+// GlobalState::rank_sets).
 struct Holding {
   ElementRange range;
   std::uint32_t holders = 0;
 };
 
-// A tensor as the whole job holds it: its holdings in element order cover it without gap or overlap.
+// A tensor as the whole job holds it: its holdings in the file's order cover it without gap or overlap, padding and
+// all.
 struct GlobalTensor {
   std::string path;
   DType dtype = DType::float32;
   Shape shape;
   std::vector<Holding> holdings;
+  Shape tile = {};  // empty: row-major in the file
 };
 
 // Room for a JSON document in the file; its text may change from save to save as long as it fits.
@@ -38,7 +41,7 @@ struct GlobalState {
   std::vector<DocumentSlot> documents;  // by path
 };
 
-// A range of bytes of a tensor's row-major bytes that one rank writes.
+// A range of a tensor's bytes in the file that one rank writes.
 struct Piece {
   std::uint32_t tensor = 0;  // index into WritePlan::tensors
   std::uint64_t first_byte = 0;
@@ -50,6 +53,7 @@ struct PlannedTensor {
   std::string path;
   DType dtype = DType::float32;
   Shape shape;
+  Shape tile = {};
 };
 
 struct WritePlan {

@@ -20,22 +20,50 @@ std::uint64_t product(const Shape& shape) {
   return all;
 }
 
-// Calls `visit` with every index below `sizes`, the last dimension first.
-template <class VisitIndex>
-void for_each_index(const Shape& sizes, VisitIndex&& visit) {
-  if (std::ranges::find(sizes, std::uint64_t{0}) != sizes.end()) return;
-  Shape index(sizes.size(), 0);
-  for (;;) {
-    visit(index);
-    std::size_t dim = sizes.size();
-    while (dim > 0 && ++index[dim - 1] == sizes[dim - 1]) index[--dim] = 0;
-    if (dim == 0) return;
+// Walks all indices below some sizes, none of them 0, the last dimension first; may begin anywhere.
+class Odometer {
+ public:
+  Odometer(const Shape& sizes, std::uint64_t position) : sizes_(sizes), index_(sizes.size()), left_(product(sizes)) {
+    left_ -= position;
+    for (std::size_t dim = sizes.size(); dim-- > 0;) {
+      index_[dim] = position % sizes[dim];
+      position /= sizes[dim];
+    }
   }
+  [[nodiscard]] bool at_end() const { return left_ == 0; }
+  [[nodiscard]] const Shape& index() const { return index_; }
+  void advance() {
+    --left_;
+    std::size_t dim = sizes_.size();
+    while (dim > 0 && ++index_[dim - 1] == sizes_[dim - 1]) index_[--dim] = 0;
+  }
+
+ private:
+  const Shape& sizes_;
+  Shape index_;
+  std::uint64_t left_;
+};
+
+// The first of [0, count) for which it does not hold, or count; it holds for none behind one for which it does not.
+template <class Holds>
+std::uint64_t partition_point(std::uint64_t count, Holds&& holds) {
+  std::uint64_t first = 0;
+  while (count > 0) {
+    const auto half = count / 2;
+    if (holds(first + half)) {
+      first += half + 1;
+      count -= half + 1;
+    } else {
+      count = half;
+    }
+  }
+  return first;
 }
 
 }  // namespace
 
 StorageOrder::StorageOrder(Shape shape, Shape tile) : shape_(std::move(shape)), tile_(std::move(tile)) {
+  if (tile_.empty()) tile_ = shape_;
   if (tile_.size() != shape_.size()) {
     throw Error(ErrorKind::usage, "a tile of " + to_string(tile_) + " in a tensor of " + to_string(shape_));
   }
@@ -54,44 +82,52 @@ StorageOrder::StorageOrder(Shape shape, Shape tile) : shape_(std::move(shape)), 
   elements_ = product(tiles_) * tile_elements_;
 }
 
-// The runs of one box, tile by tile.
+// The runs of one box, tile by tile, until `visit` returns false.
+template <class VisitUntil>
 class StorageOrder::Walk {
  public:
-  Walk(const StorageOrder& order, const Box& box, const ElementRange& in_file, const Visit& visit)
+  Walk(const StorageOrder& order, const Box& box, const ElementRange& in_file, VisitUntil visit)
       : order_(order),
         box_(box),
         first_(in_file.first),
         last_(in_file.first + in_file.count),
-        visit_(visit),
+        visit_(std::move(visit)),
         in_tile_(strides_of(order.tile_)),
         in_box_(strides_of(box.shape)) {}
 
-  void tiles() {
+  void run() {
+    if (first_ >= last_ || product(box_.shape) == 0) return;
     const auto dims = order_.shape_.size();
-    Shape first(dims);
+    Shape first_tile(dims);
     Shape count(dims);
     for (std::size_t dim = 0; dim < dims; ++dim) {
-      if (box_.shape[dim] == 0) return;
-      first[dim] = box_.offset[dim] / order_.tile_[dim];
-      count[dim] = (box_.offset[dim] + box_.shape[dim] - 1) / order_.tile_[dim] - first[dim] + 1;
+      first_tile[dim] = box_.offset[dim] / order_.tile_[dim];
+      count[dim] = (box_.offset[dim] + box_.shape[dim] - 1) / order_.tile_[dim] - first_tile[dim] + 1;
     }
     const auto strides = strides_of(order_.tiles_);
-    for_each_index(count, [&](const Shape& index) {
+    const auto start_of = [&](const Shape& index) {
       std::uint64_t number = 0;
-      Shape offset(dims);
-      for (std::size_t dim = 0; dim < dims; ++dim) {
-        number += (first[dim] + index[dim]) * strides[dim];
-        offset[dim] = (first[dim] + index[dim]) * order_.tile_[dim];
-      }
-      one_tile(number * order_.tile_elements_, offset);
+      for (std::size_t dim = 0; dim < dims; ++dim) number += (first_tile[dim] + index[dim]) * strides[dim];
+      return number * order_.tile_elements_;
+    };
+    const auto before = partition_point(product(count), [&](std::uint64_t tile) {
+      return start_of(Odometer(count, tile).index()) + order_.tile_elements_ <= first_;
     });
+    Shape offset(dims);
+    for (Odometer tile(count, before); !tile.at_end() && !stopped_; tile.advance()) {
+      const auto start = start_of(tile.index());
+      if (start >= last_) break;
+      for (std::size_t dim = 0; dim < dims; ++dim) {
+        offset[dim] = (first_tile[dim] + tile.index()[dim]) * order_.tile_[dim];
+      }
+      one_tile(start, offset);
+    }
     flush();
   }
 
  private:
   // What lies in both the box and the tile that begins at this element of the file and of the tensor.
   void one_tile(std::uint64_t start, const Shape& offset) {
-    if (start >= last_ || start + order_.tile_elements_ <= first_) return;
     const auto dims = offset.size();
     Shape begin(dims);
     Shape size(dims);
@@ -109,22 +145,28 @@ class StorageOrder::Walk {
       if (size[dim] != order_.tile_[dim] || size[dim] != box_.shape[dim]) break;
     }
     const Shape rows(size.begin(), size.begin() + static_cast<std::ptrdiff_t>(outer));
-    for_each_index(rows, [&](const Shape& row) {
+    const auto run_at = [&](const Shape& row) {
       StorageRun found{.in_file = start, .in_box = 0, .count = run};
       for (std::size_t dim = 0; dim < dims; ++dim) {
         const auto at = begin[dim] + (dim < outer ? row[dim] : 0);
         found.in_file += (at - offset[dim]) * in_tile_[dim];
         found.in_box += (at - box_.offset[dim]) * in_box_[dim];
       }
+      return found;
+    };
+    const auto before = partition_point(
+        product(rows), [&](std::uint64_t row) { return run_at(Odometer(rows, row).index()).in_file + run <= first_; });
+    for (Odometer row(rows, before); !row.at_end() && !stopped_; row.advance()) {
+      const auto found = run_at(row.index());
+      if (found.in_file >= last_) break;
       add(found);
-    });
+    }
   }
 
   // Cut to the range, and joined with the one before where it goes on.
   void add(StorageRun run) {
     const auto first = std::max(run.in_file, first_);
     const auto last = std::min(run.in_file + run.count, last_);
-    if (first >= last) return;
     run = {.in_file = first, .in_box = run.in_box + (first - run.in_file), .count = last - first};
     if (open_.count > 0 && open_.in_file + open_.count == run.in_file && open_.in_box + open_.count == run.in_box) {
       open_.count += run.count;
@@ -135,7 +177,7 @@ class StorageOrder::Walk {
   }
 
   void flush() {
-    if (open_.count > 0) visit_(open_);
+    if (open_.count > 0 && !stopped_) stopped_ = !visit_(open_);
     open_ = {};
   }
 
@@ -143,32 +185,70 @@ class StorageOrder::Walk {
   const Box& box_;
   const std::uint64_t first_;
   const std::uint64_t last_;
-  const Visit& visit_;
+  VisitUntil visit_;
   const Shape in_tile_;
   const Shape in_box_;
   StorageRun open_;
+  bool stopped_ = false;
 };
 
 void StorageOrder::visit_runs(const Box& box, const ElementRange& in_file, const Visit& visit) const {
-  Walk(*this, box, in_file, visit).tiles();
+  Walk(*this, box, in_file, [&](const StorageRun& run) {
+    visit(run);
+    return true;
+  }).run();
 }
 
-std::optional<ElementRange> StorageOrder::range_of(const Box& box) const {
-  if (product(box.shape) == 0) return ElementRange{};
-  // First and last element in the file, and how much of what lies between is the tensor's.
-  std::uint64_t first = elements_;
-  std::uint64_t last = 0;
-  std::uint64_t in_box = 0;
-  visit_runs(box, {0, elements_}, [&](const StorageRun& run) {
-    first = std::min(first, run.in_file);
-    last = std::max(last, run.in_file + run.count);
-    in_box += run.count;
+bool StorageOrder::touches(const Box& box, const ElementRange& in_file) const {
+  bool found = false;
+  Walk(*this, box, in_file, [&](const StorageRun&) {
+    found = true;
+    return false;
+  }).run();
+  return found;
+}
+
+Box StorageOrder::tile_at(std::uint64_t in_file) const {
+  Box box{shape_, shape_};
+  auto number = in_file / tile_elements_;
+  for (std::size_t dim = shape_.size(); dim-- > 0;) {
+    box.offset[dim] = number % tiles_[dim] * tile_[dim];
+    box.shape[dim] = std::min(tile_[dim], shape_[dim] - box.offset[dim]);
+    number /= tiles_[dim];
+  }
+  return box;
+}
+
+std::vector<ElementRange> StorageOrder::ranges_of(const Box& box) const {
+  std::vector<ElementRange> ranges;
+  if (product(box.shape) == 0) return ranges;
+  Shape offset;
+  Shape shape;
+  for (std::size_t dim = 0; dim < shape_.size(); ++dim) {
+    const auto end = box.offset[dim] + box.shape[dim];
+    if (box.offset[dim] % tile_[dim] != 0 || (end % tile_[dim] != 0 && end != shape_[dim])) {
+      throw Error(ErrorKind::internal,
+                  to_string(Shard::block(box.offset, box.shape)) + " does not consist of tiles of " + to_string(tile_));
+    }
+    offset.push_back(box.offset[dim] / tile_[dim]);
+    shape.push_back((end + tile_[dim] - 1) / tile_[dim] - offset.back());
+  }
+  // Tiles lie in the file as elements in a row-major tensor.
+  const StorageOrder of_tiles(tiles_);
+  of_tiles.visit_runs({offset, shape}, {0, of_tiles.elements()}, [&](const StorageRun& run) {
+    const ElementRange range{run.in_file * tile_elements_, run.count * tile_elements_};
+    if (!ranges.empty() && ranges.back().first + ranges.back().count == range.first) {
+      ranges.back().count += range.count;
+    } else {
+      ranges.push_back(range);
+    }
   });
-  const Box all{Shape(shape_.size(), 0), shape_};
-  std::uint64_t of_tensor = 0;
-  visit_runs(all, {first, last - first}, [&](const StorageRun& run) { of_tensor += run.count; });
-  if (of_tensor != in_box) return std::nullopt;
-  return ElementRange{first, last - first};
+  return ranges;
+}
+
+std::uint64_t storage_bytes(DType dtype, const Shape& shape, const Shape& tile) {
+  const auto elements = tile.empty() ? element_count(shape) : StorageOrder(shape, tile).elements();
+  return elements * item_bytes(dtype);
 }
 
 }  // namespace muster

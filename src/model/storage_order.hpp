@@ -4,16 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <muster/state.hpp>
-#include <optional>
+#include <vector>
+
+#include "model/shard_boxes.hpp"
 
 namespace muster {
-
-// A box of elements of a tensor: one entry a dimension.
-struct Box {
-  Shape offset;
-  Shape shape;
-  friend bool operator==(const Box&, const Box&) = default;
-};
 
 // Elements that follow each other in the file as well as in a box that is packed row-major.
 struct StorageRun {
@@ -30,24 +25,33 @@ struct StorageRun {
 class StorageOrder {
  public:
   explicit StorageOrder(Shape shape) : StorageOrder(shape, shape) {}
-  // Throws Error{usage} where the tile has another number of dimensions, or one of size 0 in a tensor with elements.
+  // An empty tile: row-major. Throws Error{usage} where the tile has another number of dimensions, or one of size 0 in
+  // a tensor with elements.
   StorageOrder(Shape shape, Shape tile);
 
   [[nodiscard]] const Shape& shape() const { return shape_; }
   [[nodiscard]] const Shape& tile() const { return tile_; }
   [[nodiscard]] bool is_row_major() const { return tile_ == shape_; }
+  [[nodiscard]] std::uint64_t tile_elements() const { return tile_elements_; }
   // Room in the file, padding and all.
   [[nodiscard]] std::uint64_t elements() const { return elements_; }
 
   // Calls `visit` for every run of the box that lies in this range of the file, whole or cut to it; none can be joined
-  // with the next. In file order. The box lies inside the tensor.
+  // with the next. In file order; takes time for what lies in the range alone. The box lies inside the tensor.
   using Visit = std::function<void(const StorageRun&)>;
   void visit_runs(const Box& box, const ElementRange& in_file, const Visit& visit) const;
+  // Whether there is any.
+  [[nodiscard]] bool touches(const Box& box, const ElementRange& in_file) const;
 
-  // The range of the file that holds this box and nothing else but padding; nothing where there is no such range.
-  [[nodiscard]] std::optional<ElementRange> range_of(const Box& box) const;
+  // The tile that an element of the file lies in, as far as it lies inside the tensor.
+  [[nodiscard]] Box tile_at(std::uint64_t in_file) const;
+
+  // The parts of the file, in order, that hold this box and nothing else but padding. The box consists of whole tiles,
+  // but for the tensor's far edges; throws Error{internal} otherwise.
+  [[nodiscard]] std::vector<ElementRange> ranges_of(const Box& box) const;
 
  private:
+  template <class VisitUntil>
   class Walk;
 
   Shape shape_;
@@ -56,5 +60,8 @@ class StorageOrder {
   std::uint64_t tile_elements_ = 1;
   std::uint64_t elements_ = 0;
 };
+
+// Bytes of a tensor in the file, padding and all. An empty tile: row-major.
+std::uint64_t storage_bytes(DType dtype, const Shape& shape, const Shape& tile);
 
 }  // namespace muster

@@ -6,6 +6,7 @@
 
 #include "base/narrow.hpp"
 #include "model/layout.hpp"
+#include "model/storage_order.hpp"
 
 namespace muster::plan {
 
@@ -108,7 +109,7 @@ class Dealer {
 std::vector<std::size_t> file_order(const GlobalState& state, std::uint64_t alignment_bytes) {
   std::vector<char> is_small;
   for (const auto& tensor : state.tensors) {
-    const auto bytes = element_count(tensor.shape) * item_bytes(tensor.dtype);
+    const auto bytes = storage_bytes(tensor.dtype, tensor.shape, tensor.tile);
     is_small.push_back(bytes < aligned_threshold_bytes(alignment_bytes) ? 1 : 0);
   }
   std::vector<std::size_t> order(state.tensors.size());
@@ -156,7 +157,7 @@ WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
     const auto& tensor = state.tensors[index];
     const auto item = item_bytes(tensor.dtype);
     const auto position = narrow<std::uint32_t>(plan.tensors.size());
-    plan.tensors.push_back({tensor.path, tensor.dtype, tensor.shape});
+    plan.tensors.push_back({tensor.path, tensor.dtype, tensor.shape, tensor.tile});
     for (const auto& holding : tensor.holdings) {
       dealers[holding.holders].deal(position, holding.range.first * item, holding.range.count * item, plan.pieces);
     }

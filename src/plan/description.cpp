@@ -5,6 +5,7 @@
 #include <muster/error.hpp>
 
 #include "model/layout.hpp"
+#include "model/shard_boxes.hpp"
 
 namespace muster::plan {
 
@@ -15,10 +16,9 @@ std::string fault_of(const Tensor& tensor) {
   const auto& [path, dtype, shape, shard] = tensor.description;
   if (shape.size() > kMaxDims) return std::to_string(shape.size()) + " dims, more than " + std::to_string(kMaxDims);
   try {
-    const auto range = contiguous_range(shard, shape);
-    if (!range) return to_string(shard) + " of " + to_string(shape) + " is not one contiguous range of elements";
     const auto& memory = tensor.memory;
-    if (range->count > 0 && memory.data == nullptr && !memory.read && !memory.write) return "no memory behind it";
+    const bool has_memory = memory.data != nullptr || memory.read || memory.write;
+    if (elements_held(shard, shape) > 0 && !has_memory) return "no memory behind it";
   } catch (const Error& error) {
     return error.what();
   }

@@ -10,8 +10,8 @@
 namespace muster::plan {
 
 // Throws Error{usage} listing everything that is wrong with this rank's state: a path twice or reserved, a path that
-// another one needs as a group, a path or a shape that HDF5 cannot hold, a shard outside its shape or not contiguous,
-// memory that is not there.
+// another one needs as a group, a path or a shape that HDF5 cannot hold, a shard outside its shape, memory that is not
+// there.
 void check_state(const State& state);
 
 // The descriptions sorted by path, cut in two: tensors held whole (the same on all replicas, so that one copy a job

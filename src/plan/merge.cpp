@@ -6,12 +6,15 @@
 #include <map>
 #include <muster/error.hpp>
 #include <numeric>
+#include <set>
 #include <span>
 #include <tuple>
 
 #include "base/narrow.hpp"
 #include "base/rank_text.hpp"
+#include "model/storage_order.hpp"
 #include "plan/choirs.hpp"
+#include "plan/tiling.hpp"
 
 namespace muster::plan {
 
@@ -33,11 +36,17 @@ std::vector<const RankSet*> pointers_to(const std::vector<RankSet>& sets) {
 
 }  // namespace
 
+bool Merger::by_range(const Claim& a, const Claim& b) {
+  return std::tie(a.tensor, a.range.first, a.range.count, a.voice) <
+         std::tie(b.tensor, b.range.first, b.range.count, b.voice);
+}
+
 // Makes global tensors of claims, tensor by tensor.
 class Merger::Settling {
  public:
-  Settling(int world_size, const std::vector<RankSet>& voices) : voices_(voices), choirs_(pointers_to(voices)) {
-    state_.world_size = world_size;
+  Settling(const std::vector<int>& peer_groups, const std::vector<RankSet>& voices, const std::vector<Shard>& blocks)
+      : peer_groups_(peer_groups), voices_(voices), blocks_(blocks), choirs_(pointers_to(voices)) {
+    state_.world_size = narrow<int>(peer_groups.size());
   }
 
   // `claims` by range, then by voice.
@@ -47,43 +56,22 @@ class Merger::Settling {
       problem(path, versions_text(tensor, claims));
       return;
     }
-    if (!std::all_of(claims.begin(), claims.end(), [](const auto& claim) { return claim.is_contiguous; })) {
-      problem(path, "a shard that is not one contiguous range of elements");
-      return;
-    }
     const auto& [dtype, shape, is_whole] = versions.front();
     if (is_whole) {
       const auto& holders = choirs_.ranks_of(voices_of(claims));
-      if (holders.size() != static_cast<std::size_t>(state_.world_size)) {
-        problem(path,
-                fmt::format("held by {}, missing on {}", rank_text(holders), rank_text(without(everyone(), holders))));
-        return;
+      if (holders.size() != peer_groups_.size()) {
+        if (const auto missing = without(peers_of(holders), holders); !missing.empty()) {
+          problem(path, fmt::format("held by {}, missing on {}", rank_text(holders), rank_text(missing)));
+          return;
+        }
       }
     }
-    std::vector<Holding> holdings;
-    std::uint64_t covered = 0;
-    for (std::size_t last = 0; last < claims.size();) {
-      const auto first = last;
-      const auto range = claims[first].range;
-      while (last < claims.size() && claims[last].range == range) ++last;
-      if (range.count == 0) continue;
-      const auto together = voices_of(claims.subspan(first, last - first));
-      if (range.first != covered) {
-        const bool gap = range.first > covered;
-        problem(path, fmt::format("elements [{}, {}) are held {} ({})", std::min(covered, range.first),
-                                  std::max(covered, range.first), gap ? "by no rank" : "in two different parts",
-                                  rank_text(choirs_.ranks_of(together))));
-        return;
-      }
-      covered += range.count;
-      holdings.push_back({range, choirs_.id_of(together)});
-    }
-    if (const auto elements = element_count(shape); covered != elements) {
-      problem(path, fmt::format("elements [{}, {}) are held by no rank", covered, elements));
+    if (std::ranges::all_of(claims, [](const auto& claim) { return claim.block == kNoBlock; })) {
+      settle({path, dtype, shape, {}}, StorageOrder(shape), claims);
       return;
     }
-    holdings.shrink_to_fit();
-    state_.tensors.push_back({path, dtype, shape, std::move(holdings)});
+    const StorageOrder order(shape, tile_of(shape, dtype, claims));
+    settle({path, dtype, shape, {}, order.tile()}, order, in_tiles(order, claims));
   }
 
   GlobalState finish() {
@@ -96,6 +84,73 @@ class Merger::Settling {
   }
 
  private:
+  [[nodiscard]] std::vector<ShardBox> boxes_of(const Claim& claim, const Shape& shape) const {
+    const bool is_range = claim.block == kNoBlock;
+    return muster::boxes_of(is_range ? Shard::flat(claim.range.first, claim.range.count) : blocks_[claim.block], shape);
+  }
+
+  [[nodiscard]] Shape tile_of(const Shape& shape, DType dtype, std::span<const Claim> claims) const {
+    Tiling tiling(shape);
+    for (const auto& claim : claims) {
+      for (const auto& part : boxes_of(claim, shape)) tiling.add(part.box);
+    }
+    return tiling.tile(dtype);
+  }
+
+  // The same claims as ranges in the file.
+  [[nodiscard]] std::vector<Claim> in_tiles(const StorageOrder& order, std::span<const Claim> claims) const {
+    std::vector<Claim> ranges;
+    for (const auto& claim : claims) {
+      for (const auto& part : boxes_of(claim, order.shape())) {
+        for (const auto& range : order.ranges_of(part.box)) {
+          ranges.push_back({claim.tensor, claim.version, claim.voice, kNoBlock, range});
+        }
+      }
+    }
+    std::sort(ranges.begin(), ranges.end(), by_range);
+    return ranges;
+  }
+
+  // `claims` by range in the file, then by voice.
+  void settle(GlobalTensor tensor, const StorageOrder& order, std::span<const Claim> claims) {
+    std::uint64_t covered = 0;
+    RankSet before;
+    for (std::size_t last = 0; last < claims.size();) {
+      const auto first = last;
+      const auto range = claims[first].range;
+      while (last < claims.size() && claims[last].range == range) ++last;
+      if (range.count == 0) continue;
+      const auto together = voices_of(claims.subspan(first, last - first));
+      if (range.first > covered) {
+        problem(tensor.path, part_text(order, {covered, range.first - covered}) + " held by no rank");
+        return;
+      }
+      if (range.first < covered) {
+        const auto end = std::min(covered, range.first + range.count);
+        problem(tensor.path, fmt::format("{} held in two different parts, by {} and by {}",
+                                         part_text(order, {range.first, end - range.first}), rank_text(before),
+                                         rank_text(choirs_.ranks_of(together))));
+        return;
+      }
+      covered += range.count;
+      tensor.holdings.push_back({range, choirs_.id_of(together)});
+      before = choirs_.ranks_of(together);
+    }
+    if (covered != order.elements()) {
+      problem(tensor.path, part_text(order, {covered, order.elements() - covered}) + " held by no rank");
+      return;
+    }
+    tensor.holdings.shrink_to_fit();
+    state_.tensors.push_back(std::move(tensor));
+  }
+
+  // "elements [8, 16) are", or of a tensor in tiles the first of them: "block [0, 4) x [4, 8) is".
+  static std::string part_text(const StorageOrder& order, const ElementRange& range) {
+    if (order.is_row_major()) return fmt::format("elements [{}, {}) are", range.first, range.first + range.count);
+    const auto box = order.tile_at(range.first);
+    return to_string(Shard::block(box.offset, box.shape)) + " is";
+  }
+
   std::string versions_text(const Named& tensor, std::span<const Claim> claims) {
     std::map<std::string, RankSet> who_says;
     for (const auto& claim : claims) {
@@ -118,17 +173,24 @@ class Merger::Settling {
     return together_;
   }
 
-  [[nodiscard]] RankSet everyone() const {
-    RankSet ranks(static_cast<std::size_t>(state_.world_size));
-    std::iota(ranks.begin(), ranks.end(), 0);
-    return ranks;
+  // All ranks of their groups.
+  [[nodiscard]] RankSet peers_of(const RankSet& ranks) const {
+    std::set<int> groups;
+    for (const int rank : ranks) groups.insert(peer_groups_[static_cast<std::size_t>(rank)]);
+    RankSet peers;
+    for (std::size_t rank = 0; rank < peer_groups_.size(); ++rank) {
+      if (groups.contains(peer_groups_[rank])) peers.push_back(static_cast<int>(rank));
+    }
+    return peers;
   }
 
   void problem(const std::string& path, const std::string& text) {
     if (problem_count_++ < kMaxProblems) problems_ += (problems_.empty() ? "" : "; ") + path + ": " + text;
   }
 
+  const std::vector<int>& peer_groups_;
   const std::vector<RankSet>& voices_;
+  const std::vector<Shard>& blocks_;
   Choirs choirs_;
   GlobalState state_;
   std::vector<std::uint32_t> together_;
@@ -153,7 +215,12 @@ void Merger::add(RankSet ranks, const std::vector<TensorDescription>& descriptio
     const auto number = static_cast<std::uint32_t>(version - versions.begin());
     if (version == versions.end()) versions.push_back({dtype, shape, is_whole});
     const auto range = contiguous_range(shard, shape);
-    claims_.push_back({known->second, number, voice, range.has_value(), range.value_or(ElementRange{})});
+    auto block = kNoBlock;
+    if (!range) {
+      block = narrow<std::uint32_t>(blocks_.size());
+      blocks_.push_back(shard);
+    }
+    claims_.push_back({known->second, number, voice, block, range.value_or(ElementRange{})});
   }
 }
 
@@ -164,11 +231,8 @@ GlobalState Merger::finish() {
   std::vector<std::uint32_t> place(tensors_.size());
   for (std::uint32_t i = 0; i < by_path.size(); ++i) place[by_path[i]] = i;
   for (auto& claim : claims_) claim.tensor = place[claim.tensor];
-  std::sort(claims_.begin(), claims_.end(), [](const Claim& a, const Claim& b) {
-    return std::tie(a.tensor, a.range.first, a.range.count, a.voice) <
-           std::tie(b.tensor, b.range.first, b.range.count, b.voice);
-  });
-  Settling settling(world_size_, voices_);
+  std::sort(claims_.begin(), claims_.end(), by_range);
+  Settling settling(peer_groups_, voices_, blocks_);
   for (auto first = claims_.begin(); first != claims_.end();) {
     const auto last =
         std::find_if(first, claims_.end(), [&](const auto& claim) { return claim.tensor != first->tensor; });

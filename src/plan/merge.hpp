@@ -18,15 +18,19 @@ struct Voice {
   std::vector<TensorDescription> descriptions;
 };
 
-// Brings the descriptions of all ranks together. A tensor held whole must be held whole by every rank; parts must
-// cover their tensor without gap or overlap. Throws Error{mismatch} that lists every tensor on which ranks disagree,
-// with who says what. The order of the voices changes nothing.
+// Brings the descriptions of all ranks together. A tensor held whole must be held whole by every rank of its holders'
+// peer groups (all of the job where they are not given); parts must
+// cover their tensor without gap or overlap. Where some are not ranges of elements, tiles are chosen in which each part
+// is a few ranges in the file. Throws Error{mismatch} that lists every tensor on which ranks disagree, with who says
+// what. The order of the voices changes nothing.
 GlobalState merge(int world_size, const std::vector<Voice>& voices);
 
 // The same voice by voice, for a caller that need not have all descriptions at once: of each, a few bytes are kept.
 class Merger {
  public:
-  explicit Merger(int world_size) : world_size_(world_size) {}
+  explicit Merger(int world_size) : Merger(std::vector<int>(static_cast<std::size_t>(world_size), 0)) {}
+  // The number of each rank's group.
+  explicit Merger(std::vector<int> peer_groups) : peer_groups_(std::move(peer_groups)) {}
   void add(RankSet ranks, const std::vector<TensorDescription>& descriptions);
   // Once.
   GlobalState finish();
@@ -42,21 +46,24 @@ class Merger {
     std::string path;
     std::vector<Version> versions;
   };
-  // That the ranks of a voice hold a range of a tensor.
+  static constexpr std::uint32_t kNoBlock = ~std::uint32_t{0};
+  // That the ranks of a voice hold a range of a tensor's elements in row-major order, or a block that is not one.
   struct Claim {
     std::uint32_t tensor = 0;
     std::uint32_t version = 0;
     std::uint32_t voice = 0;
-    bool is_contiguous = true;
-    ElementRange range;
+    std::uint32_t block = kNoBlock;  // index into blocks_
+    ElementRange range;              // where it is no block
   };
+  static bool by_range(const Claim& a, const Claim& b);
   class Settling;
 
-  int world_size_;
+  std::vector<int> peer_groups_;  // by rank
   std::vector<RankSet> voices_;
   std::deque<Named> tensors_;  // a deque, because index_ looks into it
   std::unordered_map<std::string_view, std::uint32_t> index_;
   std::vector<Claim> claims_;
+  std::vector<Shard> blocks_;
 };
 
 }  // namespace muster::plan

@@ -177,6 +177,22 @@ void share_out(Cut& cut, const RankSet& readers) {
 
 }  // namespace
 
+void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard, std::vector<Want>& wants) {
+  const auto offset = catalog.tensors[tensor].offset;
+  auto extent = std::partition_point(catalog.extents.begin(), catalog.extents.end(),
+                                     [&](const auto& e) { return e.offset < offset; });
+  const auto before = wants.size();
+  for (; extent != catalog.extents.end() && extent->tensor == tensor; ++extent) {
+    const auto first = extent->offset - offset;
+    if (!shard.touches(first, extent->bytes)) continue;
+    if (wants.size() > before && wants.back().first_byte + wants.back().bytes == first) {
+      wants.back().bytes += extent->bytes;
+    } else {
+      wants.push_back({tensor, first, extent->bytes});
+    }
+  }
+}
+
 std::vector<ReadUnit> plan_reads(const Catalog& catalog, const std::vector<Wish>& wishes, const RankSet& readers) {
   auto cut = cut_into_units(catalog, wishes);
   share_out(cut, readers);

@@ -8,15 +8,20 @@
 
 #include "model/catalog.hpp"
 #include "model/plan.hpp"
+#include "model/shard_map.hpp"
 
 namespace muster::plan {
 
-// A range of bytes of a tensor's row-major bytes that a rank wants.
+// A range of a tensor's bytes in the file that a rank wants.
 struct Want {
   std::uint32_t tensor = 0;  // index into Catalog::tensors
   std::uint64_t first_byte = 0;
   std::uint64_t bytes = 0;
 };
+
+// Appends what to read of a tensor for a shard that is not one range of the file: the extents that hold any of it,
+// those side by side as one want.
+void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard, std::vector<Want>& wants);
 
 // Ranks that want the same, and what.
 struct Wish {

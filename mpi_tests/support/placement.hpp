@@ -1,0 +1,55 @@
+#pragma once
+// Where elements lie, one by one: an oracle that shares nothing with what it is held against.
+
+#include <muster/state.hpp>
+
+namespace muster::test {
+
+// The index of the element with this row-major number.
+inline Shape index_of(std::uint64_t element, const Shape& shape) {
+  Shape index(shape.size());
+  for (std::size_t dim = shape.size(); dim-- > 0;) {
+    index[dim] = element % shape[dim];
+    element /= shape[dim];
+  }
+  return index;
+}
+
+inline std::uint64_t number_of(const Shape& index, const Shape& shape) {
+  std::uint64_t number = 0;
+  for (std::size_t dim = 0; dim < shape.size(); ++dim) number = number * shape[dim] + index[dim];
+  return number;
+}
+
+// Where an element lies in the file when its tensor lies there in tiles: which tile, and where in it.
+inline std::uint64_t place_of(const Shape& index, const Shape& shape, const Shape& tile) {
+  std::uint64_t number = 0;
+  std::uint64_t in_tile = 0;
+  std::uint64_t tile_elements = 1;
+  for (std::size_t dim = 0; dim < shape.size(); ++dim) {
+    number = number * ((shape[dim] + tile[dim] - 1) / tile[dim]) + index[dim] / tile[dim];
+    in_tile = in_tile * tile[dim] + index[dim] % tile[dim];
+    tile_elements *= tile[dim];
+  }
+  return number * tile_elements + in_tile;
+}
+
+// The row-major numbers of a shard's elements, in the order of its memory.
+inline std::vector<std::uint64_t> elements_of(const Shard& shard, const Shape& shape) {
+  const auto in_block = [&](const Shape& index) {
+    for (std::size_t dim = 0; dim < index.size(); ++dim) {
+      if (index[dim] < shard.offset()[dim] || index[dim] >= shard.offset()[dim] + shard.shape()[dim]) return false;
+    }
+    return true;
+  };
+  std::vector<std::uint64_t> elements;
+  for (std::uint64_t i = 0; i < element_count(shape); ++i) {
+    const bool in_range = i >= shard.first_element() && i < shard.first_element() + shard.count();
+    const bool held = shard.kind() == Shard::Kind::whole ||
+                      (shard.kind() == Shard::Kind::flat ? in_range : in_block(index_of(i, shape)));
+    if (held) elements.push_back(i);
+  }
+  return elements;
+}
+
+}  // namespace muster::test

@@ -1,0 +1,68 @@
+// Which tiles suit how a tensor is cut.
+
+#include "plan/tiling.hpp"
+
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "model/storage_order.hpp"
+#include "support/sample.hpp"
+
+namespace muster::plan {
+namespace {
+
+Shape tile_of(const Shape& shape, const std::vector<Box>& boxes, DType dtype = DType::float32) {
+  Tiling tiling(shape);
+  for (const auto& box : boxes) tiling.add(box);
+  return tiling.tile(dtype);
+}
+
+TEST(Tiling, GivesABlockOfAnEvenGridATileOfItsOwn) {
+  EXPECT_EQ(tile_of({4, 6}, {{{0, 0}, {2, 3}}, {{0, 3}, {2, 3}}, {{2, 0}, {2, 3}}, {{2, 3}, {2, 3}}}), (Shape{2, 3}));
+  EXPECT_EQ(tile_of({4, 6}, {{{0, 0}, {4, 2}}, {{0, 2}, {4, 4}}}), (Shape{4, 2}));
+}
+
+TEST(Tiling, CutsAsTorchChunkDoes) {
+  // 10 columns in chunks of 4, 4 and 2.
+  EXPECT_EQ(tile_of({3, 10}, {{{0, 0}, {3, 4}}, {{0, 4}, {3, 4}}, {{0, 8}, {3, 2}}}), (Shape{3, 4}));
+}
+
+TEST(Tiling, TakesWhatDividesUnevenCuts) {
+  EXPECT_EQ(tile_of({3, 10}, {{{0, 0}, {3, 4}}, {{0, 4}, {3, 3}}, {{0, 7}, {3, 3}}}), (Shape{3, 1}));
+  EXPECT_EQ(tile_of({3, 10}, {{{0, 0}, {3, 4}}, {{0, 4}, {3, 6}}}), (Shape{3, 4}));
+}
+
+TEST(Tiling, LeavesAWholeTensorInOne) { EXPECT_EQ(tile_of({3, 10}, {{{0, 0}, {3, 10}}}), (Shape{3, 10})); }
+
+TEST(Tiling, KeepsTilesBelowWhatHdf5Allows) {
+  // Half of 64 Gi elements of 2 bytes: 32 GiB, cut along the first dim by the smallest divisor that is enough.
+  const Shape shape{1 << 18, 1 << 18};
+  const auto tile = tile_of(shape, {{{0, 0}, {1 << 18, 1 << 17}}}, DType::bfloat16);
+  EXPECT_EQ(tile, (Shape{(1 << 18) / 32, 1 << 17}));
+  // A first dim of one element leaves the next.
+  EXPECT_EQ(tile_of({1, std::uint64_t{1} << 33, 2}, {{{0, 0, 0}, {1, std::uint64_t{1} << 33, 1}}}, DType::float32),
+            (Shape{1, (std::uint64_t{1} << 33) / 16, 1}));
+}
+
+TEST(Tiling, MakesEveryBoxWholeTiles) {
+  test::Random random(1);
+  for (int round = 0; round < 2000; ++round) {
+    Shape shape;
+    for (auto dims = test::pick(random, 1, 4); dims > 0; --dims) shape.push_back(test::pick(random, 1, 40));
+    std::vector<Box> boxes;
+    for (auto count = test::pick(random, 1, 5); count > 0; --count) {
+      Box box;
+      for (const auto size : shape) {
+        box.offset.push_back(test::pick(random, 0, size - 1));
+        box.shape.push_back(test::pick(random, 1, size - box.offset.back()));
+      }
+      boxes.push_back(box);
+    }
+    const StorageOrder order(shape, tile_of(shape, boxes));
+    for (const auto& box : boxes) ASSERT_NO_THROW(std::ignore = order.ranges_of(box)) << to_string(shape);
+  }
+}
+
+}  // namespace
+}  // namespace muster::plan

@@ -1,0 +1,41 @@
+#pragma once
+// Where the bytes of one shard lie in a tensor's part of the file.
+
+#include <cstdint>
+#include <functional>
+#include <muster/state.hpp>
+#include <vector>
+
+#include "model/shard_boxes.hpp"
+#include "model/storage_order.hpp"
+
+namespace muster {
+
+// Bytes that follow each other in the file as well as in the shard's memory.
+struct ShardRun {
+  std::uint64_t in_file = 0;  // counted from the tensor's first byte there
+  std::uint64_t in_shard = 0;
+  std::uint64_t bytes = 0;
+};
+
+class ShardMap {
+ public:
+  // Throws Error{usage} where the shard does not lie inside the tensor.
+  ShardMap(StorageOrder order, const Shard& shard, DType dtype);
+
+  // Calls `visit` for every run in [first_byte, first_byte + bytes) of the tensor in the file, whole or cut to it. Box
+  // by box, each in file order.
+  using Visit = std::function<void(const ShardRun&)>;
+  void visit_runs(std::uint64_t first_byte, std::uint64_t bytes, const Visit& visit) const;
+  // Whether there is any.
+  [[nodiscard]] bool touches(std::uint64_t first_byte, std::uint64_t bytes) const;
+
+ private:
+  [[nodiscard]] ElementRange elements_around(std::uint64_t first_byte, std::uint64_t bytes) const;
+
+  StorageOrder order_;
+  std::vector<ShardBox> boxes_;
+  std::uint64_t item_bytes_;
+};
+
+}  // namespace muster
