@@ -104,7 +104,7 @@ struct SaveReport {
   std::string tag = {};
   std::filesystem::path file;
   std::uint64_t sequence = 0;       // position in the order of all checkpoints of the directory
-  std::uint64_t payload_bytes = 0;  // of tensors, over all ranks
+  std::uint64_t payload_bytes = 0;  // of tensors in the file, over all ranks; padding of chunks included
   std::uint64_t file_bytes = 0;
   bool published = false;                   // false while a background save is in flight
   bool skipped = false;                     // WhenBusy::skip, and others were in flight

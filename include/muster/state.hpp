@@ -46,7 +46,7 @@ std::string to_string(const Shape& shape);
 // The part of a global tensor that this rank holds, densely packed and row-major in its memory.
 class Shard {
  public:
-  // All of it: every rank of the data-parallel group holds a replica.
+  // All of it: every rank of its tensor, context and data parallel groups holds a replica.
   static Shard whole();
   // Elements [first_element, first_element + count) of the row-major order (ZeRO, FSDP, per-rank rows).
   static Shard flat(std::uint64_t first_element, std::uint64_t count);
@@ -103,6 +103,7 @@ std::vector<std::string> object_keys(std::string_view path);
 // How the core reaches the bytes of a shard, counted from its first byte in row-major order.
 // Either `data` points to all of them (host memory, dense), or the functions copy a range: then memory of any other
 // kind (a device, a strided view) passes through one bounded buffer of muster's.
+// A tensor that lies in the file in other pieces than in memory is copied run by run, down to single elements.
 // The functions are called on the thread that called save or load (`read` of a background save with overlap_staging: on
 // a thread of muster's); what they throw fails the phase on all ranks.
 struct TensorMemory {
