@@ -4,5 +4,6 @@
 #include <muster/checkpoint.hpp>
 #include <muster/error.hpp>
 #include <muster/grid.hpp>
+#include <muster/sharding.hpp>
 #include <muster/state.hpp>
 #include <muster/version.hpp>

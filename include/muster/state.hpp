@@ -43,7 +43,15 @@ std::uint64_t element_count(const Shape& shape);
 // "[2, 3]"; "[]" for a 0-d tensor.
 std::string to_string(const Shape& shape);
 
-// The part of a global tensor that this rank holds, densely packed and row-major in its memory.
+// A box of elements of a tensor: one entry a dimension.
+struct Box {
+  Shape offset;
+  Shape shape;
+  friend bool operator==(const Box&, const Box&) = default;
+};
+
+// The part of a global tensor that this rank holds, densely packed and row-major in its memory. sharding.hpp makes the
+// usual ones.
 class Shard {
  public:
   // All of it: every rank of its tensor, context and data parallel groups holds a replica.
@@ -52,13 +60,15 @@ class Shard {
   static Shard flat(std::uint64_t first_element, std::uint64_t count);
   // A box: offset and shape in elements, one entry a dimension of the global shape.
   static Shard block(Shape offset, Shape shape);
+  // Several boxes, one behind the other in memory, each row-major: parts of tensors that are fused into one. None may
+  // overlap another.
+  static Shard blocks(std::vector<Box> boxes);
 
-  enum class Kind : std::uint8_t { whole, flat, block };
+  enum class Kind : std::uint8_t { whole, flat, block, blocks };
   [[nodiscard]] Kind kind() const { return kind_; }
-  [[nodiscard]] std::uint64_t first_element() const { return first_; }  // flat only
-  [[nodiscard]] std::uint64_t count() const { return count_; }          // flat only
-  [[nodiscard]] const Shape& offset() const { return offset_; }         // block only
-  [[nodiscard]] const Shape& shape() const { return shape_; }           // block only
+  [[nodiscard]] std::uint64_t first_element() const { return first_; }    // flat only
+  [[nodiscard]] std::uint64_t count() const { return count_; }            // flat only
+  [[nodiscard]] const std::vector<Box>& boxes() const { return boxes_; }  // one of a block, those of blocks, else none
 
   friend bool operator==(const Shard&, const Shard&) = default;
 
@@ -66,11 +76,10 @@ class Shard {
   Kind kind_ = Kind::whole;
   std::uint64_t first_ = 0;
   std::uint64_t count_ = 0;
-  Shape offset_;
-  Shape shape_;
+  std::vector<Box> boxes_;
 };
 
-// "whole", "elements [0, 8)" or "block [0, 4) x [2, 6)".
+// "whole", "elements [0, 8)", "block [0, 4) x [2, 6)" or "blocks [0, 4) x [2, 6) and [8, 12) x [2, 6)".
 std::string to_string(const Shard& shard);
 
 // A range [first, first + count) of the row-major elements of a global tensor.
@@ -80,7 +89,7 @@ struct ElementRange {
   friend bool operator==(const ElementRange&, const ElementRange&) = default;
 };
 
-// The one range that a shard covers, or nothing where it is a box that is not one contiguous range.
+// The one range that a shard covers, or nothing where it is blocks, or a block that is not one contiguous range.
 // Throws Error{usage} when the shard does not lie inside the shape.
 std::optional<ElementRange> contiguous_range(const Shard& shard, const Shape& global_shape);
 

@@ -36,18 +36,23 @@ inline std::uint64_t place_of(const Shape& index, const Shape& shape, const Shap
 
 // The row-major numbers of a shard's elements, in the order of its memory.
 inline std::vector<std::uint64_t> elements_of(const Shard& shard, const Shape& shape) {
-  const auto in_block = [&](const Shape& index) {
+  const auto inside = [&](const Shape& index, const Box& box) {
     for (std::size_t dim = 0; dim < index.size(); ++dim) {
-      if (index[dim] < shard.offset()[dim] || index[dim] >= shard.offset()[dim] + shard.shape()[dim]) return false;
+      if (index[dim] < box.offset[dim] || index[dim] >= box.offset[dim] + box.shape[dim]) return false;
     }
     return true;
   };
   std::vector<std::uint64_t> elements;
-  for (std::uint64_t i = 0; i < element_count(shape); ++i) {
+  const auto all = element_count(shape);
+  for (const auto& box : shard.boxes()) {
+    for (std::uint64_t i = 0; i < all; ++i) {
+      if (inside(index_of(i, shape), box)) elements.push_back(i);
+    }
+  }
+  for (std::uint64_t i = 0; i < all; ++i) {
     const bool in_range = i >= shard.first_element() && i < shard.first_element() + shard.count();
-    const bool held = shard.kind() == Shard::Kind::whole ||
-                      (shard.kind() == Shard::Kind::flat ? in_range : in_block(index_of(i, shape)));
-    if (held) elements.push_back(i);
+    const bool is_range = shard.kind() == Shard::Kind::flat && in_range;
+    if (shard.kind() == Shard::Kind::whole || is_range) elements.push_back(i);
   }
   return elements;
 }

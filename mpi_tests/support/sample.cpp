@@ -24,6 +24,27 @@ DType random_dtype(Random& random) {
   return static_cast<DType>(pick(random, 0, static_cast<std::uint64_t>(DType::complex128)));
 }
 
+Shard random_part(Random& random, const Shape& shape) {
+  const auto elements = element_count(shape);
+  switch (random() % 3) {
+    case 0:
+      return Shard::whole();
+    case 1: {
+      const auto first = pick(random, 0, elements);
+      return Shard::flat(first, pick(random, 0, elements - first));
+    }
+    default: {
+      Shape offset;
+      Shape size;
+      for (const auto dim : shape) {
+        offset.push_back(pick(random, 0, dim));
+        size.push_back(pick(random, 0, dim - offset.back()));
+      }
+      return Shard::block(offset, size);
+    }
+  }
+}
+
 GlobalState replicated(int world_size, std::vector<PlannedTensor> tensors, std::vector<DocumentSlot> documents) {
   GlobalState state;
   state.world_size = world_size;

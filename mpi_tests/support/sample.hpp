@@ -18,6 +18,8 @@ using Random = std::mt19937_64;
 // Uniform in [low, high].
 std::uint64_t pick(Random& random, std::uint64_t low, std::uint64_t high);
 DType random_dtype(Random& random);
+// Any part of a tensor: all of it, a range of its elements or a block, which may be empty.
+Shard random_part(Random& random, const Shape& shape);
 
 // Every tensor held whole by all ranks.
 GlobalState replicated(int world_size, std::vector<PlannedTensor> tensors, std::vector<DocumentSlot> documents = {});

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <muster/sharding.hpp>
+
 #include <muster/error.hpp>
 
 #include "support/expect_error.hpp"
@@ -162,6 +164,28 @@ TEST(Merge, NamesBlocksThatNoRankHolds) {
               HasSubstr("/a: block [0, 4) x [2, 4) is held by no rank"));
   EXPECT_THAT(mismatch(2, {{{0}, {block("/a", {0, 0}, {4, 2})}}, {{1}, {block("/a", {0, 2}, {4, 2})}}}),
               HasSubstr("/a: block [0, 4) x [4, 6) is held by no rank"));
+}
+
+TEST(Merge, NamesBlocksThatTwoPartsShareWhicheverIsCut) {
+  // Rank 1 holds the upper half of what rank 0 holds: tiles in common, but another part.
+  EXPECT_THAT(mismatch(3, {{{0}, {block("/a", {0, 0}, {4, 3})}},
+                           {{1}, {block("/a", {0, 0}, {2, 3})}},
+                           {{2}, {block("/a", {0, 3}, {4, 3})}}}),
+              HasSubstr("/a: block [0, 2) x [0, 3) is held in two different parts, by rank 0 and by rank 1"));
+}
+
+TEST(Merge, LeavesFusedRowsRowMajor) {
+  const auto fused = [](int part) {
+    return TensorDescription{"/qkv", DType::float32, {8, 3}, split_fused({8, 3}, {4, 2, 2}, part, 2)};
+  };
+  const auto state = merge(3, {{{0, 2}, {fused(0)}}, {{1}, {fused(1)}}});
+  EXPECT_TRUE(state.tensors.at(0).tile.empty());
+  std::vector<ElementRange> of_rank_1;
+  for (const auto& [range, holders] : state.tensors[0].holdings) {
+    if (state.rank_sets[holders] == RankSet{1}) of_rank_1.push_back(range);
+  }
+  EXPECT_THAT(of_rank_1, testing::ElementsAre(ElementRange{6, 6}, ElementRange{15, 3}, ElementRange{21, 3}));
+  EXPECT_EQ(state.tensors[0].holdings.size(), 6U);
 }
 
 TEST(Merge, NamesBlocksThatTwoPartsShare) {

@@ -25,34 +25,13 @@ Shape random_shape(Random& random) {
   return shape;
 }
 
-Shard random_shard(Random& random, const Shape& shape) {
-  const auto elements = element_count(shape);
-  switch (random() % 3) {
-    case 0:
-      return Shard::whole();
-    case 1: {
-      const auto first = pick(random, 0, elements);
-      return Shard::flat(first, pick(random, 0, elements - first));
-    }
-    default: {
-      Shape offset;
-      Shape size;
-      for (const auto dim : shape) {
-        offset.push_back(pick(random, 0, dim));
-        size.push_back(pick(random, 0, dim - offset.back()));
-      }
-      return Shard::block(offset, size);
-    }
-  }
-}
-
 TEST(ShardMap, VisitsEveryByteOfAShardThatLiesInARange) {
   Random random(1);
   for (int round = 0; round < 4000; ++round) {
     const auto shape = random_shape(random);
     Shape tile;
     for (const auto size : shape) tile.push_back(pick(random, 1, size));
-    const auto shard = random_shard(random, shape);
+    const auto shard = test::random_part(random, shape);
     const auto dtype = test::random_dtype(random);
     const auto item = item_bytes(dtype);
     SCOPED_TRACE(to_string(shape) + " in tiles " + to_string(tile) + ": " + to_string(shard));
@@ -90,7 +69,7 @@ TEST(ShardBoxes, OfARangeFollowEachOtherAndCoverIt) {
   Random random(2);
   for (int round = 0; round < 4000; ++round) {
     const auto shape = random_shape(random);
-    const auto shard = random_shard(random, shape);
+    const auto shard = test::random_part(random, shape);
     SCOPED_TRACE(to_string(shape) + ": " + to_string(shard));
     const auto boxes = boxes_of(shard, shape);
     EXPECT_LE(boxes.size(), std::max<std::size_t>(1, 2 * shape.size() - std::min<std::size_t>(1, shape.size())));

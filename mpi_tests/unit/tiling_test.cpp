@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <tuple>
 
 #include "model/storage_order.hpp"
@@ -33,6 +34,12 @@ TEST(Tiling, TakesWhatDividesUnevenCuts) {
   EXPECT_EQ(tile_of({3, 10}, {{{0, 0}, {3, 4}}, {{0, 4}, {3, 6}}}), (Shape{3, 4}));
 }
 
+TEST(Tiling, DoesNotPayForACutWithPadding) {
+  // At 4096 of 5120 the second tile would be empty by three quarters.
+  EXPECT_EQ(tile_of({8, 5120}, {{{0, 0}, {8, 4096}}, {{0, 4096}, {8, 1024}}}), (Shape{8, 1024}));
+  EXPECT_EQ(tile_of({1000, 10}, {{{0, 0}, {900, 5}}}), (Shape{100, 5}));
+}
+
 TEST(Tiling, LeavesAWholeTensorInOne) { EXPECT_EQ(tile_of({3, 10}, {{{0, 0}, {3, 10}}}), (Shape{3, 10})); }
 
 TEST(Tiling, KeepsTilesBelowWhatHdf5Allows) {
@@ -60,6 +67,9 @@ TEST(Tiling, MakesEveryBoxWholeTiles) {
       boxes.push_back(box);
     }
     const StorageOrder order(shape, tile_of(shape, boxes));
+    // At most a third more room in each dim.
+    const auto most = static_cast<double>(element_count(shape)) * std::pow(4.0 / 3, static_cast<double>(shape.size()));
+    ASSERT_LE(static_cast<double>(order.elements()), most);
     for (const auto& box : boxes) ASSERT_NO_THROW(std::ignore = order.ranges_of(box)) << to_string(shape);
   }
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <muster/error.hpp>
+#include <muster/sharding.hpp>
 #include <utility>
 
 namespace muster::bench {
@@ -38,22 +39,6 @@ class Content {
  private:
   std::uint64_t state_;
 };
-
-// The part of [0, size) that rank `rank` of `ranks` gets where all but the last parts are as large as they can be.
-ElementRange chunk(std::uint64_t size, int rank, int ranks) {
-  const auto chunk = (size + static_cast<std::uint64_t>(ranks) - 1) / static_cast<std::uint64_t>(ranks);
-  const auto first = std::min(size, static_cast<std::uint64_t>(rank) * chunk);
-  return {first, std::min(chunk, size - first)};
-}
-
-Shard slice(const Shape& shape, std::size_t dim, int rank, int ranks) {
-  Shape offset(shape.size(), 0);
-  auto part = shape;
-  const auto [first, count] = chunk(shape[dim], rank, ranks);
-  offset[dim] = first;
-  part[dim] = count;
-  return Shard::block(std::move(offset), std::move(part));
-}
 
 constexpr std::array<std::pair<std::string_view, Held>, 5> kHeld{{{"sharded", Held::sharded},
                                                                   {"replicated", Held::replicated},
@@ -104,13 +89,11 @@ Shard HeldTensors::shard(std::size_t tensor) const {
     case Held::replicated:
       return Shard::whole();
     case Held::rows:
-      return slice(shape, 0, rank_, ranks_);
+      return split(shape, 0, rank_, ranks_);
     case Held::columns:
-      return slice(shape, shape.size() - 1, rank_, ranks_);
-    case Held::flat: {
-      const auto [first, count] = chunk(elements, rank_, ranks_);
-      return Shard::flat(first, count);
-    }
+      return split(shape, shape.size() - 1, rank_, ranks_);
+    case Held::flat:
+      return split_flat(shape, rank_, ranks_);
   }
   throw Error(ErrorKind::internal, "unknown way to hold tensors");
 }

@@ -120,11 +120,11 @@ engine::LocalShards local_shards(const SavePlan& plan, const State& state) {
     const auto& [path, dtype, shape, shard] = description;
     const auto dataset = plan.dataset_of_tensor[i];
     const auto& tile = plan.layout.datasets[dataset].tile;
-    if (!tile.empty()) {
+    const auto range = contiguous_range(shard, shape);
+    if (!range || !tile.empty()) {
       shards[dataset] = {&memory, 0, 0, std::make_shared<const ShardMap>(StorageOrder(shape, tile), shard, dtype)};
       continue;
     }
-    const auto range = contiguous_range(shard, shape);
     const auto item = item_bytes(dtype);
     shards[dataset] = {&memory, range->first * item, range->count * item, nullptr};
   }

@@ -21,7 +21,7 @@ struct Destination {
 };
 
 struct Comparison {
-  std::vector<Destination> destinations;  // by tensor, then by first byte
+  std::vector<Destination> destinations;  // by tensor
   std::vector<std::string> problems;      // one line each: missing, unexpected, other shape, other dtype
 
   // What to read for them.

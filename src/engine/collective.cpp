@@ -11,7 +11,7 @@
 #include "base/failpoint.hpp"
 #include "base/hash.hpp"
 #include "base/narrow.hpp"
-#include "engine/tiled_extent.hpp"
+#include "engine/tile_pieces.hpp"
 #include "h5/datatype.hpp"
 #include "h5/handle.hpp"
 #include "h5/selection.hpp"
@@ -156,18 +156,24 @@ class CollectiveWriter : public PartWriter {
     for (const auto& extent : mine.extents) {
       if (extent.writer != comm_.rank()) continue;
       failpoint::pass("engine.extent");
-      auto bytes = source_.get(layout_, shards, extent);
+      const auto bytes = source_.get(layout_, shards, extent);
       hash_of_[extent.offset] = hash_bytes(bytes);
-      std::optional<TiledExtent> tiled;
-      if (!info.tile.empty()) bytes = tiled.emplace(info, extent).row_major(bytes);
-      const auto selections = tiled ? select_tiled(dataset, info, *tiled) : select(dataset, info, &extent);
       note_first_byte();
-      if (H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(),
-                   independent_.get(), bytes.data()) < 0) {
-        fail_to_write(info, extent);
+      const auto write = [&](const Selections& selections, std::uint64_t first_byte) {
+        if (H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(),
+                     independent_.get(), bytes.data() + first_byte) < 0) {
+          fail_to_write(info, extent);
+        }
+        ++result_.independent_transfers;
+      };
+      if (info.tile.empty()) {
+        write(select(dataset, info, &extent), 0);
+      } else {
+        for (const auto& piece : tile_pieces(info, extent)) {
+          write(select_piece(dataset, info, piece), piece.first * item_bytes(info.dtype));
+        }
       }
       result_.bytes += extent.bytes;
-      ++result_.independent_transfers;
     }
   }
 
@@ -218,10 +224,14 @@ class CollectiveWriter : public PartWriter {
     return memory;
   }
 
-  static Selections select_tiled(const h5::DatasetHandle& dataset, const Dataset& info, const TiledExtent& extent) {
+  // Both of the same dims: HDF5 copies rows then, not elements.
+  static Selections select_piece(const h5::DatasetHandle& dataset, const Dataset& info, const TilePiece& piece) {
     h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + info.path);
-    extent.select(file);
-    return {std::move(file), packed(extent.elements())};
+    h5::select_box(file, piece.box, H5S_SELECT_SET);
+    const std::vector<hsize_t> dims(piece.in_extent.begin(), piece.in_extent.end());
+    h5::Dataspace memory(H5Screate_simple(narrow<int>(dims.size()), dims.data(), nullptr), "H5Screate_simple");
+    h5::select_box(memory, {Shape(dims.size(), 0), piece.box.shape}, H5S_SELECT_SET);
+    return {std::move(file), std::move(memory)};
   }
 
   // A rank that cannot even select nothing cannot take part in the transfer: ending it is better than a hang.

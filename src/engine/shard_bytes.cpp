@@ -24,18 +24,15 @@ void ExtentSource::read(std::uint64_t first, std::span<std::byte> to) const {
     read_shard(first_ + first, to);
     return;
   }
-  std::size_t done = 0;
-  const auto pad_up_to = [&](std::size_t end) {
-    if (end > done) std::ranges::fill(to.subspan(done, end - done), std::byte{0});
-  };
-  // The boxes of a shard consist of whole tiles here, and so follow each other in the file as in the shard.
+  if (map_->is_padded()) std::ranges::fill(to, std::byte{0});
+  std::uint64_t done = 0;
   map_->visit_runs(first_ + first, to.size(), [&](const ShardRun& run) {
-    const auto at = run.in_file - (first_ + first);
-    pad_up_to(at);
-    read_shard(run.in_shard, to.subspan(at, run.bytes));
-    done = at + run.bytes;
+    read_shard(run.in_shard, to.subspan(run.in_file - (first_ + first), run.bytes));
+    done += run.bytes;
   });
-  pad_up_to(to.size());
+  if (done != to.size() && !map_->is_padded()) {
+    throw Error(ErrorKind::internal, "this rank was to write bytes of a tensor in tiles that it does not hold");
+  }
 }
 
 void ExtentSource::read_shard(std::uint64_t first, std::span<std::byte> to) const {

@@ -129,13 +129,17 @@ class Reader {
     std::vector<hsize_t> dims(static_cast<std::size_t>(rank));
     if (rank > 0) check(H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr), "H5Sget_simple_extent_dims");
     dataset.shape.assign(dims.begin(), dims.end());
-    dataset.tile = chunk_shape(handle, dataset.shape.size());
+    dataset.tile = chunk_shape(handle, dataset.shape, path);
     const auto elements =
         dataset.tile.empty() ? element_count(dataset.shape) : StorageOrder(dataset.shape, dataset.tile).elements();
     dataset.bytes = H5Tget_size(type.get()) * elements;
     hobj_ref_t reference = 0;
     check(H5Rcreate(&reference, handle, ".", H5R_OBJECT, H5I_INVALID_HID), "H5Rcreate");
     dataset.address = reference;
+    if (!dataset.tile.empty() && !dataset.dtype) corrupt(path + " is no tensor and lies in chunks");
+    if (dataset.bytes > file_bytes_) {
+      corrupt(fmt::format("{} has {} bytes, more than the file, which has {}", path, dataset.bytes, file_bytes_));
+    }
     if (dataset.bytes > 0) {
       const auto offset = storage_offset(handle, path);
       dataset.offset = offset;

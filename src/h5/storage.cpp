@@ -1,7 +1,7 @@
 #include "h5/storage.hpp"
 
-#include <fmt/format.h>
-
+#include <algorithm>
+#include <functional>
 #include <muster/error.hpp>
 #include <vector>
 
@@ -11,58 +11,44 @@ namespace {
 
 PropertyList creation_of(hid_t dataset) { return {H5Dget_create_plist(dataset), "H5Dget_create_plist"}; }
 
-struct Chunk {
+// Of the first chunk; without an index the others follow it.
+std::uint64_t chunks_offset(hid_t dataset, std::size_t dims, const std::string& path) {
+  H5D_chunk_index_t index{};
+  check(H5Dget_chunk_index_type(dataset, &index), "chunk index of " + path);
+  if (index != H5D_CHUNK_IDX_NONE && index != H5D_CHUNK_IDX_SINGLE) {
+    throw Error(ErrorKind::corrupt, path + " has chunks with an index, as muster does not write them");
+  }
+  const std::vector<hsize_t> first_element(dims, 0);
+  unsigned skipped_filters = 0;
   haddr_t offset = HADDR_UNDEF;
   hsize_t bytes = 0;
-};
-
-Chunk chunk_at(hid_t dataset, const std::vector<hsize_t>& first_element, const std::string& path) {
-  Chunk chunk;
-  unsigned skipped_filters = 0;
-  check(H5Dget_chunk_info_by_coord(dataset, first_element.data(), &skipped_filters, &chunk.offset, &chunk.bytes),
-        "chunk of " + path);
-  return chunk;
-}
-
-// Where the chunks lie is asked for of the first and the last.
-std::uint64_t chunks_offset(hid_t dataset, const Shape& chunk_shape, const std::string& path) {
-  const Dataspace space(H5Dget_space(dataset), "H5Dget_space");
-  std::vector<hsize_t> dims(chunk_shape.size());
-  check(H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr), "H5Sget_simple_extent_dims");
-  std::vector<hsize_t> last(dims.size());
-  std::uint64_t chunks = 1;
-  for (std::size_t dim = 0; dim < dims.size(); ++dim) {
-    const auto in_dim = (dims[dim] + chunk_shape[dim] - 1) / chunk_shape[dim];
-    last[dim] = (in_dim - 1) * chunk_shape[dim];
-    chunks *= in_dim;
-  }
-  const auto front = chunk_at(dataset, std::vector<hsize_t>(dims.size(), 0), path);
-  const auto back = chunk_at(dataset, last, path);
-  if (front.offset == HADDR_UNDEF || back.offset != front.offset + (chunks - 1) * front.bytes) {
-    fail(fmt::format("the chunks of {} do not follow each other", path));
-  }
-  return front.offset;
+  check(H5Dget_chunk_info_by_coord(dataset, first_element.data(), &skipped_filters, &offset, &bytes),
+        "first chunk of " + path);
+  return offset;
 }
 
 }  // namespace
 
-Shape chunk_shape(hid_t dataset, std::size_t dims) {
+Shape chunk_shape(hid_t dataset, const Shape& shape, const std::string& path) {
   const auto creation = creation_of(dataset);
   if (H5Pget_layout(creation.get()) != H5D_CHUNKED) return {};
-  if (H5Pget_nfilters(creation.get()) != 0) fail("a dataset with filters");
-  std::vector<hsize_t> chunk(dims);
-  if (H5Pget_chunk(creation.get(), static_cast<int>(dims), chunk.data()) < 0) fail("H5Pget_chunk");
+  if (H5Pget_nfilters(creation.get()) != 0) throw Error(ErrorKind::corrupt, path + " has filters");
+  std::vector<hsize_t> chunk(shape.size());
+  if (H5Pget_chunk(creation.get(), static_cast<int>(shape.size()), chunk.data()) < 0) fail("H5Pget_chunk");
+  if (!std::equal(chunk.begin(), chunk.end(), shape.begin(), std::less_equal<>())) {
+    throw Error(ErrorKind::corrupt, path + " has chunks larger than itself");
+  }
   return {chunk.begin(), chunk.end()};
 }
 
 std::uint64_t storage_offset(hid_t dataset, const std::string& path) {
+  const auto creation = creation_of(dataset);
   const Dataspace space(H5Dget_space(dataset), "H5Dget_space");
   const auto dims = H5Sget_simple_extent_ndims(space.get());
   if (dims < 0) fail("H5Sget_simple_extent_ndims");
-  const auto chunk = chunk_shape(dataset, static_cast<std::size_t>(dims));
-  if (!chunk.empty()) return chunks_offset(dataset, chunk, path);
-  const auto offset = H5Dget_offset(dataset);
-  if (offset == HADDR_UNDEF) fail(path + " has no place in the file");
+  const bool in_chunks = H5Pget_layout(creation.get()) == H5D_CHUNKED;
+  const auto offset = in_chunks ? chunks_offset(dataset, static_cast<std::size_t>(dims), path) : H5Dget_offset(dataset);
+  if (offset == HADDR_UNDEF) throw Error(ErrorKind::corrupt, path + " has no place in the file");
   return offset;
 }
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <muster/error.hpp>
 #include <muster/state.hpp>
 #include <utility>
@@ -19,10 +20,29 @@ Shard Shard::flat(std::uint64_t first_element, std::uint64_t count) {
 Shard Shard::block(Shape offset, Shape shape) {
   Shard shard;
   shard.kind_ = Kind::block;
-  shard.offset_ = std::move(offset);
-  shard.shape_ = std::move(shape);
+  shard.boxes_.push_back({std::move(offset), std::move(shape)});
   return shard;
 }
+
+Shard Shard::blocks(std::vector<Box> boxes) {
+  Shard shard;
+  shard.kind_ = Kind::blocks;
+  shard.boxes_ = std::move(boxes);
+  return shard;
+}
+
+namespace {
+
+std::string text_of(const Box& box) {
+  std::string text;
+  for (std::size_t dim = 0; dim < box.shape.size(); ++dim) {
+    const auto begin = dim < box.offset.size() ? box.offset[dim] : 0;
+    text += fmt::format("{} [{}, {})", dim == 0 ? "" : " x", begin, begin + box.shape[dim]);
+  }
+  return text;
+}
+
+}  // namespace
 
 std::string to_string(const Shard& shard) {
   switch (shard.kind()) {
@@ -30,12 +50,11 @@ std::string to_string(const Shard& shard) {
       return "whole";
     case Shard::Kind::flat:
       return fmt::format("elements [{}, {})", shard.first_element(), shard.first_element() + shard.count());
-    case Shard::Kind::block: {
-      std::string text = "block";
-      for (std::size_t dim = 0; dim < shard.shape().size(); ++dim) {
-        const auto begin = dim < shard.offset().size() ? shard.offset()[dim] : 0;
-        text += fmt::format("{} [{}, {})", dim == 0 ? "" : " x", begin, begin + shard.shape()[dim]);
-      }
+    case Shard::Kind::block:
+      return "block" + text_of(shard.boxes().front());
+    case Shard::Kind::blocks: {
+      std::string text = "blocks";
+      for (const auto& box : shard.boxes()) text += (text == "blocks" ? "" : " and") + text_of(box);
       return text;
     }
   }
@@ -48,14 +67,17 @@ namespace {
   throw Error(ErrorKind::usage, to_string(shard) + " does not lie inside shape " + to_string(global_shape));
 }
 
-// A box is one range when, behind its first dim longer than 1, it spans every dim in full.
-std::optional<ElementRange> block_range(const Shard& shard, const Shape& global_shape) {
-  const auto& offset = shard.offset();
-  const auto& shape = shard.shape();
+void check_inside(const Shard& shard, const Box& box, const Shape& global_shape) {
+  const auto& [offset, shape] = box;
   if (offset.size() != global_shape.size() || shape.size() != global_shape.size()) outside(shard, global_shape);
   for (std::size_t dim = 0; dim < shape.size(); ++dim) {
     if (offset[dim] > global_shape[dim] || shape[dim] > global_shape[dim] - offset[dim]) outside(shard, global_shape);
   }
+}
+
+// A box is one range when, behind its first dim longer than 1, it spans every dim in full.
+std::optional<ElementRange> box_range(const Box& box, const Shape& global_shape) {
+  const auto& [offset, shape] = box;
   const auto count = element_count(shape);
   if (count == 0) return ElementRange{0, 0};
   std::uint64_t first = 0;
@@ -66,6 +88,25 @@ std::optional<ElementRange> block_range(const Shard& shard, const Shape& global_
     if (dim > open_dim && shape[dim] != global_shape[dim]) return std::nullopt;
   }
   return ElementRange{first, count};
+}
+
+bool overlap(const Box& a, const Box& b) {
+  for (std::size_t dim = 0; dim < a.shape.size(); ++dim) {
+    const auto first = std::max(a.offset[dim], b.offset[dim]);
+    const auto last = std::min(a.offset[dim] + a.shape[dim], b.offset[dim] + b.shape[dim]);
+    if (first >= last) return false;
+  }
+  return true;
+}
+
+void check_blocks(const Shard& shard, const Shape& global_shape) {
+  const auto& boxes = shard.boxes();
+  for (auto box = boxes.begin(); box != boxes.end(); ++box) {
+    check_inside(shard, *box, global_shape);
+    if (std::any_of(boxes.begin(), box, [&](const auto& other) { return overlap(other, *box); })) {
+      throw Error(ErrorKind::usage, to_string(shard) + " overlap each other");
+    }
+  }
 }
 
 }  // namespace
@@ -81,7 +122,11 @@ std::optional<ElementRange> contiguous_range(const Shard& shard, const Shape& gl
       }
       return ElementRange{shard.first_element(), shard.count()};
     case Shard::Kind::block:
-      return block_range(shard, global_shape);
+      check_inside(shard, shard.boxes().front(), global_shape);
+      return box_range(shard.boxes().front(), global_shape);
+    case Shard::Kind::blocks:
+      check_blocks(shard, global_shape);
+      return std::nullopt;
   }
   return std::nullopt;
 }

@@ -53,12 +53,23 @@ class RangeCutter {
   std::vector<ShardBox> boxes_;
 };
 
+std::vector<ShardBox> placed(const std::vector<Box>& boxes) {
+  std::vector<ShardBox> all;
+  std::uint64_t first = 0;
+  for (const auto& box : boxes) {
+    const auto elements = element_count(box.shape);
+    if (elements > 0) all.push_back({box, first});
+    first += elements;
+  }
+  return all;
+}
+
 }  // namespace
 
 std::vector<ShardBox> boxes_of(const Shard& shard, const Shape& global_shape) {
   const auto range = contiguous_range(shard, global_shape);  // checks the shard
   if (range && range->count == 0) return {};
-  if (shard.kind() == Shard::Kind::block) return {{{shard.offset(), shard.shape()}, 0}};
+  if (!range || shard.kind() == Shard::Kind::block) return placed(shard.boxes());
   if (range->count == element_count(global_shape)) return {{{Shape(global_shape.size(), 0), global_shape}, 0}};
   RangeCutter cutter(global_shape);
   cutter.add(0, Shape(global_shape.size(), 0), range->first, range->count);
@@ -66,8 +77,10 @@ std::vector<ShardBox> boxes_of(const Shard& shard, const Shape& global_shape) {
 }
 
 std::uint64_t elements_held(const Shard& shard, const Shape& global_shape) {
-  const auto range = contiguous_range(shard, global_shape);
-  return range ? range->count : element_count(shard.shape());
+  if (const auto range = contiguous_range(shard, global_shape)) return range->count;
+  std::uint64_t elements = 0;
+  for (const auto& box : shard.boxes()) elements += element_count(box.shape);
+  return elements;
 }
 
 }  // namespace muster

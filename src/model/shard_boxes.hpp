@@ -7,13 +7,6 @@
 
 namespace muster {
 
-// A box of elements of a tensor: one entry a dimension.
-struct Box {
-  Shape offset;
-  Shape shape;
-  friend bool operator==(const Box&, const Box&) = default;
-};
-
 // A box and where it begins in the memory of its shard, in elements: it lies there row-major without gaps.
 struct ShardBox {
   Box box;
@@ -21,8 +14,8 @@ struct ShardBox {
   friend bool operator==(const ShardBox&, const ShardBox&) = default;
 };
 
-// In the order of the shard's memory: one box of whole tensors and blocks, at most 2 x dims - 1 of a flat range, none
-// of a shard without elements. Throws Error{usage} when the shard does not lie inside the shape.
+// In the order of the shard's memory, none without elements: one of whole tensors and blocks, at most 2 x dims - 1 of a
+// flat range. Throws Error{usage} when the shard does not lie inside the shape.
 std::vector<ShardBox> boxes_of(const Shard& shard, const Shape& global_shape);
 
 // How many elements the shard has. Throws Error{usage} when it does not lie inside the shape.

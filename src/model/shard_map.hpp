@@ -27,6 +27,8 @@ class ShardMap {
   // by box, each in file order.
   using Visit = std::function<void(const ShardRun&)>;
   void visit_runs(std::uint64_t first_byte, std::uint64_t bytes, const Visit& visit) const;
+  // Whether the tensor's part of the file has bytes that are no element's.
+  [[nodiscard]] bool is_padded() const { return order_.elements() != element_count(order_.shape()); }
   // Whether there is any.
   [[nodiscard]] bool touches(std::uint64_t first_byte, std::uint64_t bytes) const;
 

@@ -79,7 +79,9 @@ StorageOrder::StorageOrder(Shape shape, Shape tile) : shape_(std::move(shape)), 
     tiles_.push_back((shape_[dim] + tile_[dim] - 1) / tile_[dim]);
   }
   tile_elements_ = element_count(tile_);
-  elements_ = product(tiles_) * tile_elements_;
+  auto padded = shape_;
+  for (std::size_t dim = 0; dim < shape_.size(); ++dim) padded[dim] = tiles_[dim] * tile_[dim];
+  elements_ = element_count(padded);
 }
 
 // The runs of one box, tile by tile, until `visit` returns false.

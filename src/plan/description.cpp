@@ -103,8 +103,11 @@ Bytes pack(const std::vector<TensorDescription>& descriptions) {
     writer.put(description.shard.kind());
     writer.put(description.shard.first_element());
     writer.put(description.shard.count());
-    put_shape(description.shard.offset());
-    put_shape(description.shard.shape());
+    writer.put(std::uint64_t{description.shard.boxes().size()});
+    for (const auto& box : description.shard.boxes()) {
+      put_shape(box.offset);
+      put_shape(box.shape);
+    }
   }
   return writer.take();
 }
@@ -127,10 +130,16 @@ std::vector<TensorDescription> unpack(std::span<const std::byte> bytes) {
     const auto kind = reader.get<Shard::Kind>();
     const auto first = reader.get<std::uint64_t>();
     const auto elements = reader.get<std::uint64_t>();
-    auto offset = get_shape();
-    auto shape = get_shape();
+    std::vector<Box> boxes(reader.get<std::uint64_t>());
+    for (auto& [offset, shape] : boxes) {
+      offset = get_shape();
+      shape = get_shape();
+    }
     if (kind == Shard::Kind::flat) description.shard = Shard::flat(first, elements);
-    if (kind == Shard::Kind::block) description.shard = Shard::block(std::move(offset), std::move(shape));
+    if (kind == Shard::Kind::block) {
+      description.shard = Shard::block(std::move(boxes.at(0).offset), std::move(boxes.at(0).shape));
+    }
+    if (kind == Shard::Kind::blocks) description.shard = Shard::blocks(std::move(boxes));
     descriptions.push_back(std::move(description));
   }
   return descriptions;

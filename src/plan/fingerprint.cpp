@@ -15,14 +15,18 @@ std::uint64_t fingerprint(const State& state) {
   for (const auto& [description, memory] : state.tensors()) {
     const auto& [path, dtype, shape, shard] = description;
     // Sizes first, so that no two states give the same bytes.
-    const std::array<std::uint64_t, 8> numbers{
-        path.size(),           shape.size(),  shard.offset().size(), shard.shape().size(),
-        shard.first_element(), shard.count(), std::uint64_t(dtype),  std::uint64_t(shard.kind())};
+    const std::array<std::uint64_t, 7> numbers{
+        path.size(),          shape.size(),         shard.first_element(),      shard.count(),
+        shard.boxes().size(), std::uint64_t(dtype), std::uint64_t(shard.kind())};
     hasher.add(std::as_bytes(std::span(numbers)));
     hasher.add(as_bytes(path));
     add_shape(shape);
-    add_shape(shard.offset());
-    add_shape(shard.shape());
+    for (const auto& box : shard.boxes()) {
+      const std::array<std::uint64_t, 2> dims{box.offset.size(), box.shape.size()};
+      hasher.add(std::as_bytes(std::span(dims)));
+      add_shape(box.offset);
+      add_shape(box.shape);
+    }
   }
   for (const auto& document : state.documents()) {
     const std::uint64_t bytes = document.path.size();

@@ -6,6 +6,7 @@
 #include <map>
 #include <muster/error.hpp>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <span>
 #include <tuple>
@@ -37,9 +38,39 @@ std::vector<const RankSet*> pointers_to(const std::vector<RankSet>& sets) {
 }  // namespace
 
 bool Merger::by_range(const Claim& a, const Claim& b) {
-  return std::tie(a.tensor, a.range.first, a.range.count, a.voice) <
-         std::tie(b.tensor, b.range.first, b.range.count, b.voice);
+  return std::tie(a.tensor, a.range.first, a.range.count, a.block, a.voice) <
+         std::tie(b.tensor, b.range.first, b.range.count, b.block, b.voice);
 }
+
+// Claims cut into ranges, each with the number of the part that it is cut from: two parts may share some of their
+// ranges and are two parts all the same.
+class Merger::CutClaims {
+ public:
+  void add(const Claim& claim, std::vector<ElementRange> ranges) {
+    std::ranges::sort(ranges, {}, &ElementRange::first);
+    std::vector<ElementRange> joined;
+    for (const auto& range : ranges) {
+      if (!joined.empty() && joined.back().first + joined.back().count == range.first) {
+        joined.back().count += range.count;
+      } else {
+        joined.push_back(range);
+      }
+    }
+    std::vector<std::uint64_t> key;
+    for (const auto& [first, count] : joined) key.insert(key.end(), {first, count});
+    const auto part = parts_.try_emplace(std::move(key), narrow<std::uint32_t>(parts_.size())).first->second;
+    for (const auto& range : joined) claims_.push_back({claim.tensor, claim.version, claim.voice, part, range});
+  }
+
+  std::vector<Claim> take() {
+    std::sort(claims_.begin(), claims_.end(), by_range);
+    return std::move(claims_);
+  }
+
+ private:
+  std::map<std::vector<std::uint64_t>, std::uint32_t> parts_;  // by their ranges
+  std::vector<Claim> claims_;
+};
 
 // Makes global tensors of claims, tensor by tensor.
 class Merger::Settling {
@@ -70,6 +101,10 @@ class Merger::Settling {
       settle({path, dtype, shape, {}}, StorageOrder(shape), claims);
       return;
     }
+    if (const auto ranges = row_major(shape, claims)) {
+      settle({path, dtype, shape, {}}, StorageOrder(shape), *ranges);
+      return;
+    }
     const StorageOrder order(shape, tile_of(shape, dtype, claims));
     settle({path, dtype, shape, {}, order.tile()}, order, in_tiles(order, claims));
   }
@@ -97,18 +132,33 @@ class Merger::Settling {
     return tiling.tile(dtype);
   }
 
+  // The same claims as ranges of elements; nothing where some are blocks that are not.
+  [[nodiscard]] std::optional<std::vector<Claim>> row_major(const Shape& shape, std::span<const Claim> claims) const {
+    CutClaims cut;
+    for (const auto& claim : claims) {
+      std::vector<ElementRange> ranges;
+      for (const auto& part : boxes_of(claim, shape)) {
+        const auto range = contiguous_range(Shard::block(part.box.offset, part.box.shape), shape);
+        if (!range) return std::nullopt;
+        ranges.push_back(*range);
+      }
+      cut.add(claim, std::move(ranges));
+    }
+    return cut.take();
+  }
+
   // The same claims as ranges in the file.
   [[nodiscard]] std::vector<Claim> in_tiles(const StorageOrder& order, std::span<const Claim> claims) const {
-    std::vector<Claim> ranges;
+    CutClaims cut;
     for (const auto& claim : claims) {
+      std::vector<ElementRange> ranges;
       for (const auto& part : boxes_of(claim, order.shape())) {
-        for (const auto& range : order.ranges_of(part.box)) {
-          ranges.push_back({claim.tensor, claim.version, claim.voice, kNoBlock, range});
-        }
+        const auto of_box = order.ranges_of(part.box);
+        ranges.insert(ranges.end(), of_box.begin(), of_box.end());
       }
+      cut.add(claim, std::move(ranges));
     }
-    std::sort(ranges.begin(), ranges.end(), by_range);
-    return ranges;
+    return cut.take();
   }
 
   // `claims` by range in the file, then by voice.
@@ -118,7 +168,8 @@ class Merger::Settling {
     for (std::size_t last = 0; last < claims.size();) {
       const auto first = last;
       const auto range = claims[first].range;
-      while (last < claims.size() && claims[last].range == range) ++last;
+      const auto part = claims[first].block;
+      while (last < claims.size() && claims[last].range == range && claims[last].block == part) ++last;
       if (range.count == 0) continue;
       const auto together = voices_of(claims.subspan(first, last - first));
       if (range.first > covered) {

@@ -52,10 +52,11 @@ class Merger {
     std::uint32_t tensor = 0;
     std::uint32_t version = 0;
     std::uint32_t voice = 0;
-    std::uint32_t block = kNoBlock;  // index into blocks_
+    std::uint32_t block = kNoBlock;  // index into blocks_; of a claim cut into ranges, its part
     ElementRange range;              // where it is no block
   };
   static bool by_range(const Claim& a, const Claim& b);
+  class CutClaims;
   class Settling;
 
   std::vector<int> peer_groups_;  // by rank

@@ -1,5 +1,6 @@
 #include "plan/tiling.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 namespace muster::plan {
@@ -8,10 +9,14 @@ namespace {
 
 // The smallest divisor of `size` that is at least `wanted`, at most `size`.
 std::uint64_t divisor_from(std::uint64_t size, std::uint64_t wanted) {
-  for (auto divisor = wanted; divisor < size; ++divisor) {
-    if (size % divisor == 0) return divisor;
+  auto best = size;
+  for (std::uint64_t divisor = 1; divisor <= size / divisor; ++divisor) {
+    if (size % divisor != 0) continue;
+    for (const auto candidate : {divisor, size / divisor}) {
+      if (candidate >= wanted) best = std::min(best, candidate);
+    }
   }
-  return size;
+  return best;
 }
 
 }  // namespace
@@ -30,6 +35,13 @@ void Tiling::add(const Box& box) {
 
 Shape Tiling::tile(DType dtype) const {
   auto tile = tile_;
+  for (std::size_t dim = 0; dim < tile.size(); ++dim) {
+    // What sticks out beyond the tensor is room for nothing: the last part of torch.chunk's may be so, not half a tile.
+    const auto size = shape_[dim];
+    if (tile[dim] == 0 || size % tile[dim] == 0) continue;
+    const auto padding = tile[dim] - size % tile[dim];
+    if (padding > size / 3) tile[dim] = std::gcd(tile[dim], size);
+  }
   for (auto& size : tile) {
     const auto bytes = element_count(tile) * item_bytes(dtype);
     if (bytes <= kMaxTileBytes) break;
