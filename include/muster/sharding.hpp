@@ -25,4 +25,14 @@ Shard split_fused(const Shape& global_shape, const std::vector<std::uint64_t>& f
 // A chunk of the row-major elements: ZeRO-1 and FSDP-style flat shards.
 Shard split_flat(const Shape& global_shape, int part, int parts);
 
+// A chunk of the rows (along dimension 0), as a range of the row-major elements: what to give each rank of a ZeRO-1
+// group of a parameter that is itself a block of a global tensor. Such parts are blocks again, so that they lie in the
+// file in few ranges; parts that begin and end inside a row are saved in pieces as small as those cuts make them. A
+// 0-d tensor belongs to part 0.
+ElementRange chunk_of_rows(const Shape& shape, int part, int parts);
+
+// The part of a shard that holds a range of its own elements, counted as they lie in its memory. Throws Error{usage}
+// where the shard has fewer.
+Shard part_of(const Shape& global_shape, const Shard& shard, const ElementRange& range);
+
 }  // namespace muster

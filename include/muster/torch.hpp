@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <muster/checkpoint.hpp>
+#include <muster/rules.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -169,8 +170,32 @@ class SchedulerRef {
   std::function<void(const nlohmann::json&)> load_;
 };
 
+// A parameter of the optimizer that stands for a range of the elements of one of the model's on this rank: ZeRO-1,
+// where each rank of a data parallel group steps a part of every parameter, and masters in float32 of parameters in
+// bfloat16.
+struct OptimizerPart {
+  torch::Tensor optimized;  // as the optimizer has it: one dimension, as long as the range
+  torch::Tensor parameter;  // of the model; row-major dense
+  ElementRange range;       // of its elements. chunk_of_rows() makes good ones
+};
+
+// How this rank's module and optimizer are parts of the job's. All of it may differ in a load from what it was in the
+// save. Ranks of one pipeline stage, expert group and tensor parallel group hold replicas of each other.
+struct Parallelism {
+  Grid grid = {};
+  // By global keys. Where no rule matches, the tensor is whole on every rank that has the key.
+  std::vector<ShardingRule> rules = {};
+  // What a key of this rank's module is called in the job's, where they differ: pipeline stages number their layers
+  // from 0, expert groups their experts. Unset: the same. Local; no two keys of a rank may become one.
+  std::function<std::string(const std::string& key)> global_key = {};
+  // A part's optimizer state is saved under the key and the global shape of its parameter. Where its dtype is another
+  // than the parameter's, its values are too, as the slot "master". After a load, parts of the parameter's dtype have
+  // the parameter's values. A parameter without a part is the optimizer's own, or not in it.
+  std::vector<OptimizerPart> optimizer_parts = {};
+};
+
 // What save_checkpoint takes; every part is optional but the tag. Fields of the same name as in SaveOptions mean the
-// same. Ranks hold replicas: every rank passes the same module and optimizer.
+// same. Without `parallel` ranks hold replicas: every rank passes the same module and optimizer.
 struct SaveArgs {
   std::string tag = {};
   ModelRef model = {};
@@ -187,6 +212,10 @@ struct SaveArgs {
   bool replace_existing = false;
   EngineChoice engine = EngineChoice::automatic;
   std::map<std::string, std::string> hints = {};
+  Parallelism parallel = {};
+  // Leave a model's parameter out of the file where its optimizer part is a master of higher precision: a load makes it
+  // again from the master, rounded to nearest as Torch does, so bit for bit where it was made from it.
+  bool avoid_saving_lower_precision_weights = false;
 };
 
 // What load_checkpoint takes; parts that are not given are not loaded.
@@ -198,6 +227,7 @@ struct LoadArgs {
   bool strict = true;
   std::optional<int> num_workers = std::nullopt;
   bool rng = false;  // restore this rank's generator; a rank that the saving job did not have keeps its own
+  Parallelism parallel = {};
 };
 
 // Collective. Saves what is given; see Checkpointer::save for durability and errors, plus usage for tensors that are

@@ -5,6 +5,7 @@
 
 #include <muster/error.hpp>
 #include <string>
+#include <utility>
 
 namespace muster::test {
 
@@ -19,6 +20,13 @@ std::string error_of(ErrorKind kind, Call&& call) {
   }
   ADD_FAILURE() << "no error; expected one of kind " << name(kind);
   return {};
+}
+
+// The same, of which the message must hold these words.
+template <class Call>
+void expect_words(ErrorKind kind, const std::string& words, Call&& call) {
+  const auto message = error_of(kind, std::forward<Call>(call));
+  EXPECT_NE(message.find(words), std::string::npos) << message;
 }
 
 }  // namespace muster::test

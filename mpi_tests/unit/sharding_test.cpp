@@ -80,5 +80,45 @@ TEST(Sharding, RefusesBlocksThatOverlap) {
             "blocks [0, 2) x [0, 2) and [1, 3) x [1, 3) overlap each other");
 }
 
+TEST(Sharding, ChunksRows) {
+  EXPECT_EQ(chunk_of_rows({5, 3}, 0, 2), (ElementRange{0, 9}));
+  EXPECT_EQ(chunk_of_rows({5, 3}, 1, 2), (ElementRange{9, 6}));
+  EXPECT_EQ(chunk_of_rows({}, 0, 2), (ElementRange{0, 1}));
+  EXPECT_EQ(chunk_of_rows({}, 1, 2).count, 0U);
+  EXPECT_EQ(chunk_of_rows({0, 3}, 1, 2).count, 0U);
+}
+
+TEST(Sharding, PartsOfRangesAreRanges) {
+  EXPECT_EQ(part_of({4, 3}, Shard::whole(), {2, 5}), Shard::flat(2, 5));
+  EXPECT_EQ(part_of({4, 3}, Shard::flat(3, 6), {2, 3}), Shard::flat(5, 3));
+  EXPECT_EQ(part_of({4, 3}, Shard::block({2, 0}, {2, 3}), {1, 3}), Shard::flat(7, 3));
+  EXPECT_EQ(part_of({4, 3}, Shard::block({0, 1}, {4, 2}), {2, 4}), Shard::block({1, 1}, {2, 2}));
+  test::expect_words(ErrorKind::usage, "elements [2, 9) are asked for of", [] {
+    static_cast<void>(part_of({4, 3}, Shard::block({0, 1}, {4, 2}), {2, 7}));
+  });
+}
+
+// The elements of a part are those of the shard, from the first to the last of the range, in their order.
+TEST(Sharding, PartsHaveTheElementsOfTheRange) {
+  Random random(11);
+  for (int i = 0; i < 1000; ++i) {
+    Shape shape;
+    for (auto dims = static_cast<int>(pick(random, 1, 4)); dims > 0; --dims) shape.push_back(pick(random, 1, 6));
+    const auto parts = static_cast<int>(pick(random, 1, 3));
+    const auto rank = static_cast<int>(pick(random, 0, static_cast<std::uint64_t>(parts) - 1));
+    const auto dim = pick(random, 0, shape.size() - 1);
+    const auto fused = pick(random, 0, shape[0]);
+    const auto shard =
+        i % 2 == 0 ? split(shape, dim, rank, parts) : split_fused(shape, {fused, shape[0] - fused}, rank, parts);
+    const auto held = elements_of(shard, shape);
+    const auto first = pick(random, 0, held.size());
+    const auto count = pick(random, 0, held.size() - first);
+    const auto part = part_of(shape, shard, {first, count});
+    const auto at = held.begin() + static_cast<std::ptrdiff_t>(first);
+    ASSERT_EQ(elements_of(part, shape), (std::vector<std::uint64_t>(at, at + static_cast<std::ptrdiff_t>(count))))
+        << to_string(shape) << ' ' << to_string(shard) << ' ' << first << ' ' << count << ' ' << to_string(part);
+  }
+}
+
 }  // namespace
 }  // namespace muster
