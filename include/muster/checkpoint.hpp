@@ -122,6 +122,10 @@ struct SaveReport {
   std::vector<std::string> warnings;        // what went wrong after publication (on rank 0)
 };
 
+// What a load does about a tensor that only the program has, or only the checkpoint.
+enum class OnDifference : std::uint8_t { error, warn, ignore };
+
+// The same on all ranks.
 struct LoadOptions {
   // The tag to load. Unset: the newest sound checkpoint of the directory; a newer one that turns out to be damaged
   // is skipped with a warning.
@@ -129,7 +133,22 @@ struct LoadOptions {
   // On: a missing, unexpected, differently shaped or differently typed tensor is an error that lists all of them, and
   // nothing was changed. Off: what fits is loaded, the rest stays as it is and is listed in a warning.
   bool strict = true;
-  // At most so many ranks of a node (>= 1) read at the same time; unset: all of them.
+  // Of tensors that the checkpoint lacks, and of those that it has and no rank wants. Unset: as `strict` says.
+  std::optional<OnDifference> missing = std::nullopt;
+  std::optional<OnDifference> unexpected = std::nullopt;
+  // Load only tensors of which one of these matches the path, as fnmatch(3) does ("/model/*", "/model/blocks.0.*").
+  // Others stay as they are, and are neither missing nor unexpected. Empty: all.
+  std::vector<std::string> only = {};
+  // What keys of the checkpoint are called in the program: the second part of a path, as in "/model/<key>" and
+  // "/optimizer/<key>/exp_avg". Where both end in '*', that stands for the rest: {"backbone.*", "encoder.*"}. `only`
+  // and the target have the program's names.
+  std::map<std::string, std::string> renames = {};
+  // Load floating-point tensors into others of their kind: exact where they are wider, else rounded to nearest, ties to
+  // even. Off: another dtype is a mismatch.
+  bool convert_dtypes = false;
+  // Every rank reads what it wants by itself and nothing travels over MPI; what several ranks want is read as often.
+  bool each_rank_reads = false;
+  // At most so many ranks of a node (>= 1) read at the same time; unset: all of them. Not with each_rank_reads.
   std::optional<int> num_workers = std::nullopt;
 };
 
@@ -157,8 +176,10 @@ struct CheckpointContents {
 struct LoadTarget {
   // Tensors to fill; each needs `data` or `write`.
   State state;
+  // Tensors of `state` that are made from another one of the checkpoint, by path: converted where its dtype differs.
+  std::map<std::string, std::string> made_from;
   // First path components that the program wants whole ("model", "optimizer"): with strict on, everything that the
-  // checkpoint holds there must be wanted.
+  // checkpoint holds there must be wanted by some rank.
   std::vector<std::string> sections;
   // More that is wrong with this checkpoint as a source; listed together with what the comparison of keys finds.
   std::vector<std::string> problems;

@@ -11,6 +11,7 @@
 #include "base/hash.hpp"
 #include "base/streaming_copy.hpp"
 #include "engine/read_ahead.hpp"
+#include "model/convert.hpp"
 #include "model/layout.hpp"
 #include "mpi/agree.hpp"
 
@@ -21,6 +22,9 @@ namespace {
 // Rows of a few elements, as a cut along the last dimension makes them: their lines are shared, and wanted in the
 // cache.
 constexpr std::size_t kShortBytes = 1024;
+
+// Values that are converted at once: few enough for the cache.
+constexpr std::size_t kConvertedItems = 16 << 10;
 
 class Mover {
  public:
@@ -121,15 +125,31 @@ class Mover {
         const auto of_extent = bytes.subspan(extent.offset - unit.offset, extent.bytes);
         if (to->map) {
           to->map->visit_runs(in_tensor, extent.bytes, [&](const ShardRun& run) {
-            put(*to->memory, run.in_shard, of_extent.subspan(run.in_file - in_tensor, run.bytes));
+            put(*to, run.in_shard, of_extent.subspan(run.in_file - in_tensor, run.bytes));
           });
           continue;
         }
         const auto first = std::max(in_tensor, to->want.first_byte);
         const auto last = std::min(in_tensor + extent.bytes, to->want.first_byte + to->want.bytes);
         if (first >= last) continue;
-        put(*to->memory, first - to->want.first_byte, of_extent.subspan(first - in_tensor, last - first));
+        put(*to, first - to->want.first_byte, of_extent.subspan(first - in_tensor, last - first));
       }
+    }
+  }
+
+  // `at`: where in the shard, if it had the file's dtype.
+  void put(const Destination& to, std::uint64_t at, std::span<const std::byte> bytes) {
+    if (to.from == to.to) return put(*to.memory, at, bytes);
+    const auto from_item = item_bytes(to.from);
+    const auto to_item = item_bytes(to.to);
+    converted_.resize(kConvertedItems * to_item);
+    while (!bytes.empty()) {
+      const auto some = bytes.first(std::min(bytes.size(), kConvertedItems * from_item));
+      const auto made = std::span(converted_).first(some.size() / from_item * to_item);
+      convert(to.from, some, to.to, made);
+      put(*to.memory, at / from_item * to_item, made);
+      bytes = bytes.subspan(some.size());
+      at += some.size();
     }
   }
 
@@ -154,6 +174,7 @@ class Mover {
   std::optional<engine::ReadAhead> ahead_;
   std::span<std::byte> own_;  // of this round
   Bytes received_;
+  Bytes converted_;
   std::uint64_t read_bytes_ = 0;
   std::exception_ptr failure_;
 };

@@ -30,11 +30,26 @@ void check_options(const LoadOptions& options) {
   if (options.num_workers && *options.num_workers < 1) {
     throw Error(ErrorKind::usage, fmt::format("num_workers is {}; it must be at least 1", *options.num_workers));
   }
+  if (options.num_workers && options.each_rank_reads) {
+    throw Error(ErrorKind::usage, "num_workers says which ranks read, and with each_rank_reads all do");
+  }
+}
+
+// What is done about missing and unexpected tensors.
+OnDifference either(const std::optional<OnDifference>& asked, bool strict) {
+  return asked.value_or(strict ? OnDifference::error : OnDifference::warn);
 }
 
 std::string options_text(const LoadOptions& options) {
-  return fmt::format("tag={} strict={} num_workers={}", options.tag ? "'" + *options.tag + "'" : "unset",
-                     options.strict, options.num_workers ? std::to_string(*options.num_workers) : "unset");
+  const auto number = [](OnDifference what) { return static_cast<int>(what); };
+  auto text = fmt::format(
+      "tag={} strict={} missing={} unexpected={} convert_dtypes={} each_rank_reads={} num_workers={}",
+      options.tag ? "'" + *options.tag + "'" : "unset", options.strict, number(either(options.missing, options.strict)),
+      number(either(options.unexpected, options.strict)), options.convert_dtypes, options.each_rank_reads,
+      options.num_workers ? std::to_string(*options.num_workers) : "unset");
+  for (const auto& pattern : options.only) text += fmt::format(" only='{}'", pattern);
+  for (const auto& [from, to] : options.renames) text += fmt::format(" '{}' is '{}'", from, to);
+  return text;
 }
 
 // Lists of texts from rank 0 to all.
@@ -70,6 +85,26 @@ std::string joined(const std::vector<std::string>& lines) {
   std::string text;
   for (const auto& line : lines) text += "\n    " + line;
   return text;
+}
+
+// The lines of differences of which `what` is done.
+std::vector<std::string> lines_of(const Comparison& comparison, const LoadOptions& options, OnDifference what) {
+  const auto done_about = [&](Difference::Kind kind) {
+    switch (kind) {
+      case Difference::Kind::missing:
+        return either(options.missing, options.strict);
+      case Difference::Kind::unexpected:
+        return either(options.unexpected, options.strict);
+      case Difference::Kind::misfit:
+        break;
+    }
+    return options.strict ? OnDifference::error : OnDifference::warn;
+  };
+  std::vector<std::string> lines;
+  for (const auto& [kind, line] : comparison.differences) {
+    if (done_about(kind) == what) lines.push_back(line);
+  }
+  return lines;
 }
 
 }  // namespace
@@ -131,12 +166,14 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   report.phase_s["find"] = watch.lap();
 
   Catalog catalog;
+  std::optional<SeenKeys> seen;
   LoadTarget target;
   mpi::run_agreed(comm, "prepare", [&] {
     failpoint::pass("load.prepare");
     catalog = unpack_catalog(packed);
     packed = {};
-    report.contents = contents_of(catalog);
+    seen.emplace(options, catalog);
+    report.contents = contents_of(catalog, *seen);
     if (const auto* content = report.contents.find_document(kUserContentPath)) report.user_content = *content;
     target = prepare(report.contents);
   });
@@ -145,23 +182,35 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   std::vector<plan::Want> wants;
   mpi::run_agreed(comm, "check", [&] {
     failpoint::pass("load.check");
-    comparison = compare(target, catalog);
+    comparison = compare(target, catalog, *seen, options);
     wants = comparison.wants(catalog);
-    if (comparison.problems.empty()) return;
-    if (options.strict) {
-      throw Error(ErrorKind::mismatch,
-                  file.string() + " does not fit what it is to be loaded into:" + joined(comparison.problems));
+  });
+  auto wanted_by_any = comparison.wanted;
+  comm.all_or(wanted_by_any);
+  mpi::run_agreed(comm, "check", [&] {
+    add_unexpected(comparison, target, *seen, wanted_by_any, catalog.tensors.size());
+    const auto errors = lines_of(comparison, options, OnDifference::error);
+    if (!errors.empty()) {
+      throw Error(ErrorKind::mismatch, file.string() + " does not fit what it is to be loaded into:" + joined(errors));
     }
-    report.skipped = comparison.problems;
-    if (team_.is_root()) {
+    report.skipped = lines_of(comparison, options, OnDifference::warn);
+    if (team_.is_root() && !report.skipped.empty()) {
       log_warning("loaded " + file.string() + " only in part (strict is off):" + joined(report.skipped));
     }
   });
 
   report.phase_s["check"] = watch.lap();
-  const auto wishes = all_wishes(comm, catalog, wants);
+  std::vector<plan::Wish> wishes;
+  auto reading = readers(team_, options);
+  if (options.each_rank_reads) {
+    // Each rank plans for itself alone: nothing travels.
+    reading = {comm.rank()};
+    wishes.push_back({reading, wants});
+  } else {
+    wishes = all_wishes(comm, catalog, wants);
+  }
   std::vector<plan::ReadUnit> units;
-  mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, readers(team_, options)); });
+  mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, reading); });
   report.phase_s["plan"] = watch.lap();
   report.read_bytes = move_extents(comm, file, catalog, units, comparison.destinations, arena_);
 

@@ -4,20 +4,39 @@
 
 #include <algorithm>
 #include <muster/error.hpp>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "base/exact_json.hpp"
+#include "model/convert.hpp"
 
 namespace muster::coord {
 
-CheckpointContents contents_of(const Catalog& catalog) {
+namespace {
+
+constexpr std::size_t kBits = 64;
+
+void set(std::vector<std::uint64_t>& bits, std::size_t index) {
+  bits[index / kBits] |= std::uint64_t{1} << index % kBits;
+}
+
+bool is_set(const std::vector<std::uint64_t>& bits, std::size_t index) {
+  return (bits[index / kBits] >> index % kBits & 1U) != 0;
+}
+
+}  // namespace
+
+CheckpointContents contents_of(const Catalog& catalog, const SeenKeys& seen) {
   CheckpointContents contents;
   contents.tag = catalog.run.tag;
   contents.step = catalog.run.step;
   contents.sequence = catalog.run.sequence;
   contents.world_size = catalog.run.world_size;
-  for (const auto& tensor : catalog.tensors) contents.tensors.push_back({tensor.path, tensor.dtype, tensor.shape});
+  for (std::size_t i = 0; i < catalog.tensors.size(); ++i) {
+    const auto& tensor = catalog.tensors[i];
+    if (!seen.path(i).empty()) contents.tensors.push_back({seen.path(i), tensor.dtype, tensor.shape});
+  }
   for (const auto& document : catalog.documents) {
     contents.documents[document.path] = from_exact_text(document.text, document.path);
   }
@@ -26,7 +45,8 @@ CheckpointContents contents_of(const Catalog& catalog) {
 
 std::vector<plan::Want> Comparison::wants(const Catalog& catalog) const {
   std::vector<plan::Want> wants;
-  for (const auto& [want, memory, map] : destinations) {
+  for (const auto& destination : destinations) {
+    const auto& [want, map] = std::tie(destination.want, destination.map);
     if (map) {
       plan::append_touched(catalog, want.tensor, *map, wants);
     } else {
@@ -36,58 +56,70 @@ std::vector<plan::Want> Comparison::wants(const Catalog& catalog) const {
   return wants;
 }
 
-Comparison compare(const LoadTarget& target, const Catalog& catalog) {
+Comparison compare(const LoadTarget& target, const Catalog& catalog, const SeenKeys& seen, const LoadOptions& options) {
   Comparison result;
+  result.wanted.resize((catalog.tensors.size() + kBits - 1) / kBits);
+  const auto misfit = [&](std::string line) {
+    result.differences.push_back({Difference::Kind::misfit, std::move(line)});
+  };
   std::unordered_map<std::string_view, std::uint32_t> saved;
   for (std::size_t i = 0; i < catalog.tensors.size(); ++i) {
-    saved[catalog.tensors[i].path] = static_cast<std::uint32_t>(i);
+    if (!seen.path(i).empty()) saved[seen.path(i)] = static_cast<std::uint32_t>(i);
   }
-  std::unordered_set<std::string_view> wanted;
+  std::unordered_set<std::string_view> filled;
   for (const auto& [description, memory] : target.state.tensors()) {
-    const auto& path = description.path;
-    if (!wanted.insert(path).second) {
-      result.problems.push_back("wanted twice: " + path);
+    const auto& [path, dtype, shape, shard] = description;
+    if (!filled.insert(path).second) {
+      misfit("wanted twice: " + path);
       continue;
     }
-    const auto found = saved.find(path);
+    const auto source = target.made_from.find(path);
+    const bool is_made = source != target.made_from.end();
+    if (!seen.selects(path)) continue;
+    const auto found = saved.find(is_made ? source->second : path);
     if (found == saved.end()) {
-      result.problems.push_back("missing in the checkpoint: " + path);
+      result.differences.push_back({Difference::Kind::missing, "missing in the checkpoint: " + path});
       continue;
     }
     const auto& tensor = catalog.tensors[found->second];
-    if (tensor.dtype != description.dtype || tensor.shape != description.global_shape) {
-      result.problems.push_back(fmt::format("{}: {} {} in the checkpoint, {} {} wanted", path, name(tensor.dtype),
-                                            to_string(tensor.shape), name(description.dtype),
-                                            to_string(description.global_shape)));
+    set(result.wanted, found->second);
+    const bool may_convert = (is_made || options.convert_dtypes) && is_convertible(tensor.dtype, dtype);
+    if (tensor.shape != shape || (tensor.dtype != dtype && !may_convert)) {
+      misfit(fmt::format("{}: {} {} in the checkpoint, {} {} wanted", path, name(tensor.dtype), to_string(tensor.shape),
+                         name(dtype), to_string(shape)));
       continue;
     }
-    const auto& [unused, dtype, shape, shard] = description;
     if (elements_held(shard, shape) == 0) continue;
     if (memory.data == nullptr && !memory.write) {
-      result.problems.push_back(path + ": nowhere to write it to");
+      misfit(path + ": nowhere to write it to");
       continue;
     }
     const auto range = contiguous_range(shard, shape);
+    Destination destination{
+        .want = {found->second, 0, tensor.bytes}, .memory = &memory, .from = tensor.dtype, .to = dtype};
     if (range && tensor.tile.empty()) {
-      const auto item = item_bytes(dtype);
-      result.destinations.push_back({{found->second, range->first * item, range->count * item}, &memory});
+      const auto item = item_bytes(tensor.dtype);
+      destination.want = {found->second, range->first * item, range->count * item};
     } else {
-      result.destinations.push_back(
-          {{found->second, 0, tensor.bytes},
-           &memory,
-           std::make_shared<const ShardMap>(StorageOrder(tensor.shape, tensor.tile), shard, dtype)});
+      destination.map = std::make_shared<const ShardMap>(StorageOrder(tensor.shape, tensor.tile), shard, tensor.dtype);
     }
+    result.destinations.push_back(std::move(destination));
   }
-  for (const auto& tensor : catalog.tensors) {
-    const auto section = tensor.path.substr(1, tensor.path.find('/', 1) - 1);
-    const auto& sections = target.sections;
-    if (std::find(sections.begin(), sections.end(), section) == sections.end()) continue;
-    if (!wanted.contains(tensor.path)) result.problems.push_back("unexpected in the checkpoint: " + tensor.path);
-  }
-  result.problems.insert(result.problems.end(), target.problems.begin(), target.problems.end());
+  for (const auto& problem : target.problems) misfit(problem);
   std::sort(result.destinations.begin(), result.destinations.end(),
             [](const auto& a, const auto& b) { return a.want.tensor < b.want.tensor; });
   return result;
+}
+
+void add_unexpected(Comparison& comparison, const LoadTarget& target, const SeenKeys& seen,
+                    const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors) {
+  for (std::size_t i = 0; i < tensors; ++i) {
+    const auto& path = seen.path(i);
+    if (path.empty() || is_set(wanted_by_any, i)) continue;
+    const auto section = path.substr(1, path.find('/', 1) - 1);
+    if (std::ranges::find(target.sections, section) == target.sections.end()) continue;
+    comparison.differences.push_back({Difference::Kind::unexpected, "unexpected in the checkpoint: " + path});
+  }
 }
 
 }  // namespace muster::coord

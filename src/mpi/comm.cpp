@@ -53,6 +53,7 @@ void all_reduce(const CommView& comm, std::span<std::uint64_t> values, MPI_Op op
 
 void CommView::all_min(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_MIN); }
 void CommView::all_sum(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_SUM); }
+void CommView::all_or(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_BOR); }
 
 namespace {
 

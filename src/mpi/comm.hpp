@@ -28,6 +28,7 @@ class CommView {
   // Element by element, in place; every rank passes the same number of values.
   void all_min(std::span<std::uint64_t> values) const;
   void all_sum(std::span<std::uint64_t> values) const;
+  void all_or(std::span<std::uint64_t> values) const;  // bit by bit
   // Rank `root`'s bytes on every rank, whatever size the others passed.
   void broadcast(Bytes& bytes, int root) const;
   // The same for ranks that know the size.
