@@ -9,25 +9,14 @@
 #include <vector>
 
 #include "base/clock.hpp"
-#include "engine/choice.hpp"
+#include "coord/save_plan.hpp"
 #include "engine/engine.hpp"
-#include "h5/head.hpp"
 #include "model/catalog.hpp"
-#include "model/layout.hpp"
 #include "store/claim.hpp"
 #include "store/directory.hpp"
 #include "store/part.hpp"
 
 namespace muster::coord {
-
-// What a plan decides, for one save and the next ones of the same state. Constant once the save that made it is open.
-struct SavePlan {
-  std::uint64_t fingerprint = 0;
-  Layout layout;
-  std::vector<std::uint32_t> dataset_of_tensor;  // index into layout.datasets of each tensor of this rank's state
-  engine::Choice choice;
-  std::optional<h5::Head> head = std::nullopt;  // rank 0
-};
 
 struct SaveJob {
   explicit SaveJob(const SaveOptions& save_options) : options(save_options) {}

@@ -1,159 +1,34 @@
 #include "coord/saver.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <malloc.h>
 
 #include <algorithm>
 #include <array>
-#include <muster/version.hpp>
-#include <unordered_map>
 
-#include "base/exact_json.hpp"
 #include "base/failpoint.hpp"
 #include "base/file_size_signal.hpp"
-#include "base/file_system.hpp"
 #include "base/hash.hpp"
-#include "base/log.hpp"
-#include "base/narrow.hpp"
 #include "base/posix.hpp"
 #include "coord/exchange.hpp"
 #include "coord/publish_save.hpp"
 #include "coord/rank_tale.hpp"
+#include "coord/run_description.hpp"
+#include "coord/save_request.hpp"
 #include "coord/turn.hpp"
-#include "h5/library.hpp"
 #include "mpi/agree.hpp"
-#include "mpi/info.hpp"
-#include "plan/balance.hpp"
-#include "plan/description.hpp"
-#include "plan/fingerprint.hpp"
-#include "plan/layout.hpp"
-#include "plan/merge.hpp"
-#include "plan/portions.hpp"
 #include "store/names.hpp"
 #include "store/part.hpp"
 
 namespace muster::coord {
 
-namespace {
-
-void check_options(const SaveOptions& options) {
-  store::check_tag(options.tag);
-  if (options.num_kept_ckpts && *options.num_kept_ckpts < 1) {
-    throw Error(ErrorKind::usage, fmt::format("num_kept_ckpts is {}; it must be at least 1", *options.num_kept_ckpts));
-  }
-  if (options.num_workers && *options.num_workers < 1) {
-    throw Error(ErrorKind::usage, fmt::format("num_workers is {}; it must be at least 1", *options.num_workers));
-  }
-  mpi::check_hints(options.hints);
-}
-
-// The number at the end of the tag: "step_100" is step 100.
-std::optional<std::int64_t> step_of(const SaveOptions& options) {
-  if (options.step) return options.step;
-  const auto& tag = options.tag;
-  auto begin = tag.size();
-  while (begin > 0 && tag[begin - 1] >= '0' && tag[begin - 1] <= '9') --begin;
-  if (begin == tag.size() || tag.size() - begin > 18) return std::nullopt;
-  return std::stoll(tag.substr(begin));
-}
-
-std::string options_text(const SaveOptions& options) {
-  const auto number = [](const auto& value) { return value ? std::to_string(*value) : std::string("unset"); };
-  auto text = fmt::format("step={} num_kept_ckpts={} num_workers={} replace_existing={} engine={}",
-                          number(options.step), number(options.num_kept_ckpts), number(options.num_workers),
-                          options.replace_existing, name(options.engine));
-  for (const auto& [key, value] : options.hints) text += fmt::format(" {}={}", key, value);
-  return text;
-}
-
-// By path; rank 0's are the ones saved.
-std::map<std::string, std::string> document_texts(const State& state, const SaveOptions& options) {
-  std::map<std::string, std::string> texts;
-  for (const auto& [path, value] : state.documents()) texts[path] = to_exact_text(value, path);
-  if (!options.user_content.is_null()) texts[kUserContentPath] = to_exact_text(options.user_content, kUserContentPath);
-  return texts;
-}
-
-void check_state(const State& state, const SaveOptions& options) {
-  if (options.user_content.is_null()) {
-    plan::check_state(state);
-    return;
-  }
-  auto with_content = state;
-  with_content.add(Document{kUserContentPath, nullptr});
-  plan::check_state(with_content);
-}
-
-// Of all that a plan depends on and this rank knows.
-std::uint64_t fingerprint(const State& state, const SaveOptions& options) {
-  Hasher hasher;
-  for (const auto value :
-       {plan::fingerprint(state), narrow<std::uint64_t>(options.num_workers.value_or(0)),
-        static_cast<std::uint64_t>(options.engine), static_cast<std::uint64_t>(options.user_content.is_null())}) {
-    hasher.add(std::as_bytes(std::span(&value, 1)));
-  }
-  return hasher.value();
-}
-
-void make_readable(const State& state) {
-  for (const auto& [description, memory] : state.tensors()) {
-    if (memory.before_save) memory.before_save();
-    if (memory.data != nullptr || memory.read) continue;
-    if (elements_held(description.shard, description.global_shape) > 0)
-      throw Error(ErrorKind::usage, description.path + ": nothing to read it from");
-  }
-}
-
-std::vector<std::uint32_t> datasets_of(const State& state, const Layout& layout) {
-  std::unordered_map<std::string_view, std::uint32_t> by_path;
-  for (std::uint32_t i = 0; i < layout.datasets.size(); ++i) by_path[layout.datasets[i].path] = i;
-  std::vector<std::uint32_t> datasets;
-  for (const auto& tensor : state.tensors()) datasets.push_back(by_path.at(tensor.description.path));
-  return datasets;
-}
-
-engine::LocalShards local_shards(const SavePlan& plan, const State& state) {
-  engine::LocalShards shards(plan.layout.datasets.size());
-  for (std::size_t i = 0; i < state.tensors().size(); ++i) {
-    const auto& [description, memory] = state.tensors()[i];
-    const auto& [path, dtype, shape, shard] = description;
-    const auto dataset = plan.dataset_of_tensor[i];
-    const auto& tile = plan.layout.datasets[dataset].tile;
-    const auto range = contiguous_range(shard, shape);
-    if (!range || !tile.empty()) {
-      shards[dataset] = {&memory, 0, 0, std::make_shared<const ShardMap>(StorageOrder(shape, tile), shard, dtype)};
-      continue;
-    }
-    const auto item = item_bytes(dtype);
-    shards[dataset] = {&memory, range->first * item, range->count * item, nullptr};
-  }
-  return shards;
-}
-
-// Who is to hold the same tensors whole.
-std::vector<int> peer_groups(const Team& team) {
-  const ParallelGrid grid(team.grid, team.comm.size());
-  std::vector<int> groups;
-  for (int rank = 0; rank < team.comm.size(); ++rank) {
-    groups.push_back(grid.group_number(rank, {Axis::tensor, Axis::context, Axis::data}));
-  }
-  return groups;
-}
-
-std::string mpi_version() {
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
-  int length = 0;
-  MPI_Get_library_version(text.data(), &length);
-  const std::string_view version(text.data(), static_cast<std::size_t>(length));
-  return std::string(version.substr(0, version.find_first_of(",\n")));
-}
-
-}  // namespace
-
 Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines,
              store::ProgressBoard& board)
-    : team_(team), directory_(directory), options_(options), engines_(std::move(engines)), board_(board) {}
+    : team_(team),
+      directory_(directory),
+      engines_(std::move(engines)),
+      board_(board),
+      planner_(team, directory.path(), options.alignment_bytes) {}
 
 SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
   const FileSizeSignalBlock limits_are_errors;
@@ -262,7 +137,7 @@ void Saver::prepare(SaveJob& job, const Describe& describe) const {
   job.fingerprint = fingerprint(*job.state, job.options);
   job.phase = "agree";
   // What was checked once need not be checked again.
-  if (!kept_ || job.fingerprint != kept_->fingerprint) check_state(*job.state, job.options);
+  if (!planner_.keeps(job.fingerprint)) check_state(*job.state, job.options);
   make_readable(*job.state);
   job.documents = document_texts(*job.state, job.options);
   job.part = store::part_file(directory_.path(), job.options.tag);
@@ -292,7 +167,7 @@ void Saver::agree(SaveJob& job, const Describe& describe) {
   constexpr std::uint64_t kPrepared = 2;
   const auto tag = hash_bytes(as_bytes(job.options.tag));
   const auto options = hash_bytes(as_bytes(options_text(job.options)));
-  const bool reusable = !failure && fits_kept_plan(job);
+  const bool reusable = !failure && planner_.kept_fits(job);
   std::array<std::uint64_t, 6> vote{!failure ? kPrepared : (job.phase == "plan" ? kFailedInPlan : kFailedInAgree),
                                     tag,
                                     ~tag,
@@ -309,87 +184,11 @@ void Saver::agree(SaveJob& job, const Describe& describe) {
   job.telemetry.agree_s = job.end_phase("agree");
 }
 
-bool Saver::fits_kept_plan(const SaveJob& job) const {
-  if (!kept_ || job.fingerprint != kept_->fingerprint) return false;
-  if (!team_.is_root()) return true;
-  std::size_t texts = 0;
-  for (const auto& dataset : kept_->layout.datasets) {
-    if (dataset.kind == DatasetKind::tensor) break;  // texts and tables come first
-    if (dataset.kind != DatasetKind::text || dataset.path == kRunPath) continue;
-    ++texts;
-    const auto document = job.documents.find(dataset.path);
-    if (document == job.documents.end() || document->second.size() >= dataset.bytes) return false;
-  }
-  return texts == job.documents.size();
-}
-
-std::vector<DocumentSlot> Saver::slots_for(const std::map<std::string, std::string>& documents) const {
-  std::vector<DocumentSlot> slots;
-  for (const auto& [path, text] : documents) {
-    auto capacity = plan::document_capacity_bytes(text.size());
-    // Never smaller than last time, so that a text around a power of two does not change the plan again and again.
-    const auto* kept = kept_ ? kept_->layout.find(path) : nullptr;
-    if (kept != nullptr && kept->kind == DatasetKind::text) {
-      capacity = std::max(capacity, kept->bytes);
-    }
-    slots.push_back({path, capacity});
-  }
-  return slots;
-}
-
-GlobalState Saver::bring_together(const State& state) const {
-  const auto portions = mpi::run_agreed(team_.comm, "plan", [&] { return plan::pack_portions(plan::describe(state)); });
-  const auto sayings = all_distinct(team_.comm, portions);
-  GlobalState global;
-  mpi::run_agreed(team_.comm, "plan", [&] {
-    // Every rank comes to the same result; one rank's words are enough.
-    try {
-      plan::Merger merger(peer_groups(team_));
-      for (const auto& saying : sayings) merger.add(saying.ranks, plan::unpack(saying.bytes));
-      global = merger.finish();
-    } catch (const Error&) {
-      if (team_.is_root()) throw;
-    }
-  });
-  return global;
-}
-
 void Saver::plan(SaveJob& job) {
-  const auto& comm = team_.comm;
   post(job, store::ProgressPhase::plan);
-  if (!job.report.plan_reused) {
-    auto global = bring_together(*job.state);
-    Bytes roots;
-    mpi::run_on_root(comm, "plan", [&] {
-      ByteWriter writer;
-      writer.put_text(file_system_of(directory_.path()));
-      for (const auto& slot : slots_for(job.documents)) {
-        writer.put_text(slot.path);
-        writer.put(slot.capacity_bytes);
-      }
-      roots = writer.take();
-    });
-    comm.broadcast(roots, 0);
-    kept_.reset();
-    mpi::run_agreed(comm, "plan", [&] {
-      ByteReader reader(roots);
-      const auto file_system = reader.get_text();
-      while (!reader.at_end()) {
-        auto path = reader.get_text();
-        global.documents.push_back({std::move(path), reader.get<std::uint64_t>()});
-      }
-      const plan::BalanceOptions balance{.node_of_rank = team_.node_of_rank,
-                                         .writers_per_node = job.options.num_workers.value_or(0),
-                                         .alignment_bytes = options_.alignment_bytes};
-      auto layout = plan::lay_out(plan::balance(global, balance), options_.alignment_bytes);
-      auto datasets = datasets_of(*job.state, layout);
-      kept_ = std::make_shared<SavePlan>(
-          SavePlan{job.fingerprint, std::move(layout), std::move(datasets),
-                   engine::choose_engine(job.options.engine, file_system, node_count(team_))});
-    });
-  }
-  job.plan = kept_;
-  const bool direct = kept_->choice.engine == EngineChoice::direct;
+  if (!job.report.plan_reused) planner_.make(job);
+  job.plan = planner_.kept();
+  const bool direct = job.plan->choice.engine == EngineChoice::direct;
   job.engine = (direct ? engines_.direct : engines_.collective).get();
   job.telemetry.plan_s = job.end_phase("plan");
 }
@@ -404,7 +203,7 @@ void Saver::open(SaveJob& job) {
     if (!store::Claim::any_in(directory_.path())) directory_.clear_leftovers();
     job.claim.emplace(job.part, directory_.next_sequence());
     job.part_may_exist = true;
-    job.run = run_info(job, job.claim->sequence());
+    job.run = describe_run(team_, job, job.claim->sequence());
     using HeadWhen = store::PartFile::HeadWhen;
     job.part_file.emplace(job.part, plan.layout, plan.head,
                           job.engine->is_collective() ? HeadWhen::first : HeadWhen::with_tables);
@@ -458,34 +257,6 @@ void Saver::write(SaveJob& job, engine::PartWriter& writer) {
     post(job, store::ProgressPhase::publish);
   });
   job.telemetry.sync_s = job.end_phase("sync");
-}
-
-RunInfo Saver::run_info(const SaveJob& job, std::uint64_t sequence) const {
-  RunInfo run;
-  run.tag = job.options.tag;
-  run.step = step_of(job.options);
-  run.sequence = sequence;
-  run.saved_at = utc_now();
-  run.world_size = team_.comm.size();
-  run.payload_bytes = job.plan->layout.payload_bytes;
-  run.file_bytes = job.plan->layout.file_bytes;
-  const auto& grid = team_.grid;
-  run.details = {
-      {"grid",
-       {{"tensor", grid.tensor},
-        {"pipeline", grid.pipeline},
-        {"data", grid.data},
-        {"expert", grid.expert},
-        {"context", grid.context},
-        {"order", grid.order}}},
-      {"nodes", node_count(team_)},
-      {"engine", job.engine->name()},
-      {"engine_reason", job.plan->choice.reason},
-      {"muster_version", kVersion},
-      {"hdf5_version", h5::library_version()},
-      {"mpi_version", mpi_version()},
-  };
-  return run;
 }
 
 void Saver::publish(SaveJob& job) {

@@ -1,19 +1,17 @@
 #pragma once
 // Saving, phase by phase: agree, plan, open, then write, sync, publish at once or in the background.
 
-#include <map>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <muster/checkpoint.hpp>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include "coord/async_save.hpp"
 #include "coord/save_job.hpp"
+#include "coord/save_planner.hpp"
 #include "coord/team.hpp"
 #include "engine/engine.hpp"
 #include "engine/staging_pool.hpp"
-#include "model/plan.hpp"
 #include "store/directory.hpp"
 #include "store/progress_board.hpp"
 
@@ -25,7 +23,7 @@ struct Engines {
   std::unique_ptr<engine::Engine> collective;
 };
 
-// Keeps the layout and the head of the last save.
+// Keeps the plan of the last save, with its head.
 class Saver {
  public:
   Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines,
@@ -51,18 +49,13 @@ class Saver {
   // To be called in a catch block.
   [[noreturn]] void rethrow_with_missing_ranks();
 
-  GlobalState bring_together(const State& state) const;
-  std::vector<DocumentSlot> slots_for(const std::map<std::string, std::string>& documents) const;
-  [[nodiscard]] bool fits_kept_plan(const SaveJob& job) const;
-  [[nodiscard]] RunInfo run_info(const SaveJob& job, std::uint64_t sequence) const;
   void fill_report(SaveJob& job) const;
 
   const Team& team_;
   store::Directory& directory_;
-  CheckpointerOptions options_;
   Engines engines_;
   store::ProgressBoard& board_;
-  std::shared_ptr<SavePlan> kept_;
+  SavePlanner planner_;
   std::uint64_t saves_ = 0;  // begun
   store::Progress at_;
 };
