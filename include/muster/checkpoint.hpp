@@ -32,10 +32,6 @@ struct CheckpointerOptions {
   // How long any rank waits for the others between two phases, in seconds, > 0. On expiry the waiting ranks throw
   // Error{timeout}; the communicator of this Checkpointer is of no use after that.
   double timeout_s = 1800;
-  // How the ranks share the model; recorded in the file. A tensor that a rank holds whole must be held whole by all
-  // that differ from it in their tensor, context and data coordinates alone: by every rank where there is but one
-  // pipeline stage and one expert group. A load need not have the grid of the save.
-  Grid grid = {};
 };
 
 // How payload bytes reach the file; the bytes of the file are the same.
@@ -98,6 +94,10 @@ struct SaveOptions {
   EngineChoice engine = EngineChoice::automatic;
   // Hints for MPI-IO, for the engine `collective` alone: {"striping_factor", "8"}, {"cb_nodes", "4"}, ...
   std::map<std::string, std::string> hints = {};
+  // How the ranks share the model; recorded in the file. A tensor that a rank holds whole must be held whole by all
+  // that differ from it in their tensor, context and data coordinates alone: by every rank where there is but one
+  // pipeline stage and one expert group. A load need not have the grid of the save.
+  Grid grid = {};
 };
 
 struct SaveReport {
@@ -140,11 +140,11 @@ struct LoadOptions {
   // Others stay as they are, and are neither missing nor unexpected. Empty: all.
   std::vector<std::string> only = {};
   // What keys of the checkpoint are called in the program: the second part of a path, as in "/model/<key>" and
-  // "/optimizer/<key>/exp_avg". Where both end in '*', that stands for the rest: {"backbone.*", "encoder.*"}. `only`
-  // and the target have the program's names.
+  // "/optimizer/<key>/exp_avg"; other sections keep theirs. Where both end in '*', that stands for the rest:
+  // {"backbone.*", "encoder.*"}. `only` and the target have the program's names.
   std::map<std::string, std::string> renames = {};
   // Load floating-point tensors into others of their kind: exact where they are wider, else rounded to nearest, ties to
-  // even. Off: another dtype is a mismatch.
+  // even; from float64 to 16 bits by way of float32, as LibTorch does. Off: another dtype is a mismatch.
   bool convert_dtypes = false;
   // Every rank reads what it wants by itself and nothing travels over MPI; what several ranks want is read as often.
   bool each_rank_reads = false;
@@ -192,7 +192,7 @@ struct LoadReport {
   std::optional<nlohmann::json> user_content = std::nullopt;  // none where the checkpoint has none
   std::vector<std::string> skipped;                           // with strict off: one line for each tensor not loaded
   std::vector<std::string> warnings;           // damaged tags passed over, pointers that were wrong; same on all ranks
-  std::uint64_t read_bytes = 0;                // payload bytes that this rank read from storage
+  std::uint64_t read_bytes = 0;                // that this rank read from storage; padding and gaps included
   std::map<std::string, double> phase_s = {};  // seconds of each phase on this rank, by its name
   double total_s = 0;
 };

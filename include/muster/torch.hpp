@@ -173,6 +173,8 @@ class SchedulerRef {
 // A parameter of the optimizer that stands for a range of the elements of one of the model's on this rank: ZeRO-1,
 // where each rank of a data parallel group steps a part of every parameter, and masters in float32 of parameters in
 // bfloat16.
+// Where any rank has a part of a parameter, every rank that has the parameter gives one: of an empty range, with an
+// empty tensor of the dtype of the others that no optimizer needs to have, where it steps nothing of it.
 struct OptimizerPart {
   torch::Tensor optimized;  // as the optimizer has it: one dimension, as long as the range
   torch::Tensor parameter;  // of the model; row-major dense
@@ -218,13 +220,20 @@ struct SaveArgs {
   bool avoid_saving_lower_precision_weights = false;
 };
 
-// What load_checkpoint takes; parts that are not given are not loaded.
+// What load_checkpoint takes; parts that are not given are not loaded. Fields of the same name as in LoadOptions mean
+// the same. `only` leaves the state of other parameters as it is, but options of the optimizer are loaded.
 struct LoadArgs {
   std::optional<std::string> tag = std::nullopt;
   ModelRef model = {};
   OptimizerRef optimizer = {};
   SchedulerRef scheduler = {};
   bool strict = true;
+  std::optional<OnDifference> missing = std::nullopt;
+  std::optional<OnDifference> unexpected = std::nullopt;
+  std::vector<std::string> only = {};
+  std::map<std::string, std::string> renames = {};
+  bool convert_dtypes = false;
+  bool each_rank_reads = false;
   std::optional<int> num_workers = std::nullopt;
   bool rng = false;  // restore this rank's generator; a rank that the saving job did not have keeps its own
   Parallelism parallel = {};

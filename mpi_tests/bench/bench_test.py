@@ -115,9 +115,21 @@ class Bench(unittest.TestCase):
                        ranks=0)
         self.expect(result, FINE, "64 ranks", "dp=8", "fullest rank")
         run = json.loads(self.json.read_text())
-        self.assertEqual(run["grid"], {"tp": 2, "pp": 4, "dp": 8})
+        self.assertEqual(run["grid"], {"tp": 2, "pp": 4, "dp": 8, "ep": 1, "cp": 1})
         self.assertEqual(len(run["samples"]), 2)
         self.assertGreater(run["samples"][0]["plan_s"], 0)
+        self.assertEqual([load["ranks"] for load in run["samples"][0]["loads"]], [64])
+
+    def test_plan_of_a_load_by_others(self):
+        for held in ("replicated", "zero1", "chunks"):
+            result = bench("plan", "--ranks", 64, "--tensors", 100, "--grid", "tp=4,pp=2", "--held", held, "--rounds", 1,
+                           "--load-ranks", "16,32,256", "--load-grid", "tp=2,pp=4", "--json", self.json, ranks=0)
+            self.expect(result, FINE, "LOAD BY", "tp=2 pp=4 dp=32")
+            loads = json.loads(self.json.read_text())["samples"][0]["loads"]
+            self.assertEqual([load["ranks"] for load in loads], [16, 32, 256])
+            for load in loads:
+                self.assertGreater(load["wants"], 0)
+                self.assertGreater(load["units"], 0)
 
     def test_wrong_usage_is_one_line(self):
         for arguments, words in (
@@ -130,7 +142,10 @@ class Bench(unittest.TestCase):
             (["save", "--dir", self.dir, "--against", "pickle"], "no 'pickle'"),
             (["save", "--dir", self.dir, "--rounds", "0"], "--rounds is 0"),
             (["load", "--dir", self.dir, "--engine", "direct,collective"], "several"),
-            (["plan", "--ranks", "10", "--grid", "tp=3"], "--ranks says 10"),
+            (["plan", "--ranks", "10", "--grid", "tp=3"], "on 10 ranks"),
+            (["plan", "--ranks", "8", "--load-grid", "tp=2"], "--load-grid goes with --load-ranks"),
+            (["plan", "--ranks", "8", "--load-ranks", "6", "--load-grid", "tp=4"], "on 6 ranks"),
+            (["plan", "--ranks", "8", "--held", "what"], "--held is 'what'"),
         ):
             result = bench(*arguments, ranks=0)
             self.expect(result, WRONG_USAGE, words)

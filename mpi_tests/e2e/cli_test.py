@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The command `muster` as a person and a script use it.
 
-Usage: cli_test.py BIN_DIRECTORY MPIRUN   (BIN_DIRECTORY holds muster and make_checkpoints)
+Usage: cli_test.py BIN_DIRECTORY MPIRUN   (BIN_DIRECTORY holds muster, make_checkpoints and grid_load)
 """
 import json
 import os
@@ -165,6 +165,35 @@ class Cli(unittest.TestCase):
         self.expect(muster("prune", self.dir, "--keep-last", 2), FINE, "deleted step_10")
         self.assertEqual(sorted(p.name for p in self.dir.glob("*.h5")), ["step_20.h5", "step_30.h5"])
 
+    def test_rehearse_says_what_a_load_will_read(self):
+        grids = self.dir / "grids"
+        load = BIN / "grid_load"
+        subprocess.run([MPIRUN, "-n", "2", load, "save", grids], check=True, timeout=60)
+        rules = ["*.out.*=row", "*.qkv.*=fused:3", "embedding.*=vocabulary", "head.*=vocabulary"]
+        for ranks, tp, pp, held in ((4, 2, 2, "replicated"), (4, 2, 1, "zero1"), (3, 1, 1, "zero1"), (4, 4, 1, "replicated")):
+            with self.subTest(ranks=ranks, tp=tp, pp=pp, held=held):
+                real = subprocess.run([MPIRUN, "-n", str(ranks), load, "load", grids, str(tp), str(pp), held, *rules],
+                                      check=True, timeout=60, capture_output=True, text=True)
+                options = ["--ranks", ranks, "--grid", f"tp={tp},pp={pp}"] + (["--zero1"] if held == "zero1" else [])
+                for rule in rules:
+                    options += ["--rule", rule]
+                result = muster("rehearse", grids, *options, "--json")
+                self.expect(result, FINE)
+                told = json.loads(result.stdout)
+                self.assertEqual([rank["read_bytes"] for rank in told["per_rank"]], json.loads(real.stdout))
+                self.assertEqual(told["read_bytes"], sum(json.loads(real.stdout)))
+                self.assertEqual(sum(rank["received_bytes"] for rank in told["per_rank"]), told["sent_bytes"])
+                self.expect(muster("rehearse", grids, *options, "--all"), FINE, "would work", "RECEIVES")
+
+    def test_rehearse_says_what_does_not_fit(self):
+        options = ["--ranks", 4, "--grid", "tp=4"]
+        self.expect(muster("rehearse", self.dir, *options, "--rule", "fc.*=fused:7"), NOT_SO, "would not work", "fc.weight")
+        self.expect(muster("rehearse", self.dir, *options, "--rule", "gc.*=row"), NOT_SO, "rule gc.*")
+        self.expect(muster("rehearse", self.dir, "--ranks", 2, "--grid", "pp=2"), NOT_SO, "2 pipeline stages")
+        for wrong, words in (([], "--ranks is missing"), (["--ranks", 3, "--grid", "tp=2"], "--grid"),
+                             (["--ranks", 2, "--grid", "xx=2"], "--grid"), (["--ranks", 2, "--rule", "fc=what"], "--rule")):
+            self.expect(muster("rehearse", self.dir, *wrong), WRONG_USAGE, words)
+
     def test_wrong_usage_is_one_line_and_code_2(self):
         self.assertEqual(muster("verify", self.dir, "--all", "--tag", "x", ranks=2).returncode, WRONG_USAGE)
         for arguments in (["frobnicate"], [], ["ls"], ["ls", "a", "b"], ["verify", self.dir, "--bogus"],
@@ -186,7 +215,7 @@ class Cli(unittest.TestCase):
 
     def test_help_teaches(self):
         self.expect(muster("--help"), FINE, "exit codes", "muster verify")
-        for command in ("ls", "show", "verify", "latest", "prune"):
+        for command in ("ls", "show", "verify", "latest", "prune", "rehearse"):
             self.expect(muster(command, "--help"), FINE, f"usage: muster {command}", "--json")
 
 

@@ -9,7 +9,15 @@ find_program(MUSTER_SYSTEM_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH R
 
 add_executable(make_checkpoints e2e/make_checkpoints.cpp)
 target_link_libraries(make_checkpoints PRIVATE muster_core muster_flags)
+add_executable(grid_load e2e/grid_load.cpp)
+target_link_libraries(grid_load PRIVATE muster_core muster_flags)
 muster_e2e_test(cli ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cli_test.py ${CMAKE_BINARY_DIR}/bin ${MUSTER_MPIRUN})
+
+# The figures of docs/sharding.md show what such files say now.
+add_executable(sharding_sample e2e/sharding_sample.cpp)
+target_link_libraries(sharding_sample PRIVATE muster_core muster_flags)
+muster_e2e_test(draw_sharding ${MUSTER_SYSTEM_PYTHON} ${PROJECT_SOURCE_DIR}/scripts/draw-sharding --check
+                --program $<TARGET_FILE:sharding_sample>)
 
 if(MUSTER_TORCH)
   add_executable(dtype_sample e2e/dtype_sample.cpp)

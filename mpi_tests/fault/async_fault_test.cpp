@@ -1,8 +1,6 @@
 // A background save made to fail in every phase on every rank: told to all by the next call or by the handle,
 // nothing published, nothing left, and the next save works.
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -11,90 +9,57 @@
 #include <thread>
 
 #include "base/clock.hpp"
-#include "base/failpoint.hpp"
+#include "fault/injected_fault.hpp"
 #include "store/history.hpp"
-#include "support/collective.hpp"
 #include "support/expect_error.hpp"
-#include "support/files.hpp"
-#include "support/model.hpp"
-#include "support/scratch.hpp"
 
 namespace muster {
 namespace {
 
 using test::collective_error;
+using test::FaultCase;
+using test::FaultPoint;
 using test::Model;
-using test::Scratch;
 using test::snapshot;
 using test::world_rank;
 using test::world_size;
 using testing::HasSubstr;
 
-struct Point {
-  const char* name;
-  const char* phase;
-};
-
-constexpr Point kOfEveryRank[] = {
+constexpr FaultPoint kOfEveryRank[] = {
     {"async.stage", "stage"}, {"engine.extent", "stage"}, {"async.write", "write"}, {"async.sync", "sync"}};
-constexpr Point kOfRank0[] = {{"async.publish", "publish"},
-                              {"publish.before_pointer", "publish"},
-                              {"publish.before_rename", "publish"},
-                              {"publish.after_rename", "publish"},
-                              {"publish.after_pointer", "publish"}};
+constexpr FaultPoint kOfRank0[] = {{"async.publish", "publish"},
+                                   {"publish.before_pointer", "publish"},
+                                   {"publish.before_rename", "publish"},
+                                   {"publish.after_rename", "publish"},
+                                   {"publish.after_pointer", "publish"}};
 
-struct Case {
-  Point point;
-  int rank;
-};
-
-std::vector<Case> all_cases() {
-  std::vector<Case> cases;
-  for (const auto& point : kOfEveryRank) {
-    for (int rank = 0; rank < world_size(); ++rank) cases.push_back({point, rank});
-  }
-  for (const auto& point : kOfRank0) cases.push_back({point, 0});
-  return cases;
-}
-
-class AsyncFault : public testing::Test {
+class AsyncFault : public test::InjectedFault {
  protected:
-  ~AsyncFault() override { failpoint::disarm_all(); }
-
   // Begins a save that fails so; every rank has a share of it.
-  SaveHandle begin_failing(const Case& fault, bool overlap) {
-    if (world_rank() == fault.rank) failpoint::arm(fault.point.name, "throw");
+  SaveHandle begin_failing(const FaultCase& fault, bool overlap) {
+    fault.arm();
     return checkpointer_.save_async(model_.state(), {.tag = "failed", .async = {.overlap_staging = overlap}});
   }
 
-  void expect_fault(const CollectiveError& error, const Case& fault) {
-    ASSERT_EQ(error.failures().size(), 1U) << error.what();
-    EXPECT_EQ(error.failures()[0].rank, fault.rank);
-    EXPECT_EQ(error.failures()[0].message, std::string("async save of failed: fault injected at ") + fault.point.name);
+  template <class Call>
+  static void expect_fault(const FaultCase& fault, Call&& call) {
+    expect_thrown(fault, call, "async save of failed: ");
   }
 
   void expect_works(const std::string& tag) {
     checkpointer_.save_async(model_.state(), {.tag = tag}).wait();
-    Model again(0);
-    EXPECT_EQ(checkpointer_.load({}, again.target()).contents.tag, tag);
-    EXPECT_EQ(again, model_);
+    expect_loads(tag);
   }
-
-  Scratch scratch_;
-  std::filesystem::path directory_ = scratch_.path() / "ckpts";
-  Model model_{8};
-  Checkpointer checkpointer_{MPI_COMM_WORLD, directory_};
 };
 
 TEST_F(AsyncFault, IsToldToAllRanksByTheHandle) {
   expect_works("before");
   int number = 0;
-  for (const auto& fault : all_cases()) {
-    SCOPED_TRACE(std::string(fault.point.name) + " on rank " + std::to_string(fault.rank));
+  for (const auto& fault : test::fault_cases(kOfEveryRank, kOfRank0)) {
+    SCOPED_TRACE(fault.text());
     const auto before = snapshot(directory_);
     auto handle = begin_failing(fault, number % 2 == 1);
-    expect_fault(collective_error(ErrorKind::io, fault.point.phase, [&] { handle.wait(); }), fault);
-    failpoint::disarm_all();
+    expect_fault(fault, [&] { handle.wait(); });
     EXPECT_EQ(snapshot(directory_), before);
     expect_works("after_" + std::to_string(number++));
     if (HasFailure()) return;
@@ -120,10 +85,9 @@ TEST_F(AsyncFault, IsThrownByTheNextCallWhateverItIs) {
       }};
   int number = 0;
   for (const auto& call : calls) {
-    const Case fault{{"async.write", "write"}, number % world_size()};
+    const FaultCase fault{{"async.write", "write"}, number % world_size()};
     begin_failing(fault, false);
-    expect_fault(collective_error(ErrorKind::io, "write", call), fault);
-    failpoint::disarm_all();
+    expect_fault(fault, call);
     expect_works("after_" + std::to_string(number++));  // it is thrown once
     if (HasFailure()) return;
   }

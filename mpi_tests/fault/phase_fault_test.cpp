@@ -1,22 +1,17 @@
 // Every phase of a save and a load made to fail on every rank in turn: the same exception everywhere, nothing
 // published, nothing left, and the next save on the same Checkpointer works.
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <hdf5.h>
 
-#include "base/failpoint.hpp"
-#include "support/collective.hpp"
-#include "support/files.hpp"
-#include "support/model.hpp"
-#include "support/scratch.hpp"
+#include "fault/injected_fault.hpp"
 
 namespace muster {
 namespace {
 
 using test::collective_error;
+using test::FaultCase;
+using test::FaultPoint;
 using test::Model;
-using test::Scratch;
 using test::snapshot;
 using test::world_rank;
 using test::world_size;
@@ -24,78 +19,41 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-struct Point {
-  const char* name;
-  const char* phase;
-};
-
 // Passed by every rank.
-constexpr Point kSavePoints[] = {{"save.agree", "agree"},    {"save.plan", "plan"},      {"save.open", "open"},
-                                 {"save.write", "write"},    {"engine.extent", "write"}, {"save.sync", "sync"},
-                                 {"save.publish", "publish"}};
+constexpr FaultPoint kSavePoints[] = {{"save.agree", "agree"},    {"save.plan", "plan"},      {"save.open", "open"},
+                                      {"save.write", "write"},    {"engine.extent", "write"}, {"save.sync", "sync"},
+                                      {"save.publish", "publish"}};
 // Passed by rank 0 only.
-constexpr Point kPublishPoints[] = {{"publish.before_pointer", "publish"},
-                                    {"publish.before_rename", "publish"},
-                                    {"publish.after_rename", "publish"},
-                                    {"publish.after_sync", "publish"},
-                                    {"publish.after_pointer", "publish"}};
-constexpr Point kLoadPoints[] = {{"load.find", "find"},
-                                 {"load.prepare", "prepare"},
-                                 {"load.check", "check"},
-                                 {"load.read", "read"},
-                                 {"load.commit", "commit"}};
+constexpr FaultPoint kPublishPoints[] = {{"publish.before_pointer", "publish"},
+                                         {"publish.before_rename", "publish"},
+                                         {"publish.after_rename", "publish"},
+                                         {"publish.after_sync", "publish"},
+                                         {"publish.after_pointer", "publish"}};
+constexpr FaultPoint kLoadPoints[] = {{"load.find", "find"},
+                                      {"load.prepare", "prepare"},
+                                      {"load.check", "check"},
+                                      {"load.read", "read"},
+                                      {"load.commit", "commit"}};
 
-struct Case {
-  Point point;
-  int rank;
-};
+std::vector<FaultCase> save_cases() { return test::fault_cases(kSavePoints, kPublishPoints); }
 
-std::vector<Case> save_cases() {
-  std::vector<Case> cases;
-  for (const auto& point : kSavePoints) {
-    for (int rank = 0; rank < world_size(); ++rank) cases.push_back({point, rank});
-  }
-  for (const auto& point : kPublishPoints) cases.push_back({point, 0});
-  return cases;
-}
-
-class PhaseFault : public testing::Test {
+class PhaseFault : public test::InjectedFault {
  protected:
-  ~PhaseFault() override { failpoint::disarm_all(); }
-
-  void arm(const Case& fault) {
-    if (world_rank() == fault.rank) failpoint::arm(fault.point.name, "throw");
-  }
-
   SaveReport save(const std::string& tag) { return checkpointer_.save(model_.state(), {.tag = tag}); }
 
   // The call must fail as the fault says.
   template <class Call>
-  void expect_fault(const Case& fault, Call&& call) {
-    SCOPED_TRACE(std::string(fault.point.name) + " on rank " + std::to_string(fault.rank));
-    arm(fault);
-    const auto error = collective_error(ErrorKind::io, fault.point.phase, call);
-    failpoint::disarm_all();
-    ASSERT_EQ(error.failures().size(), 1U);
-    EXPECT_EQ(error.failures()[0].rank, fault.rank);
-    EXPECT_EQ(error.failures()[0].message, std::string("fault injected at ") + fault.point.name);
-    EXPECT_EQ(H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL), 0);
+  static void expect_fault(const FaultCase& fault, Call&& call) {
+    fault.arm();
+    expect_thrown(fault, call);
+    EXPECT_EQ(H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL), 0) << fault.text();
   }
 
   // A save under this tag must work and be what a load finds.
   void expect_works(const std::string& tag) {
     save(tag);
-    Model again(0);
-    const auto report = checkpointer_.load({}, again.target());
-    EXPECT_EQ(report.contents.tag, tag);
-    EXPECT_THAT(report.warnings, IsEmpty());
-    EXPECT_EQ(again, model_);
+    expect_loads(tag);
   }
-
-  Scratch scratch_;
-  std::filesystem::path directory_ = scratch_.path() / "ckpts";
-  Model model_{8};
-  Checkpointer checkpointer_{MPI_COMM_WORLD, directory_};
 };
 
 TEST_F(PhaseFault, OfASaveLeavesEarlierTagsAsTheyWere) {
@@ -105,7 +63,7 @@ TEST_F(PhaseFault, OfASaveLeavesEarlierTagsAsTheyWere) {
   for (const auto& fault : save_cases()) {
     const auto before = snapshot(directory_);
     expect_fault(fault, [&] { save("failed"); });
-    EXPECT_EQ(snapshot(directory_), before) << fault.point.name << " on rank " << fault.rank;
+    EXPECT_EQ(snapshot(directory_), before) << fault.text();
     expect_works("after_" + std::to_string(number++));
     if (HasFailure()) return;
   }
@@ -118,7 +76,7 @@ TEST_F(PhaseFault, OfAFirstSaveLeavesNothing) {
     Checkpointer checkpointer(MPI_COMM_WORLD, directory);
     for (int i = 0; i < 2; ++i) {
       expect_fault(fault, [&] { checkpointer.save(model_.state(), {.tag = "t"}); });
-      EXPECT_THAT(snapshot(directory), IsEmpty()) << fault.point.name << " on rank " << fault.rank;
+      EXPECT_THAT(snapshot(directory), IsEmpty()) << fault.text();
     }
     checkpointer.save(model_.state(), {.tag = "t"});
     Model again(0);
@@ -165,7 +123,7 @@ TEST_F(PhaseFault, InAReplacementAfterTheRenameSaysThatTheNewFileStays) {
     save(tag);
     const Model newer(10);
     auto copy = newer;
-    arm({{point, "publish"}, 0});
+    FaultCase{{point, "publish"}, 0}.arm();
     const auto error = collective_error(
         ErrorKind::io, "publish", [&] { checkpointer_.save(copy.state(), {.tag = tag, .replace_existing = true}); });
     failpoint::disarm_all();

@@ -290,9 +290,8 @@ TEST(Engine, TakesHintsForMpiIo) {
       checkpointer.save(held.state(), {.tag = "t", .engine = EngineChoice::collective, .hints = {{"cb_nodes", "1"}}});
   MPI_Barrier(MPI_COMM_WORLD);
   EXPECT_TRUE(store::verify(report.file, h5::read_catalog(report.file), {}).damages.empty());
-  test::collective_error(ErrorKind::usage, "agree", [&] {
-    checkpointer.save(held.state(), {.tag = "u", .hints = {{"", "1"}}});
-  });
+  const SaveOptions unnamed{.tag = "u", .hints = {{"", "1"}}};
+  test::collective_error(ErrorKind::usage, "agree", [&] { checkpointer.save(held.state(), unnamed); });
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ TEST_F(Tags, WrongNumbersAreRefused) {
                      [&] { const Checkpointer c(MPI_COMM_WORLD, directory_, {.timeout_s = timeout}); });
   }
   collective_error(ErrorKind::usage, "agree",
-                   [&] { const Checkpointer c(MPI_COMM_WORLD, directory_, {.grid = {.data = 77}}); });
+                   [&] { checkpointer_.save(Model(1).state(), {.tag = "t", .grid = {.data = 77}}); });
   EXPECT_FALSE(std::filesystem::exists(directory_));
 }
 

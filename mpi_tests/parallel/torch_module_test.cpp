@@ -158,7 +158,9 @@ TEST(TorchModule, BuffersAreCopiedAtOnceWhereTheRestIsCopiedLater) {
   const auto norm = module->layers[1]->as<torch::nn::BatchNorm1d>();
   norm->running_mean.fill_(1.5);
   State state;
-  torch_adapter::describe_module(state, *module, torch_adapter::Buffers::copied);
+  const Parallelism plain;
+  const torch_adapter::Places places(plain, 0, 1, module.get());
+  torch_adapter::describe_module(state, *module, places, torch_adapter::Buffers::copied, false);
   module->layers->forward(torch::randn({8, 4}));
   ASSERT_NE(norm->running_mean[0].item<float>(), 1.5F);
   int buffers = 0;

@@ -127,6 +127,31 @@ TEST(Describe, PackedDescriptionsComeBackEqual) {
   }
 }
 
+TEST(Describe, PacksWhatManyTensorsHaveInCommonOnce) {
+  std::vector<TensorDescription> layers;
+  for (int layer = 0; layer < 1000; ++layer) {
+    const auto prefix = "/optimizer/model.layers." + std::to_string(layer) + ".self_attn.qkv_proj.weight/";
+    for (const auto* moment : {"exp_avg", "exp_avg_sq"}) {
+      layers.push_back({prefix + moment,
+                        DType::float32,
+                        {96, 8},
+                        Shard::blocks({{{4, 0}, {4, 8}}, {{36, 0}, {4, 8}}, {{68, 0}, {4, 8}}})});
+    }
+    layers.push_back({prefix + "step", DType::int64, {}, Shard::flat(0, 1)});
+  }
+  layers.push_back({"/optimizer/model.layers.9", DType::float32, {96, 8}, Shard::whole()});
+  const auto packed = plan::pack(layers);
+  EXPECT_LT(packed.size(), 45 * layers.size());
+  const auto again = plan::unpack(packed);
+  ASSERT_EQ(again.size(), layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    ASSERT_EQ(again[i].path, layers[i].path);
+    ASSERT_EQ(again[i].dtype, layers[i].dtype);
+    ASSERT_EQ(again[i].global_shape, layers[i].global_shape);
+    ASSERT_EQ(again[i].shard, layers[i].shard);
+  }
+}
+
 TEST(Describe, AnyDifferenceChangesThePackedBytes) {
   const TensorDescription base{"/a", DType::float32, {4, 4}, Shard::flat(0, 8)};
   std::vector<TensorDescription> others(5, base);

@@ -188,6 +188,37 @@ TEST(Merge, LeavesFusedRowsRowMajor) {
   EXPECT_EQ(state.tensors[0].holdings.size(), 6U);
 }
 
+TEST(Merge, GivesTensorsThatAreHeldAlikeTheSameHoldings) {
+  // Layers of a model, but for one that other ranks hold and one of another shape: none is taken for another.
+  const auto halves = [](const std::string& path, int part, Shape shape = {4, 6}) {
+    auto shard = split(shape, 1, part, 2);
+    return TensorDescription{path, DType::float32, std::move(shape), std::move(shard)};
+  };
+  const auto state = merge(2, {{{0}, {halves("/a", 0), halves("/b", 0), halves("/c", 1), halves("/d", 0, {4, 8})}},
+                               {{1}, {halves("/a", 1), halves("/b", 1), halves("/c", 0), halves("/d", 1, {4, 8})}}});
+  const auto holders = [&](std::size_t tensor) {
+    std::vector<std::pair<std::uint64_t, int>> all;  // first element in the file, rank
+    for (const auto& [range, set] : state.tensors.at(tensor).holdings) {
+      all.emplace_back(range.first, state.rank_sets[set].at(0));
+    }
+    return all;
+  };
+  using Holders = std::vector<std::pair<std::uint64_t, int>>;
+  EXPECT_EQ(holders(0), (Holders{{0, 0}, {12, 1}}));
+  EXPECT_EQ(holders(1), holders(0));
+  EXPECT_EQ(state.tensors[1].tile, (Shape{4, 3}));
+  EXPECT_EQ(holders(2), (Holders{{0, 1}, {12, 0}}));
+  EXPECT_EQ(holders(3), (Holders{{0, 0}, {16, 1}}));
+  EXPECT_EQ(state.tensors[3].tile, (Shape{4, 4}));
+  EXPECT_EQ(state.tensors[3].path, "/d");
+}
+
+TEST(Merge, NamesEveryTensorThatIsHeldAlikeAndWrong) {
+  const auto half = [](const std::string& path) { return block(path, {0, 0}, {4, 3}); };
+  const auto message = mismatch(1, {{{0}, {half("/a"), half("/b")}}});
+  EXPECT_THAT(message, AllOf(HasSubstr("/a: block [0, 4) x [3, 6)"), HasSubstr("/b: block [0, 4) x [3, 6)")));
+}
+
 TEST(Merge, NamesBlocksThatTwoPartsShare) {
   EXPECT_THAT(mismatch(3, {{{0, 2}, {block("/a", {0, 0}, {4, 4})}}, {{1}, {block("/a", {0, 2}, {4, 4})}}}),
               HasSubstr("/a: block [0, 4) x [2, 4) is held in two different parts, by ranks 0, 2 and by rank 1"));

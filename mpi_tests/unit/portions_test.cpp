@@ -51,5 +51,17 @@ TEST(WantPortions, PutWholeTensorsBeforePartsBySection) {
   EXPECT_TRUE(plan::pack_want_portions(catalog, {}).empty());
 }
 
+TEST(WantPortions, OfTheModelAreTheSameWhateverIsWantedOfTheOptimizer) {
+  const auto catalog = test::catalog_of(test::layout_of(
+      test::replicated(1, {{"/m/a", DType::uint8, {9}}, {"/m/b", DType::uint8, {9}}, {"/o/c", DType::uint8, {9}}}),
+      4096));
+  const auto model = plan::pack_want_portions(catalog, {{0, 0, 9}, {1, 0, 9}});
+  ASSERT_EQ(model.size(), 1U);
+  const auto with_whole = plan::pack_want_portions(catalog, {{0, 0, 9}, {1, 0, 9}, {2, 0, 9}});
+  ASSERT_EQ(with_whole.size(), 2U);
+  EXPECT_EQ(with_whole[0], model[0]);
+  EXPECT_EQ(plan::pack_want_portions(catalog, {{0, 0, 9}, {1, 0, 9}, {2, 3, 6}}).at(0), model[0]);
+}
+
 }  // namespace
 }  // namespace muster

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <map>
+#include <muster/sharding.hpp>
 #include <set>
 
 #include "model/layout.hpp"
+#include "model/shard_map.hpp"
+#include "model/storage_order.hpp"
 #include "support/sample.hpp"
 
 namespace muster {
@@ -128,6 +131,60 @@ TEST(ReadPlan, SharesALargeTensorOutEvenly) {
   for (const auto& unit : units) ++of_reader[unit.reader];
   ASSERT_EQ(of_reader.size(), 3U);
   for (const auto& [reader, count] : of_reader) EXPECT_NEAR(count, static_cast<double>(units.size()) / 3, 1);
+}
+
+TEST(ReadPlan, WantsTheExtentsThatHoldAnyOfAShardAndNoOthers) {
+  Random random(21);
+  std::size_t untouched = 0;
+  for (int round = 0; round < 2000; ++round) {
+    Shape shape;
+    Shape tile;
+    for (auto dims = pick(random, 1, 3); dims > 0; --dims) {
+      shape.push_back(pick(random, 1, 12));
+      tile.push_back(pick(random, 1, shape.back()));
+    }
+    if (random() % 3 == 0) tile.clear();
+    const auto shard = random() % 4 == 0 ? split_fused(shape, {shape[0] / 2, shape[0] - shape[0] / 2}, 0, 2)
+                                         : test::random_part(random, shape);
+    SCOPED_TRACE(to_string(shape) + " in tiles " + to_string(tile) + ": " + to_string(shard));
+    // Behind another tensor, in extents that begin anywhere.
+    const auto bytes = storage_bytes(DType::int16, shape, tile);
+    Catalog catalog;
+    catalog.tensors = {{"/t/a", DType::uint8, {100}, 100, 4000, {}}, {"/t/b", DType::int16, shape, bytes, 4100, tile}};
+    catalog.extents = {{0, 0, 4000, 100, 0}};
+    for (std::uint64_t at = 0; at < bytes;) {
+      const auto size = pick(random, 1, std::min<std::uint64_t>(bytes - at, 40));
+      catalog.extents.push_back({1, 0, 4100 + at, size, 0});
+      at += size;
+    }
+    std::vector<Want> wants;
+    plan::append_wants(catalog, 1, shard, wants);
+    const bool is_range = tile.empty() && contiguous_range(shard, shape).has_value();
+    const ShardMap map(StorageOrder(shape, tile), shard, DType::int16);
+    for (std::size_t i = 0; i < wants.size(); ++i) {
+      ASSERT_EQ(wants[i].tensor, 1U);
+      ASSERT_GT(wants[i].bytes, 0U);
+      if (i > 0) {
+        ASSERT_GT(wants[i].first_byte, wants[i - 1].first_byte + wants[i - 1].bytes);
+      }
+    }
+    for (std::size_t i = 1; i < catalog.extents.size(); ++i) {
+      const auto first = catalog.extents[i].offset - 4100;
+      const auto last = first + catalog.extents[i].bytes;
+      std::uint64_t held = 0;
+      map.visit_runs(first, last - first, [&](const ShardRun& run) { held += run.bytes; });
+      std::uint64_t wanted = 0;
+      for (const auto& want : wants) {
+        const auto begin = std::max(first, want.first_byte);
+        const auto end = std::min(last, want.first_byte + want.bytes);
+        if (begin < end) wanted += end - begin;
+      }
+      // What is one range is wanted to the byte, all else by whole extents.
+      ASSERT_EQ(wanted, is_range ? held : (held > 0 ? last - first : 0));
+      untouched += held > 0 ? 0 : 1;
+    }
+  }
+  EXPECT_GT(untouched, 1000U);
 }
 
 std::map<int, std::uint64_t> bytes_of_readers(const std::vector<plan::ReadUnit>& units) {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
-#include <map>
+#include <muster/error.hpp>
 #include <sstream>
 
 #include "base/clock.hpp"
@@ -16,6 +16,7 @@
 #include "bench/report.hpp"
 #include "bench/statistics.hpp"
 #include "cli/text.hpp"
+#include "model/grid_text.hpp"
 
 namespace muster::bench {
 
@@ -26,15 +27,18 @@ namespace po = boost::program_options;
 constexpr const char* kHelp = R"(usage: muster-bench plan [options]
 
 Plans the save of a large job without that job: describes what its ranks would hold, decides who writes what, and lays
-the file out, as every rank does in its first save and whenever its state changes. No MPI, no disk.
+the file out, as every rank does in its first save and whenever its state changes. Then plans the load of that file, by
+the same ranks or by others in another grid, as every rank of them does. No MPI, no disk.
 
   muster-bench plan --ranks 16384 --tensors 3000 --grid tp=8,pp=16,dp=128 --held zero1
+  muster-bench plan --ranks 1024 --grid tp=8,pp=8 --held zero1 --load-ranks 512,1024,2048,4096 --load-grid tp=4,pp=16
   muster-bench plan --ranks 1024 --grid pp=8 --rounds 5 --json plan.json
 )";
 
 struct PlanOptions {
   PlanScaleOptions scale{.ranks = 16384, .tensors = 3000};
   int rounds = 3;
+  std::string held = "replicated";
   std::string json_file;
 };
 
@@ -47,42 +51,48 @@ int positive_number(const std::string& text, const std::string& of) {
   return number;
 }
 
-// "tp=8,pp=16,dp=128"; what is not named is 1, and dp what is left of the ranks.
-void take_grid(PlanScaleOptions& scale, const std::string& text) {
-  std::map<std::string, int> degrees;
-  std::istringstream items(text);
+Grid grid_of(const std::string& option, const std::string& text, int ranks) {
+  try {
+    return resolve(parse_grid(text), ranks);
+  } catch (const Error& error) {
+    throw UsageError(option + ": " + error.what());
+  }
+}
+
+// "512,1024,2048".
+void take_loads(PlanScaleOptions& scale, const std::string& ranks, const std::string& grid) {
+  std::istringstream items(ranks);
   for (std::string item; std::getline(items, item, ',');) {
-    const auto equals = item.find('=');
-    const auto key = item.substr(0, equals);
-    if (equals == std::string::npos || (key != "tp" && key != "pp" && key != "dp")) {
-      throw UsageError("--grid is '" + text + "', and must look like tp=8,pp=16,dp=128");
-    }
-    degrees[key] = positive_number(item.substr(equals + 1), "--grid " + key);
+    const auto number = positive_number(item, "--load-ranks");
+    scale.loads.push_back({number, grid_of("--load-grid", grid, number)});
   }
-  const auto degree = [&](const char* key, int otherwise) {
-    return degrees.contains(key) ? degrees.at(key) : otherwise;
-  };
-  scale.tensor_parallel = degree("tp", 1);
-  scale.pipeline = degree("pp", 1);
-  const auto model_ranks = static_cast<std::int64_t>(scale.tensor_parallel) * scale.pipeline;
-  scale.data = degree("dp", static_cast<int>(std::max<std::int64_t>(1, scale.ranks / model_ranks)));
-  if (model_ranks * scale.data != scale.ranks) {
-    throw UsageError(fmt::format("--grid tp={},pp={},dp={} has {} ranks, and --ranks says {}", scale.tensor_parallel,
-                                 scale.pipeline, scale.data, model_ranks * scale.data, scale.ranks));
-  }
+  if (scale.loads.empty() && !grid.empty()) throw UsageError("--load-grid goes with --load-ranks");
+}
+
+HeldMoments held_of(const std::string& word) {
+  if (word == "replicated") return HeldMoments::replicated;
+  if (word == "zero1") return HeldMoments::zero1;
+  if (word == "chunks") return HeldMoments::chunks;
+  throw UsageError("--held is '" + word + "', and must be replicated, zero1 or chunks");
 }
 
 std::optional<PlanOptions> parse(const Arguments& arguments) {
   PlanOptions options;
   std::string grid;
-  std::string held = "replicated";
+  std::string load_ranks;
+  std::string load_grid;
   po::options_description described("options", 118);
-  described.add_options()                                                                                            //
-      ("ranks", po::value(&options.scale.ranks)->default_value(options.scale.ranks), "of the job")                   //
-      ("tensors", po::value(&options.scale.tensors)->default_value(options.scale.tensors), "of its state")           //
-      ("grid", po::value(&grid)->value_name("tp=T,pp=P,dp=D"), "degrees; dp is what is left where it is not given")  //
-      ("held", po::value(&held)->default_value(held),
-       "replicated: every data parallel rank holds the optimizer state; zero1: each a part of it")               //
+  described.add_options()                                                                                   //
+      ("ranks", po::value(&options.scale.ranks)->default_value(options.scale.ranks), "of the job")          //
+      ("tensors", po::value(&options.scale.tensors)->default_value(options.scale.tensors), "of its state")  //
+      ("grid", po::value(&grid)->value_name("tp=T,pp=P,dp=D"),
+       "degrees of parallelism, of ep and cp too; dp is what is left")  //
+      ("held", po::value(&options.held)->default_value(options.held),
+       "replicated: no moments; zero1: two of every tensor, each data parallel rank with one range of the rows of all; "
+       "chunks: each with a chunk of the rows of every tensor")  //
+      ("load-ranks", po::value(&load_ranks)->value_name("N,..."),
+       "of the jobs that load; that which saved if none is given")                                               //
+      ("load-grid", po::value(&load_grid)->value_name("tp=T,pp=P"), "of each of them; dp is what is left")       //
       ("rounds", po::value(&options.rounds)->default_value(options.rounds), "times to plan; the median counts")  //
       ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE")                    //
       ("help,h", "this page");
@@ -106,11 +116,9 @@ std::optional<PlanOptions> parse(const Arguments& arguments) {
     throw UsageError(fmt::format("--tensors is {}, and must be from 1 to 10000000", options.scale.tensors));
   }
   if (options.rounds < 1) throw UsageError(fmt::format("--rounds is {}, and must be 1 or more", options.rounds));
-  if (held != "replicated" && held != "zero1") {
-    throw UsageError("--held is '" + held + "', and must be replicated or zero1");
-  }
-  options.scale.zero1 = held == "zero1";
-  take_grid(options.scale, grid);
+  options.scale.held = held_of(options.held);
+  options.scale.grid = grid_of("--grid", grid, options.scale.ranks);
+  take_loads(options.scale, load_ranks, load_grid);
   return options;
 }
 
@@ -156,6 +164,42 @@ void print_plan(const std::vector<PlanScaleReport>& reports, const Spread& plan_
   numbers.print();
 }
 
+// "tp=8 pp=16 dp=128", and the other axes where they are more than 1.
+std::string grid_text(const Grid& grid) {
+  auto text = fmt::format("tp={} pp={} dp={}", grid.tensor, grid.pipeline, grid.data);
+  if (grid.expert > 1) text += fmt::format(" ep={}", grid.expert);
+  if (grid.context > 1) text += fmt::format(" cp={}", grid.context);
+  return text;
+}
+
+// The median over the rounds of each step, and the other numbers of the last one.
+void print_loads(const std::vector<PlanScaleReport>& reports) {
+  std::vector<std::string> head{"LOAD BY", "GRID", "PLAN ms"};
+  const auto median_ms = [&](const auto& seconds_of) {
+    std::vector<double> seconds;
+    for (const auto& report : reports) seconds.push_back(seconds_of(report));
+    return fmt::format("{:.1f}", median(seconds) * 1000);
+  };
+  for (const auto& [name, seconds] : reports.back().loads.front().steps_s) head.push_back(label(name));
+  head.insert(head.end(), {"FULLEST RANK", "RECEIVED", "WANTS", "UNITS", "SPREAD"});
+  std::vector<std::size_t> right{0};
+  for (std::size_t column = 2; column < head.size(); ++column) right.push_back(column);
+  cli::TextTable table(std::move(head), std::move(right));
+  for (std::size_t i = 0; i < reports.back().loads.size(); ++i) {
+    const auto& load = reports.back().loads[i];
+    std::vector<std::string> row{std::to_string(load.ranks), grid_text(load.grid),
+                                 median_ms([&](const auto& report) { return report.loads[i].plan_s; })};
+    for (std::size_t step = 0; step < load.steps_s.size(); ++step) {
+      row.push_back(median_ms([&](const auto& report) { return report.loads[i].steps_s[step].second; }));
+    }
+    row.insert(row.end(),
+               {cli::human_bytes(load.fullest_rank_bytes), cli::human_bytes(load.exchanged_bytes),
+                std::to_string(load.wants), std::to_string(load.units), fmt::format("{:.3f}", load.read_spread)});
+    table.add(std::move(row));
+  }
+  table.print();
+}
+
 }  // namespace
 
 int plan(const Arguments& arguments) {
@@ -173,21 +217,27 @@ int plan(const Arguments& arguments) {
     fmt::print(stderr, "round {} of {}: {:.3f} s\n", round + 1, options->rounds, plan_s.back());
   }
   const auto spread = spread_of(plan_s);
-  fmt::print("plan of {} ranks (tp={}, pp={}, dp={}{}), {} tensors, {} rounds\n\n", scale.ranks, scale.tensor_parallel,
-             scale.pipeline, scale.data, scale.zero1 ? ", zero1" : "", scale.tensors, options->rounds);
+  fmt::print("plan of {} ranks ({}, {}), {} tensors, {} rounds\n\n", scale.ranks, grid_text(scale.grid), options->held,
+             scale.tensors, options->rounds);
   print_plan(reports, spread);
+  fmt::print("\n");
+  print_loads(reports);
   if (!options->json_file.empty()) {
-    write_json(options->json_file,
-               {{"format", 1},
-                {"command", "plan"},
-                {"command_line", arguments},
-                {"started_at", started_at},
-                {"ranks", scale.ranks},
-                {"tensors", scale.tensors},
-                {"grid", {{"tp", scale.tensor_parallel}, {"pp", scale.pipeline}, {"dp", scale.data}}},
-                {"held", scale.zero1 ? "zero1" : "replicated"},
-                {"plan_s", {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}}},
-                {"samples", std::move(samples)}});
+    write_json(options->json_file, {{"format", 1},
+                                    {"command", "plan"},
+                                    {"command_line", arguments},
+                                    {"started_at", started_at},
+                                    {"ranks", scale.ranks},
+                                    {"tensors", scale.tensors},
+                                    {"grid",
+                                     {{"tp", scale.grid.tensor},
+                                      {"pp", scale.grid.pipeline},
+                                      {"dp", scale.grid.data},
+                                      {"ep", scale.grid.expert},
+                                      {"cp", scale.grid.context}}},
+                                    {"held", options->held},
+                                    {"plan_s", {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}}},
+                                    {"samples", std::move(samples)}});
   }
   return kFine;
 }

@@ -2,18 +2,18 @@
 
 #include <algorithm>
 #include <numeric>
-#include <optional>
 
 #include "base/clock.hpp"
 #include "base/hash.hpp"
 #include "bench/peak_memory.hpp"
-#include "bench/simulated_job.hpp"
+#include "model/catalog_bytes.hpp"
 #include "plan/balance.hpp"
 #include "plan/description.hpp"
 #include "plan/layout.hpp"
 #include "plan/merge.hpp"
 #include "plan/portions.hpp"
 #include "plan/read_plan.hpp"
+#include "plan/want_portions.hpp"
 
 namespace muster::bench {
 
@@ -22,78 +22,75 @@ namespace {
 constexpr int kRanksOfANode = 8;
 constexpr std::uint64_t kAlignmentBytes = 4096;
 
-class Measurement {
- public:
-  explicit Measurement(const PlanScaleOptions& options) : job_(options) {}
+double spread(const std::vector<std::uint64_t>& bytes) {
+  const auto total = std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{0});
+  if (total == 0) return 1;
+  const auto mean = static_cast<double>(total) / static_cast<double>(bytes.size());
+  return static_cast<double>(*std::max_element(bytes.begin(), bytes.end())) / mean;
+}
 
-  PlanScaleReport run() {
-    const auto layout = plan_save();
-    plan_load(layout);
-    return std::move(report_);
+// Steps one after the other, and how long each took.
+class Steps {
+ public:
+  void begin() { watch_.lap(); }
+  double end(const char* name) {
+    seconds_.emplace_back(name, watch_.lap());
+    return seconds_.back().second;
   }
+  [[nodiscard]] double total() const {
+    double all = 0;
+    for (const auto& [name, seconds] : seconds_) all += seconds;
+    return all;
+  }
+  std::vector<std::pair<std::string, double>> take() { return std::move(seconds_); }
 
  private:
-  double end_step(const char* name) {
-    const auto seconds = watch_.lap();
-    report_.steps_s.emplace_back(name, seconds);
-    return seconds;
-  }
+  Stopwatch watch_;
+  std::vector<std::pair<std::string, double>> seconds_;
+};
 
-  // As the saver goes about it on every rank.
-  Layout plan_save() {
+// As the saver goes about it on every rank.
+class SaveMeasurement {
+ public:
+  explicit SaveMeasurement(const SimulatedJob& job) : job_(job) {}
+
+  Layout run(PlanScaleReport& report) {
     const plan::BalanceOptions balance = balance_options();
+    const auto groups = job_.peer_groups();
     PeakMemory memory;
     const auto state = job_.state_of(0);
     auto sayings = job_.sayings();
-    report_.distinct_voices = sayings.size();
-    for (const auto& saying : sayings) report_.exchanged_bytes += saying.bytes.size();
+    report.distinct_voices = sayings.size();
+    for (const auto& saying : sayings) report.exchanged_bytes += saying.bytes.size();
     memory.restart();
-    watch_.lap();
+    steps_.begin();
 
     std::uint64_t fingerprint = 0;
     for (const auto& portion : plan::pack_portions(plan::describe(state))) fingerprint ^= hash_bytes(portion);
-    if (fingerprint != 0) report_.exchange_pack_s += end_step("describe_and_pack");
-    auto global = merged(std::move(sayings));
+    if (fingerprint != 0) report.exchange_pack_s += steps_.end("describe_and_pack");
+    plan::Merger merger(groups);
+    for (auto& saying : sayings) merger.add(std::move(saying.ranks), plan::unpack(saying.bytes));
+    sayings = {};
+    report.exchange_pack_s += steps_.end("unpack_and_add");
+    auto global = merger.finish();
+    merger = plan::Merger(std::vector<int>{});
+    steps_.end("merge");
     auto writes = plan::balance(global, balance);
     global = {};
-    end_step("balance");
+    steps_.end("balance");
     auto layout = plan::lay_out(writes, kAlignmentBytes);
-    end_step("lay_out");
-    for (const auto& [name, seconds] : report_.steps_s) report_.plan_s += seconds;
-    report_.fullest_rank_bytes = memory.peak_bytes();
+    steps_.end("lay_out");
+    report.plan_s = steps_.total();
+    report.fullest_rank_bytes = memory.peak_bytes();
+    report.steps_s = steps_.take();
 
-    report_.pieces = writes.pieces.size();
-    report_.extents = layout.extents.size();
-    report_.balance_spread = spread(plan::written_bytes(writes));
+    report.pieces = writes.pieces.size();
+    report.extents = layout.extents.size();
+    report.balance_spread = spread(plan::written_bytes(writes));
     return layout;
   }
 
-  GlobalState merged(std::vector<SimulatedSaying> sayings) {
-    plan::Merger merger(job_.ranks());
-    for (auto& saying : sayings) merger.add(std::move(saying.ranks), plan::unpack(saying.bytes));
-    sayings = {};
-    report_.exchange_pack_s += end_step("unpack_and_add");
-    auto global = merger.finish();
-    end_step("merge");
-    return global;
-  }
-
-  void plan_load(const Layout& layout) {
-    RankSet readers(static_cast<std::size_t>(job_.ranks()));
-    std::iota(readers.begin(), readers.end(), 0);
-    PeakMemory memory;
-    const auto catalog = catalog_of(layout);
-    const auto wishes = job_.wishes(catalog);
-    memory.restart();
-    watch_.lap();
-    const auto units = plan::plan_reads(catalog, wishes, readers);
-    report_.read_plan_s = end_step("plan_reads");
-    report_.read_plan_bytes = memory.peak_bytes();
-    std::vector<std::uint64_t> read(readers.size(), 0);
-    for (const auto& unit : units) read[static_cast<std::size_t>(unit.reader)] += unit.bytes;
-    report_.read_spread = spread(read);
-  }
-
+ private:
   [[nodiscard]] plan::BalanceOptions balance_options() const {
     plan::BalanceOptions options;
     options.alignment_bytes = kAlignmentBytes;
@@ -101,23 +98,73 @@ class Measurement {
     return options;
   }
 
-  static double spread(const std::vector<std::uint64_t>& bytes) {
-    const auto total = std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{0});
-    if (total == 0) return 1;
-    const auto mean = static_cast<double>(total) / static_cast<double>(bytes.size());
-    return static_cast<double>(*std::max_element(bytes.begin(), bytes.end())) / mean;
-  }
-
-  SimulatedJob job_;
-  PlanScaleReport report_;
-  Stopwatch watch_;
+  const SimulatedJob& job_;
+  Steps steps_;
 };
+
+// As the loader goes about it on the rank that wants most: from the catalog that rank 0 sends to who reads what.
+LoadPlanReport plan_load(const SimulatedJob& job, const Catalog& saved) {
+  LoadPlanReport report;
+  report.ranks = job.ranks();
+  report.grid = job.grid().grid();
+  RankSet readers(static_cast<std::size_t>(job.ranks()));
+  std::iota(readers.begin(), readers.end(), 0);
+  PeakMemory memory;
+  Steps steps;
+  auto packed = pack(saved);
+  auto [sayings, fullest_rank] = job.wishes(saved);
+  report.distinct_wishes = sayings.size();
+  report.exchanged_bytes = packed.size();
+  for (const auto& saying : sayings) report.exchanged_bytes += saying.bytes.size();
+  memory.restart();
+  steps.begin();
+
+  const auto catalog = unpack_catalog(packed);
+  packed = {};
+  steps.end("unpack_catalog");
+  const auto own = plan::pack_want_portions(catalog, job.wants_of(fullest_rank, catalog));
+  steps.end("own_wants");
+  std::vector<plan::Wish> wishes;
+  for (const auto& saying : sayings) wishes.push_back({saying.ranks, plan::unpack_wants(saying.bytes)});
+  steps.end("unpack_wishes");
+  const auto units = plan::plan_reads(catalog, wishes, readers);
+  steps.end("plan_reads");
+  report.plan_s = steps.total();
+  report.fullest_rank_bytes = memory.peak_bytes();
+  report.steps_s = steps.take();
+
+  for (const auto& wish : wishes) report.wants += wish.wants.size();
+  report.units = units.size();
+  std::vector<std::uint64_t> read(readers.size(), 0);
+  for (const auto& unit : units) read[static_cast<std::size_t>(unit.reader)] += unit.bytes;
+  report.read_spread = spread(read);
+  return report;
+}
+
+nlohmann::json steps_json(const std::vector<std::pair<std::string, double>>& steps_s) {
+  auto steps = nlohmann::json::object();
+  for (const auto& [name, seconds] : steps_s) steps[name] = seconds;
+  return steps;
+}
 
 }  // namespace
 
+nlohmann::json LoadPlanReport::to_json() const {
+  return {{"ranks", ranks},
+          {"grid", to_string(grid)},
+          {"plan_s", plan_s},
+          {"fullest_rank_bytes", fullest_rank_bytes},
+          {"exchanged_bytes", exchanged_bytes},
+          {"distinct_wishes", distinct_wishes},
+          {"wants", wants},
+          {"units", units},
+          {"read_spread", read_spread},
+          {"steps_s", steps_json(steps_s)}};
+}
+
 nlohmann::json PlanScaleReport::to_json() const {
-  auto steps = nlohmann::json::object();
-  for (const auto& [name, seconds] : steps_s) steps[name] = seconds;
+  auto of_loads = nlohmann::json::array();
+  for (const auto& load : loads) of_loads.push_back(load.to_json());
   return {{"plan_s", plan_s},
           {"exchange_pack_s", exchange_pack_s},
           {"fullest_rank_bytes", fullest_rank_bytes},
@@ -126,12 +173,19 @@ nlohmann::json PlanScaleReport::to_json() const {
           {"pieces", pieces},
           {"distinct_voices", distinct_voices},
           {"balance_spread", balance_spread},
-          {"read_plan_s", read_plan_s},
-          {"read_plan_bytes", read_plan_bytes},
-          {"read_spread", read_spread},
-          {"steps_s", steps}};
+          {"steps_s", steps_json(steps_s)},
+          {"loads", of_loads}};
 }
 
-PlanScaleReport measure_plan(const PlanScaleOptions& options) { return Measurement(options).run(); }
+PlanScaleReport measure_plan(const PlanScaleOptions& options) {
+  PlanScaleReport report;
+  const SimulatedJob saving(options.ranks, options.tensors, options.grid, options.held);
+  const auto catalog = catalog_of(SaveMeasurement(saving).run(report));
+  if (options.loads.empty()) report.loads.push_back(plan_load(saving, catalog));
+  for (const auto& [ranks, grid] : options.loads) {
+    report.loads.push_back(plan_load(SimulatedJob(ranks, options.tensors, grid, options.held), catalog));
+  }
+  return report;
+}
 
 }  // namespace muster::bench

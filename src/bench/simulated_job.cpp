@@ -3,13 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <muster/error.hpp>
-#include <numeric>
+#include <iterator>
+#include <muster/sharding.hpp>
+#include <string_view>
 #include <unordered_map>
 
 #include "base/hash.hpp"
 #include "base/narrow.hpp"
+#include "model/shard_boxes.hpp"
+#include "plan/description.hpp"
 #include "plan/portions.hpp"
+#include "plan/want_portions.hpp"
 
 namespace muster::bench {
 
@@ -20,181 +24,227 @@ constexpr std::uint64_t kHidden = 8192;
 constexpr std::uint64_t kHiddenOfKeys = 1024;
 constexpr std::uint64_t kHiddenOfMlp = 28672;
 constexpr std::uint64_t kVocabulary = 128256;
-constexpr std::uint64_t kTensorsOfALayer = 9;
+constexpr std::uint64_t kTensorsOfALayer = 7;
+
+// A tensor that is cut along dimension 1 is shared out among data-parallel ranks in whole so-manieths of its rows: cuts
+// anywhere would leave tiles of a single row.
+constexpr std::uint64_t kCutsOfColumns = 16;
 
 constexpr const char* kMoments[] = {"exp_avg", "exp_avg_sq"};
 
+// The distinct of many strings, by the first rank that says them.
+class Sayings {
+ public:
+  void add(Bytes bytes, const RankSet& ranks) {
+    const auto [entry, added] = index_.try_emplace(hash_bytes(bytes), all_.size());
+    if (added) all_.push_back({{}, std::move(bytes)});
+    auto& known = all_[entry->second].ranks;
+    known.insert(known.end(), ranks.begin(), ranks.end());
+  }
+
+  std::vector<SimulatedSaying> take() {
+    for (auto& saying : all_) std::ranges::sort(saying.ranks);
+    return std::move(all_);
+  }
+
+ private:
+  std::vector<SimulatedSaying> all_;
+  std::unordered_map<std::uint64_t, std::size_t> index_;
+};
+
 }  // namespace
 
-SimulatedJob::SimulatedJob(const PlanScaleOptions& options)
-    : ranks_(options.ranks),
-      tensor_parallel_(options.tensor_parallel),
-      pipeline_(options.pipeline),
-      data_(options.data),
-      zero1_(options.zero1) {
-  const auto refuse = [](const std::string& why) { throw Error(ErrorKind::usage, why); };
-  if (ranks_ < 1 || tensor_parallel_ < 1 || pipeline_ < 1 || data_ < 0) refuse("a number of ranks below 1");
-  const auto of_a_replica = std::int64_t{tensor_parallel_} * pipeline_;
-  if (data_ == 0) data_ = narrow<int>(ranks_ / of_a_replica);
-  if (of_a_replica * data_ != ranks_) {
-    refuse(fmt::format("{} ranks are not a grid of {} x {} x {}", ranks_, tensor_parallel_, pipeline_, data_));
+SimulatedJob::SimulatedJob(int ranks, std::uint64_t tensors, const Grid& grid, HeldMoments held)
+    : grid_(grid, ranks), held_(held) {
+  add_layers(tensors);
+  for (int rank = 0; rank < ranks; ++rank) {
+    if (grid_.coordinate(rank, Axis::data) != 0) continue;
+    parts_of_[grid_.group_number(rank, {Axis::data})] = local_parts(rank);
   }
-  if (kHiddenOfKeys % static_cast<std::uint64_t>(tensor_parallel_) != 0 ||
-      kVocabulary % static_cast<std::uint64_t>(tensor_parallel_) != 0) {
-    refuse(fmt::format("the model is not to be cut among {} tensor-parallel ranks", tensor_parallel_));
-  }
-  add_layers(options.tensors);
 }
 
 void SimulatedJob::add_layers(std::uint64_t tensors) {
   const auto layers = std::max<std::uint64_t>(1, (std::max<std::uint64_t>(tensors, 3) - 3) / kTensorsOfALayer);
-  model_.push_back({"model.embed_tokens.weight", {kVocabulary, kHidden}, 0});
+  const auto stages = static_cast<std::uint64_t>(grid_.grid().pipeline);
+  const auto last_stage = grid_.grid().pipeline - 1;
+  model_.push_back({"model.embed_tokens.weight", {kVocabulary, kHidden}, Cut::rows});
   for (std::uint64_t layer = 0; layer < layers; ++layer) {
-    const auto stage = narrow<int>(layer * static_cast<std::uint64_t>(pipeline_) / layers);
-    const auto add = [&](const char* name, Shape shape) {
-      model_.push_back({fmt::format("model.layers.{}.{}.weight", layer, name), std::move(shape), stage});
+    const auto add = [&](const char* name, Shape shape, Cut cut, std::vector<std::uint64_t> fused = {}) {
+      model_.push_back({fmt::format("model.layers.{}.{}.weight", layer, name), std::move(shape), cut, std::move(fused),
+                        narrow<int>(layer * stages / layers)});
     };
-    add("self_attn.q_proj", {kHidden, kHidden});
-    add("self_attn.k_proj", {kHiddenOfKeys, kHidden});
-    add("self_attn.v_proj", {kHiddenOfKeys, kHidden});
-    add("self_attn.o_proj", {kHidden, kHidden});
-    add("mlp.gate_proj", {kHiddenOfMlp, kHidden});
-    add("mlp.up_proj", {kHiddenOfMlp, kHidden});
-    add("mlp.down_proj", {kHidden, kHiddenOfMlp});
-    add("input_layernorm", {kHidden});
-    add("post_attention_layernorm", {kHidden});
+    add("input_layernorm", {kHidden}, Cut::none);
+    add("self_attn.qkv_proj", {kHidden + 2 * kHiddenOfKeys, kHidden}, Cut::fused_rows,
+        {kHidden, kHiddenOfKeys, kHiddenOfKeys});
+    add("self_attn.o_proj", {kHidden, kHidden}, Cut::columns);
+    add("post_attention_layernorm", {kHidden}, Cut::none);
+    add("mlp.gate_proj", {kHiddenOfMlp, kHidden}, Cut::rows);
+    add("mlp.up_proj", {kHiddenOfMlp, kHidden}, Cut::rows);
+    add("mlp.down_proj", {kHidden, kHiddenOfMlp}, Cut::columns);
   }
-  model_.push_back({"model.norm.weight", {kHidden}, pipeline_ - 1});
-  model_.push_back({"lm_head.weight", {kVocabulary, kHidden}, pipeline_ - 1});
+  model_.push_back({"model.norm.weight", {kHidden}, Cut::none, {}, last_stage});
+  model_.push_back({"lm_head.weight", {kVocabulary, kHidden}, Cut::rows, {}, last_stage});
   // What is missing to the number asked for.
   for (auto i = model_.size(); i < tensors; ++i) {
-    model_.push_back({fmt::format("model.extra.{}.weight", i), {kHidden}, pipeline_ - 1});
+    model_.push_back({fmt::format("model.extra.{}.weight", i), {kHidden}, Cut::none, {}, last_stage});
   }
 }
 
-// Tensor-parallel ranks lie side by side, then the replicas of a stage, then the stages.
-SimulatedJob::Place SimulatedJob::place_of(int rank) const {
-  return {rank % tensor_parallel_, rank / tensor_parallel_ / data_, rank / tensor_parallel_ % data_};
-}
-
-RankSet SimulatedJob::ranks_with_model_of(const Place& place) const {
-  RankSet ranks;
-  for (int data = 0; data < data_; ++data) {
-    ranks.push_back((place.pipeline * data_ + data) * tensor_parallel_ + place.tensor);
-  }
-  return ranks;
-}
-
-std::vector<SimulatedJob::LocalRange> SimulatedJob::local_ranges(const Place& place) const {
-  std::vector<LocalRange> local;
+std::vector<SimulatedJob::LocalPart> SimulatedJob::local_parts(int rank) const {
+  const auto part = grid_.coordinate(rank, Axis::tensor);
+  const auto parts = grid_.degree(Axis::tensor);
+  const auto shard_of = [&](const ModelTensor& tensor) {
+    if (parts == 1 || tensor.cut == Cut::none) return Shard::whole();
+    if (tensor.cut == Cut::fused_rows) return split_fused(tensor.shape, tensor.fused, part, parts);
+    return split(tensor.shape, tensor.cut == Cut::columns ? 1 : 0, part, parts);
+  };
+  std::vector<LocalPart> local;
   std::uint64_t start = 0;
   for (std::size_t i = 0; i < model_.size(); ++i) {
-    const auto& [name, shape, stage] = model_[i];
-    if (stage != place.pipeline) continue;
-    ElementRange range{0, element_count(shape)};
-    if (shape.size() > 1) {
-      range.count /= static_cast<std::uint64_t>(tensor_parallel_);
-      range.first = range.count * static_cast<std::uint64_t>(place.tensor);
-    }
-    local.push_back({i, range, start});
-    start += range.count;
+    const auto& tensor = model_[i];
+    if (tensor.stage != grid_.coordinate(rank, Axis::pipeline)) continue;
+    auto shard = shard_of(tensor);
+    const auto elements = elements_held(shard, tensor.shape);
+    if (elements == 0) continue;
+    std::uint64_t rows = shard.boxes().empty() ? tensor.shape.front() : 0;
+    for (const auto& box : shard.boxes()) rows += box.shape.front();
+    local.push_back({i, std::move(shard), rows, elements / rows, start});
+    start += elements;
   }
   return local;
 }
 
-void SimulatedJob::add_model(const Place& place, State& state) const {
-  for (const auto& [index, range, start] : local_ranges(place)) {
-    const auto& tensor = model_[index];
-    auto shard = Shard::flat(range.first, range.count);
-    if (tensor_parallel_ == 1 && pipeline_ == 1) {
-      shard = Shard::whole();
-    } else if (tensor.shape.size() > 1) {
-      auto [rows, columns] = std::pair(tensor.shape[0], tensor.shape[1]);
-      rows /= static_cast<std::uint64_t>(tensor_parallel_);
-      shard = Shard::block({rows * static_cast<std::uint64_t>(place.tensor), 0}, {rows, columns});
-    }
-    state.add(object_path({"model", tensor.name}), DType::bfloat16, tensor.shape, nullptr, std::move(shard));
+State SimulatedJob::model_state(const std::vector<LocalPart>& parts) const {
+  State state;
+  for (const auto& part : parts) {
+    const auto& [name, shape, cut, fused, stage] = model_[part.tensor];
+    state.add(object_path({"model", name}), DType::bfloat16, shape, nullptr, part.shard);
   }
+  return state;
 }
 
-// The moments lie one behind the other; each data-parallel rank has one range of all of them.
-void SimulatedJob::add_moments(const Place& place, const std::vector<LocalRange>& local, State& state) const {
-  const auto of_a_moment = local.empty() ? 0 : local.back().start + local.back().range.count;
-  const auto cut = [&](int data) {
-    const auto total = std::size(kMoments) * of_a_moment;
-    const auto parts = static_cast<std::uint64_t>(data_);
-    const auto part = static_cast<std::uint64_t>(data);
-    return total / parts * part + std::min(part, total % parts);
+ElementRange SimulatedJob::rows_between(const LocalPart& part, std::uint64_t first, std::uint64_t last) const {
+  const bool in_columns = model_[part.tensor].cut == Cut::columns && grid_.degree(Axis::tensor) > 1;
+  const auto step = in_columns ? std::max<std::uint64_t>(1, part.rows / kCutsOfColumns) : 1;
+  const auto row_at = [&](std::uint64_t element) {
+    const auto of_step = step * part.row_elements;
+    const auto inside = element > part.start ? element - part.start : 0;
+    return std::min((inside + of_step - 1) / of_step * step, part.rows);
   };
-  for (std::size_t moment = 0; moment < std::size(kMoments); ++moment) {
-    const auto base = moment * of_a_moment;
-    const auto first = std::max(cut(place.data), base) - base;
-    const auto last = std::max(std::min(cut(place.data + 1), base + of_a_moment), base) - base;
-    auto at = std::partition_point(local.begin(), local.end(),
-                                   [&](const auto& entry) { return entry.start + entry.range.count <= first; });
-    for (; at != local.end() && at->start < last; ++at) {
-      const auto begin = std::max(first, at->start);
-      const auto end = std::min(last, at->start + at->range.count);
-      const auto& tensor = model_[at->tensor];
-      state.add(object_path({"optimizer", tensor.name, kMoments[moment]}), DType::float32, tensor.shape, nullptr,
-                Shard::flat(at->range.first + begin - at->start, end - begin));
+  return {row_at(first), row_at(last) - row_at(first)};
+}
+
+State SimulatedJob::moments_state(int rank, const std::vector<LocalPart>& parts) const {
+  State state;
+  const auto data = grid_.coordinate(rank, Axis::data);
+  const auto ranks = grid_.degree(Axis::data);
+  const auto add = [&](const LocalPart& part, const char* moment, const ElementRange& rows) {
+    if (rows.count == 0) return;
+    const auto& tensor = model_[part.tensor];
+    state.add(object_path({"optimizer", tensor.name, moment}), DType::float32, tensor.shape, nullptr,
+              part_of(tensor.shape, part.shard, {rows.first * part.row_elements, rows.count * part.row_elements}));
+  };
+  if (held_ == HeldMoments::chunks) {
+    for (const auto* moment : kMoments) {
+      for (const auto& part : parts) add(part, moment, chunk(part.rows, data, ranks));
     }
   }
+  if (held_ != HeldMoments::zero1) return state;
+  // The moments lie one behind the other; each data-parallel rank has one range of all of them.
+  const auto of_a_moment = parts.empty() ? 0 : parts.back().start + parts.back().rows * parts.back().row_elements;
+  const auto [first, count] = chunk(std::size(kMoments) * of_a_moment, data, ranks);
+  for (std::size_t moment = 0; moment < std::size(kMoments); ++moment) {
+    const auto base = moment * of_a_moment;
+    const auto begin = std::max(first, base) - base;
+    const auto end = std::max(std::min(first + count, base + of_a_moment), base) - base;
+    for (const auto& part : parts) add(part, kMoments[moment], rows_between(part, begin, end));
+  }
+  return state;
+}
+
+std::vector<int> SimulatedJob::peer_groups() const {
+  std::vector<int> groups;
+  for (int rank = 0; rank < ranks(); ++rank) {
+    groups.push_back(grid_.group_number(rank, {Axis::tensor, Axis::context, Axis::data}));
+  }
+  return groups;
 }
 
 State SimulatedJob::state_of(int rank) const {
-  State state;
-  const auto place = place_of(rank);
-  add_model(place, state);
-  if (zero1_) add_moments(place, local_ranges(place), state);
+  const auto& parts = parts_of_.at(grid_.group_number(rank, {Axis::data}));
+  auto state = model_state(parts);
+  const auto moments = moments_state(rank, parts);
+  for (const auto& tensor : moments.tensors()) state.add(tensor);
   return state;
 }
 
 std::vector<SimulatedSaying> SimulatedJob::sayings() const {
-  std::vector<SimulatedSaying> all;
-  std::unordered_map<std::uint64_t, std::size_t> index;
-  std::unordered_map<int, std::vector<LocalRange>> local_of;  // by place in a replica
-  const auto say = [&](const State& state, const RankSet& ranks) {
-    for (auto& portion : plan::pack_portions(plan::describe(state))) {
-      const auto [entry, added] = index.try_emplace(hash_bytes(portion), all.size());
-      if (added) all.push_back({{}, std::move(portion)});
-      auto& known = all[entry->second].ranks;
-      known.insert(known.end(), ranks.begin(), ranks.end());
+  Sayings all;
+  for (int rank = 0; rank < ranks(); ++rank) {
+    const auto& parts = parts_of_.at(grid_.group_number(rank, {Axis::data}));
+    if (grid_.coordinate(rank, Axis::data) == 0) {
+      const auto holders = grid_.group(rank, {Axis::data});
+      for (auto& portion : plan::pack_portions(plan::describe(model_state(parts))))
+        all.add(std::move(portion), holders);
     }
-  };
-  for (int rank = 0; rank < ranks_; ++rank) {
-    const auto place = place_of(rank);
-    if (place.data == 0) {
-      State model;
-      add_model(place, model);
-      say(model, ranks_with_model_of(place));
-    }
-    if (!zero1_) continue;
-    auto& local = local_of[place.pipeline * tensor_parallel_ + place.tensor];
-    if (local.empty()) local = local_ranges(place);
-    State moments;
-    add_moments(place, local, moments);
-    say(moments, {rank});
+    const auto moments = moments_state(rank, parts);
+    for (auto& portion : plan::pack_portions(plan::describe(moments))) all.add(std::move(portion), {rank});
   }
-  return all;
+  return all.take();
 }
 
-std::vector<plan::Wish> SimulatedJob::wishes(const Catalog& catalog) const {
-  std::unordered_map<std::string_view, std::uint32_t> tensor_of;
-  for (std::size_t i = 0; i < catalog.tensors.size(); ++i) {
-    tensor_of[catalog.tensors[i].path] = narrow<std::uint32_t>(i);
+namespace {
+
+// The places of tensors in a catalog, by path.
+class TensorIndex {
+ public:
+  explicit TensorIndex(const Catalog& catalog) : catalog_(catalog) {
+    for (const auto& tensor : catalog.tensors) index_.emplace(tensor.path, narrow<std::uint32_t>(index_.size()));
   }
-  std::vector<plan::Wish> wishes;
-  for (auto& saying : sayings()) {
-    plan::Wish wish{std::move(saying.ranks), {}};
-    for (const auto& description : plan::unpack(saying.bytes)) {
-      const auto range = contiguous_range(description.shard, description.global_shape);
-      const auto item = item_bytes(description.dtype);
-      wish.wants.push_back({tensor_of.at(description.path), range->first * item, range->count * item});
+
+  [[nodiscard]] std::vector<plan::Want> wants(const State& state) const {
+    std::vector<plan::Want> wants;
+    for (const auto& [description, memory] : state.tensors()) {
+      plan::append_wants(catalog_, index_.at(description.path), description.shard, wants);
     }
-    std::sort(wish.wants.begin(), wish.wants.end(), [](const auto& a, const auto& b) { return a.tensor < b.tensor; });
-    wishes.push_back(std::move(wish));
+    return wants;
   }
+
+ private:
+  const Catalog& catalog_;
+  std::unordered_map<std::string_view, std::uint32_t> index_;
+};
+
+void sort_by_tensor(std::vector<plan::Want>& wants) { std::ranges::stable_sort(wants, {}, &plan::Want::tensor); }
+
+}  // namespace
+
+std::vector<plan::Want> SimulatedJob::wants_of(int rank, const Catalog& catalog) const {
+  auto wants = TensorIndex(catalog).wants(state_of(rank));
+  sort_by_tensor(wants);
+  return wants;
+}
+
+SimulatedJob::Wishes SimulatedJob::wishes(const Catalog& catalog) const {
+  const TensorIndex index(catalog);
+  std::map<int, std::vector<plan::Want>> of_model;
+  for (const auto& [place, parts] : parts_of_) of_model[place] = index.wants(model_state(parts));
+  Wishes wishes;
+  Sayings all;
+  std::size_t most = 0;
+  for (int rank = 0; rank < ranks(); ++rank) {
+    const auto place = grid_.group_number(rank, {Axis::data});
+    auto wants = of_model.at(place);
+    const auto of_moments = index.wants(moments_state(rank, parts_of_.at(place)));
+    wants.insert(wants.end(), of_moments.begin(), of_moments.end());
+    sort_by_tensor(wants);
+    if (wants.size() > most) {
+      most = wants.size();
+      wishes.fullest_rank = rank;
+    }
+    for (auto& portion : plan::pack_want_portions(catalog, wants)) all.add(std::move(portion), {rank});
+  }
+  wishes.sayings = all.take();
   return wishes;
 }
 

@@ -5,19 +5,9 @@
 
 namespace muster::bench {
 
-namespace {
-
-coord::Team team_of(const mpi::CommView& comm) {
-  Grid grid;
-  grid.data = comm.size();
-  return {comm, mpi::node_of_ranks(comm), grid};
-}
-
-}  // namespace
-
 UnhashedCheckpointer::UnhashedCheckpointer(const mpi::CommView& comm, const std::filesystem::path& directory)
     : comm_(mpi::Comm::duplicate(comm.handle())),
-      team_(team_of(comm_.view(comm.timeout_s()))),
+      team_{comm_.view(comm.timeout_s()), mpi::node_of_ranks(comm)},
       directory_(directory),
       board_(directory, 0, team_.comm.rank(), team_.comm.size()),
       saver_(team_, directory_, {},

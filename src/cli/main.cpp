@@ -29,13 +29,15 @@ constexpr std::array kCommands{
     Command{"verify", "PATH [--tag T | --all]", "re-read and check every byte (also under mpirun)", verify},
     Command{"latest", "DIR [--verify]", "the tag that a resume takes", latest},
     Command{"stats", "DIR [--last N]", "what the saves of a directory cost, and which rank is slow", stats},
+    Command{"rehearse", "PATH --ranks N [--grid ...] ...", "what a load by another grid would read, send and need",
+            rehearse},
     Command{"prune", "DIR --keep-last N [--dry-run]", "delete old checkpoints", prune},
 };
 
 void print_help() {
   fmt::print("usage: muster COMMAND ... [--json]\n\n");
   for (const auto& command : kCommands) {
-    fmt::print("  muster {:<7}{:<31}{}\n", command.name, command.arguments, command.summary);
+    fmt::print("  muster {:<10}{:<33}{}\n", command.name, command.arguments, command.summary);
   }
   fmt::print(
       "\n`muster COMMAND --help` tells more. PATH is a directory of checkpoints or one checkpoint file.\n\n"

@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <cstring>
-#include <limits>
 
 #include "base/failpoint.hpp"
 #include "base/file_size_signal.hpp"
 #include "base/log.hpp"
-#include "mpi/agree.hpp"
+#include "coord/save_share.hpp"
+#include "engine/memcpy_speed.hpp"
 
 namespace muster::coord {
 
@@ -40,38 +39,17 @@ class AllSignalsBlocked {
 // On the thread that calls it; names show in `top -H` and in debuggers.
 void name_thread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
-std::string text_of(const std::exception_ptr& failure) { return mpi::failure_of(0, failure).message; }
-
-// What memcpy reaches on this rank, to compare staging with; in two buffers that the pool then keeps.
-double measure_memcpy(engine::StagingPool& pool) {
-  auto from = pool.take();
-  auto to = pool.take();
-  const auto bytes = from.size();
-  std::memset(from.bytes().data(), 1, bytes);
-  std::memset(to.bytes().data(), 2, bytes);
-  constexpr int kTurns = 4;
-  const Stopwatch watch;
-  for (int turn = 0; turn < kTurns; ++turn) {
-    const auto& source = turn % 2 == 0 ? from : to;
-    const auto& target = turn % 2 == 0 ? to : from;
-    std::memcpy(target.bytes().data(), source.bytes().data(), bytes);
-  }
-  const double seconds = watch.seconds();
-  pool.give_back(std::move(from));
-  pool.give_back(std::move(to));
-  return static_cast<double>(bytes) * kTurns / seconds;
-}
-
 }  // namespace
 
 BackgroundSaves::BackgroundSaves(const Team& team, store::Directory& directory, store::ProgressBoard& board,
                                  bool own_thread_settles)
     : comm_(mpi::Comm::duplicate(team.comm.handle())),
-      team_{comm_->view(team.comm.timeout_s()), team.node_of_rank, team.grid},
+      team_{comm_->view(team.comm.timeout_s()), team.node_of_rank},
       directory_(directory),
       board_(board),
+      posts_(board),
       own_thread_settles_(own_thread_settles),
-      memcpy_bytes_per_s_(measure_memcpy(pool_)) {
+      memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(pool_)) {
   const AllSignalsBlocked while_threads_start;
   writer_ = std::thread([this] { work(); });
   try {
@@ -99,7 +77,7 @@ void BackgroundSaves::shut_down() {
     const auto gone = std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone"));
     // Rank 0 may publish one that it has heard all about.
     const bool has_told = !own_thread_settles_ && settling_;
-    lose(*save, gone, has_told ? Farewell::none : Farewell::posted);
+    lose(*save, gone, !has_told);
     save->write->give_up(lost_failure());
   }
   stop_threads();
@@ -119,9 +97,7 @@ void BackgroundSaves::shut_down() {
 
 void BackgroundSaves::tell_unseen_failures() {
   const std::lock_guard lock(mutex_);
-  for (const auto& [number, failure] : failures_) {
-    if (seen_.insert(number).second) log_warning("not seen by the program: " + text_of(failure));
-  }
+  failures_.log_unseen();
 }
 
 void BackgroundSaves::complete_at_exit() {
@@ -173,25 +149,12 @@ void BackgroundSaves::start(const std::shared_ptr<AsyncSave>& save) {
   for (const auto& before : all_in_flight()) {
     if (before != save) before->wait_staged();
   }
-  stage(*save);
+  stage_share(*save);
 }
 
 std::deque<std::shared_ptr<AsyncSave>> BackgroundSaves::all_in_flight() const {
   const std::lock_guard lock(mutex_);
   return in_flight_;
-}
-
-void BackgroundSaves::stage(AsyncSave& save) {
-  try {
-    save.write->stage(save.shards);
-  } catch (...) {
-    // run() ends with it, and so it comes to all ranks.
-  }
-  // A handle may live long, and what the program gave must not live with it.
-  save.shards = {};
-  save.state = {};
-  if (!save.job->options.async.overlap_staging) save.blocked_s = save.called.seconds();
-  save.set_staged();
 }
 
 void BackgroundSaves::stage_in_background() {
@@ -203,7 +166,7 @@ void BackgroundSaves::stage_in_background() {
     const auto save = to_stage_.front();
     to_stage_.pop_front();
     lock.unlock();
-    stage(*save);
+    stage_share(*save);
     lock.lock();
   }
 }
@@ -218,7 +181,8 @@ void BackgroundSaves::work() {
     to_write_.pop_front();
     lock.unlock();
     if (const auto lost = lost_failure()) save->write->give_up(lost);
-    write(*save);
+    save->tale.memcpy_bytes_per_s = memcpy_bytes_per_s_;
+    write_share(*save, team_, posts_);
     if (!own_thread_settles_) {
       lock.lock();
       to_settle_.push_back(save);
@@ -239,87 +203,31 @@ void BackgroundSaves::work() {
   }
 }
 
-// This rank's share; what fails is told in the tale.
-void BackgroundSaves::write(AsyncSave& save) {
-  auto& job = *save.job;
-  auto& tale = save.tale;
-  save.write->on_progress([&] { post(save, store::ProgressPhase::write, post_interval_s(team_.comm.timeout_s())); });
-  save.write->on_phase([&](const char* phase) {
-    post(save, phase == std::string_view("sync") ? store::ProgressPhase::sync : store::ProgressPhase::write);
-  });
-  post(save, store::ProgressPhase::stage);
-  try {
-    job.written = save.write->run();
-    tale.hashes = job.written.hashes;
-    job.telemetry.bytes = job.written.bytes;
-  } catch (...) {
-    tale.failure = mpi::failure_of(team_.comm.rank(), std::current_exception());
-    tale.phase = save.write->phase();
-  }
-  post(save, store::ProgressPhase::publish);
-  job.telemetry.write_s = save.write->write_s();
-  job.telemetry.sync_s = save.write->sync_s();
-  job.telemetry.stage_s = save.write->stage_s();
-  tale.telemetry = job.telemetry;
-  save.is_written = true;
-  save.wait_staged();
-  tale.blocked_s = job.report.blocked_s = save.blocked_s;
-  tale.memcpy_bytes_per_s = memcpy_bytes_per_s_;
-  tale.durable_ns = unix_ns();
-}
-
 // On the background thread.
 void BackgroundSaves::settle(AsyncSave& save) {
   begin_settling(save);
-  while (!go_on_settling(save)) std::this_thread::sleep_for(kSettlePause);
+  while (!go_on_settling()) std::this_thread::sleep_for(kSettlePause);
 }
 
 void BackgroundSaves::begin_settling(AsyncSave& save) {
   throw_if_lost();
   failpoint::pass("async.settle");
-  patience_.emplace(board_, team_.comm.rank(), team_.comm.timeout_s());
-  settling_.emplace(team_, directory_, save);
+  settling_.emplace(team_, directory_, board_, posts_, save);
 }
 
 // False where it goes on.
-bool BackgroundSaves::go_on_settling(AsyncSave& save) {
+bool BackgroundSaves::go_on_settling() {
   throw_if_lost();  // the program's thread may have given up, and may be about to end MPI
-  if (settling_->step()) {
-    save.job->report.sequence = settling_->sequence();
-    return true;
-  }
-  // The others hear that this rank waits on purpose.
-  if (team_.is_root()) post(save, store::ProgressPhase::publish, post_interval_s(team_.comm.timeout_s()));
-  if (!patience_->is_over()) return false;
-  auto missing = board_.missing(store::ProgressLane::background,
-                                {.save = save.job->number, .phase = store::ProgressPhase::publish});
-  if (missing.empty()) missing = "all wrote their part, and rank 0 has not said how it ended";
-  throw Error(ErrorKind::timeout, fmt::format("rank {}: async save of {}: {}: {}", team_.comm.rank(),
-                                              save.job->options.tag, patience_->why(), missing));
+  return settling_->step();
 }
 
-// What this rank is at, for others to hear; at most once in so many seconds.
-void BackgroundSaves::post(const AsyncSave& save, store::ProgressPhase phase, double interval_s) {
-  const std::lock_guard lock(posting_);
-  if (is_lost_) return;  // that it gave up stays its last word
-  board_.post_sometimes(store::ProgressLane::background,
-                        {.save = save.job->number,
-                         .phase = phase,
-                         .bytes = save.write->written_bytes(),
-                         .total_bytes = save.write->total_bytes()},
-                        interval_s);
-}
-
-void BackgroundSaves::lose(const AsyncSave& save, const std::exception_ptr& failure, Farewell farewell) {
+void BackgroundSaves::lose(const AsyncSave& save, const std::exception_ptr& failure, bool farewell) {
   {
     const std::lock_guard lock(mutex_);
     if (lost_) return;
     lost_ = failure;
   }
-  const std::lock_guard lock(posting_);
-  is_lost_ = true;
-  if (farewell == Farewell::none) return;
-  board_.post(store::ProgressLane::background, {.save = save.job->number, .phase = store::ProgressPhase::gave_up});
+  posts_.end(save, farewell);
 }
 
 void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure) {
@@ -332,12 +240,12 @@ void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::except
   job.report.phase_s["write"] = job.telemetry.write_s;
   job.report.phase_s["sync"] = job.telemetry.sync_s;
   job.report.total_s = job.watch.seconds();
-  post(*save, store::ProgressPhase::done);
+  posts_.post(*save, store::ProgressPhase::done);
   {
     // At once for all that may look: what has ended is not in flight.
     const std::lock_guard lock(mutex_);
     std::erase(in_flight_, save);
-    if (failure) failures_[job.number] = failure;
+    if (failure) failures_.add(job.number, failure);
     save->set_ended(failure);
   }
   changed_.notify_all();
@@ -359,7 +267,7 @@ void BackgroundSaves::throw_if_lost() const {
 
 void BackgroundSaves::note_seen(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
-  seen_.insert(number);
+  failures_.note_seen(number);
 }
 
 bool BackgroundSaves::poll() {
@@ -374,7 +282,7 @@ bool BackgroundSaves::poll() {
     try {
       const FileSizeSignalBlock limits_are_errors;
       if (!settling_) begin_settling(*save);
-      if (!go_on_settling(*save)) break;
+      if (!go_on_settling()) break;
       failure = settling_->failure();
       settling_.reset();
     } catch (...) {
@@ -435,10 +343,7 @@ void BackgroundSaves::wait_until_fewer_than(std::size_t saves, const std::string
 
 std::uint64_t BackgroundSaves::first_failure() const {
   const std::lock_guard lock(mutex_);
-  for (const auto& [number, failure] : failures_) {
-    if (!seen_.contains(number)) return number;
-  }
-  return std::numeric_limits<std::uint64_t>::max();
+  return failures_.first_unseen();
 }
 
 void BackgroundSaves::throw_failure(std::uint64_t number) {
@@ -446,11 +351,7 @@ void BackgroundSaves::throw_failure(std::uint64_t number) {
     std::shared_ptr<AsyncSave> save;
     {
       const std::lock_guard lock(mutex_);
-      const auto failed = failures_.find(number);
-      if (failed != failures_.end()) {
-        seen_.insert(number);
-        std::rethrow_exception(failed->second);
-      }
+      failures_.throw_failure(number);
       if (in_flight_.empty()) throw Error(ErrorKind::internal, "an async save failed on other ranks, and not here");
       save = in_flight_.front();
     }

@@ -2,21 +2,20 @@
 // The saves in flight of one Checkpointer, and the threads that carry them on.
 //
 // One thread stages where that overlaps with the program's own work; one takes the saves in order: hashes, writes and
-// syncs this rank's share (engine/staged_write), then settles it with the other ranks (settlement) over a communicator
-// of their own. Where MPI does not allow that thread to call it, the program's calls of poll() settle instead.
+// syncs this rank's share (save_share), then settles it with the other ranks (settlement) over a communicator of their
+// own. Where MPI does not allow that thread to call it, the program's calls of poll() settle instead.
 
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
 
 #include "coord/async_save.hpp"
-#include "coord/patience.hpp"
+#include "coord/save_failures.hpp"
+#include "coord/save_posts.hpp"
 #include "coord/settlement.hpp"
 #include "coord/team.hpp"
 #include "engine/staging_pool.hpp"
@@ -69,19 +68,15 @@ class BackgroundSaves {
   };
 
   void work();
-  static void stage(AsyncSave& save);
   void stage_in_background();
-  void write(AsyncSave& save);
   void settle(AsyncSave& save);
   void finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure);
   void begin_settling(AsyncSave& save);
-  bool go_on_settling(AsyncSave& save);
+  bool go_on_settling();
   [[nodiscard]] std::optional<Writing> writing() const;
-  // Whether the others hear at once that they need not wait.
-  enum class Farewell : std::uint8_t { posted, none };
-  void lose(const AsyncSave& save, const std::exception_ptr& failure, Farewell farewell = Farewell::posted);
+  // farewell: whether the others hear at once that they need not wait.
+  void lose(const AsyncSave& save, const std::exception_ptr& failure, bool farewell = true);
   [[nodiscard]] std::exception_ptr lost_failure() const;
-  void post(const AsyncSave& save, store::ProgressPhase phase, double interval_s = 0);
   void stop_threads();
   void tell_unseen_failures();
   void end_the_lost();
@@ -90,12 +85,12 @@ class BackgroundSaves {
   std::optional<mpi::Comm> comm_;
   const Team team_;  // over that communicator
   store::Directory& directory_;
-  store::ProgressBoard& board_;
+  const store::ProgressBoard& board_;
+  SavePosts posts_;
   const bool own_thread_settles_;
   engine::StagingPool pool_;
   const double memcpy_bytes_per_s_;
   std::optional<Settlement> settling_;  // of the oldest save, where poll() settles
-  std::optional<Patience> patience_;    // with it
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -103,11 +98,8 @@ class BackgroundSaves {
   std::deque<std::shared_ptr<AsyncSave>> to_stage_;
   std::deque<std::shared_ptr<AsyncSave>> to_write_;
   std::deque<std::shared_ptr<AsyncSave>> to_settle_;  // where poll() does
-  std::map<std::uint64_t, std::exception_ptr> failures_;
-  std::set<std::uint64_t> seen_;  // of them, those that the program has been told of
+  SaveFailures failures_;
   std::exception_ptr lost_;
-  std::mutex posting_;
-  bool is_lost_ = false;  // and the board says so
   bool stopping_ = false;
   bool shut_down_ = false;
   std::thread writer_;

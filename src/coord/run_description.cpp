@@ -43,7 +43,7 @@ RunInfo describe_run(const Team& team, const SaveJob& job, std::uint64_t sequenc
   run.world_size = team.comm.size();
   run.payload_bytes = job.plan->layout.payload_bytes;
   run.file_bytes = job.plan->layout.file_bytes;
-  const auto& grid = team.grid;
+  const auto& grid = job.grid;
   run.details = {
       {"grid",
        {{"tensor", grid.tensor},

@@ -42,6 +42,7 @@ struct SaveJob {
   std::uint64_t number = 0;          // of the saves of this Checkpointer, from 1; the same on all ranks
   std::string_view phase = "agree";  // what this rank is at, while it prepares
   const State* state = nullptr;
+  Grid grid;  // resolved
   std::map<std::string, std::string> documents;
   std::uint64_t fingerprint = 0;
   std::shared_ptr<SavePlan> plan;

@@ -2,8 +2,10 @@
 // What is decided for a save before a byte is written.
 
 #include <cstdint>
+#include <map>
 #include <muster/state.hpp>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/choice.hpp"
@@ -13,12 +15,16 @@
 
 namespace muster::coord {
 
+// What ranks said for documents that are made of it, by path: different words in the order of their lowest ranks.
+using DocumentWords = std::map<std::string, std::vector<std::string>>;
+
 // For one save and the next ones of the same state. Constant once the save that made it is open.
 struct SavePlan {
   std::uint64_t fingerprint = 0;
   Layout layout;
   std::vector<std::uint32_t> dataset_of_tensor;  // index into layout.datasets of each tensor of this rank's state
   engine::Choice choice;
+  DocumentWords words = {};
   std::optional<h5::Head> head = std::nullopt;  // rank 0
 };
 

@@ -8,6 +8,7 @@
 #include "base/bytes.hpp"
 #include "base/file_system.hpp"
 #include "coord/exchange.hpp"
+#include "coord/save_request.hpp"
 #include "mpi/agree.hpp"
 #include "plan/balance.hpp"
 #include "plan/description.hpp"
@@ -28,10 +29,10 @@ std::vector<std::uint32_t> datasets_of(const State& state, const Layout& layout)
 }
 
 // Who is to hold the same tensors whole.
-std::vector<int> peer_groups(const Team& team) {
-  const ParallelGrid grid(team.grid, team.comm.size());
+std::vector<int> peer_groups(const Grid& degrees, int world_size) {
+  const ParallelGrid grid(degrees, world_size);
   std::vector<int> groups;
-  for (int rank = 0; rank < team.comm.size(); ++rank) {
+  for (int rank = 0; rank < world_size; ++rank) {
     groups.push_back(grid.group_number(rank, {Axis::tensor, Axis::context, Axis::data}));
   }
   return groups;
@@ -40,6 +41,10 @@ std::vector<int> peer_groups(const Team& team) {
 }  // namespace
 
 bool SavePlanner::keeps(std::uint64_t fingerprint) const { return kept_ && kept_->fingerprint == fingerprint; }
+
+DocumentWords SavePlanner::words(std::uint64_t fingerprint) const {
+  return keeps(fingerprint) ? kept_->words : DocumentWords();
+}
 
 bool SavePlanner::kept_fits(const SaveJob& job) const {
   if (!keeps(job.fingerprint)) return false;
@@ -69,14 +74,15 @@ std::vector<DocumentSlot> SavePlanner::slots_for(const std::map<std::string, std
   return slots;
 }
 
-GlobalState SavePlanner::bring_together(const State& state) const {
-  const auto portions = mpi::run_agreed(team_.comm, "plan", [&] { return plan::pack_portions(plan::describe(state)); });
+GlobalState SavePlanner::bring_together(const SaveJob& job) const {
+  const auto portions =
+      mpi::run_agreed(team_.comm, "plan", [&] { return plan::pack_portions(plan::describe(*job.state)); });
   const auto sayings = all_distinct(team_.comm, portions);
   GlobalState global;
   mpi::run_agreed(team_.comm, "plan", [&] {
     // Every rank comes to the same result; one rank's words are enough.
     try {
-      plan::Merger merger(peer_groups(team_));
+      plan::Merger merger(peer_groups(job.grid, team_.comm.size()));
       for (const auto& saying : sayings) merger.add(saying.ranks, plan::unpack(saying.bytes));
       global = merger.finish();
     } catch (const Error&) {
@@ -86,10 +92,38 @@ GlobalState SavePlanner::bring_together(const State& state) const {
   return global;
 }
 
-void SavePlanner::make(const SaveJob& job) {
-  auto global = bring_together(*job.state);
+DocumentWords SavePlanner::words_of_all(const State& state) const {
+  const auto mine = mpi::run_agreed(team_.comm, "plan", [&] {
+    std::vector<Bytes> packed;
+    for (const auto& document : state.documents()) {
+      if (document.words.empty()) continue;
+      ByteWriter writer;
+      writer.put_text(document.path);
+      writer.put_text(document.words);
+      packed.push_back(writer.take());
+    }
+    return packed;
+  });
+  DocumentWords words;
+  for (const auto& saying : all_distinct(team_.comm, mine)) {
+    ByteReader reader(saying.bytes);
+    const auto path = reader.get_text();
+    words[path].push_back(reader.get_text());
+  }
+  return words;
+}
+
+void SavePlanner::make(SaveJob& job) {
+  auto global = bring_together(job);
+  auto words = words_of_all(*job.state);
   Bytes roots;
   mpi::run_on_root(team_.comm, "plan", [&] {
+    job.documents = document_texts(*job.state, job.options, words);
+    for (const auto& said : words) {
+      if (job.documents.contains(said.first)) continue;
+      throw Error(ErrorKind::mismatch,
+                  said.first + ": other ranks save it, and rank 0, which would write it, does not");
+    }
     ByteWriter writer;
     writer.put_text(file_system_of(directory_));
     for (const auto& slot : slots_for(job.documents)) {
@@ -112,9 +146,9 @@ void SavePlanner::make(const SaveJob& job) {
                                        .alignment_bytes = alignment_bytes_};
     auto layout = plan::lay_out(plan::balance(global, balance), alignment_bytes_);
     auto datasets = datasets_of(*job.state, layout);
-    kept_ =
-        std::make_shared<SavePlan>(SavePlan{job.fingerprint, std::move(layout), std::move(datasets),
-                                            engine::choose_engine(job.options.engine, file_system, node_count(team_))});
+    kept_ = std::make_shared<SavePlan>(
+        SavePlan{job.fingerprint, std::move(layout), std::move(datasets),
+                 engine::choose_engine(job.options.engine, file_system, node_count(team_)), std::move(words)});
   });
 }
 

@@ -28,12 +28,16 @@ class SavePlanner {
   [[nodiscard]] bool kept_fits(const SaveJob& job) const;
   // Collective, in the phase "plan". Makes the plan of this save, to be kept in place of the last one. Where it fails a
   // rank may be left with either or none, and kept_fits() of all ranks does not say that one serves.
-  void make(const SaveJob& job);
+  // Makes the job's documents that are made of the words of all ranks.
+  void make(SaveJob& job);
+  // Local. What ranks said for the documents of the kept plan, where keeps() says so.
+  [[nodiscard]] DocumentWords words(std::uint64_t fingerprint) const;
   // The plan last made; null where there is none.
   [[nodiscard]] const std::shared_ptr<SavePlan>& kept() const { return kept_; }
 
  private:
-  [[nodiscard]] GlobalState bring_together(const State& state) const;
+  [[nodiscard]] GlobalState bring_together(const SaveJob& job) const;
+  [[nodiscard]] DocumentWords words_of_all(const State& state) const;
   [[nodiscard]] std::vector<DocumentSlot> slots_for(const std::map<std::string, std::string>& documents) const;
 
   const Team& team_;

@@ -27,9 +27,9 @@ void check_options(const SaveOptions& options) {
 
 std::string options_text(const SaveOptions& options) {
   const auto number = [](const auto& value) { return value ? std::to_string(*value) : std::string("unset"); };
-  auto text = fmt::format("step={} num_kept_ckpts={} num_workers={} replace_existing={} engine={}",
+  auto text = fmt::format("step={} num_kept_ckpts={} num_workers={} replace_existing={} engine={} grid={}",
                           number(options.step), number(options.num_kept_ckpts), number(options.num_workers),
-                          options.replace_existing, name(options.engine));
+                          options.replace_existing, name(options.engine), to_string(options.grid));
   for (const auto& [key, value] : options.hints) text += fmt::format(" {}={}", key, value);
   return text;
 }
@@ -53,9 +53,14 @@ void make_readable(const State& state) {
   }
 }
 
-std::map<std::string, std::string> document_texts(const State& state, const SaveOptions& options) {
+std::map<std::string, std::string> document_texts(const State& state, const SaveOptions& options,
+                                                  const DocumentWords& words) {
   std::map<std::string, std::string> texts;
-  for (const auto& [path, value] : state.documents()) texts[path] = to_exact_text(value, path);
+  for (const auto& [path, value, own_words, join] : state.documents()) {
+    const auto said = words.find(path);
+    const bool is_joined = join && said != words.end();
+    texts[path] = to_exact_text(is_joined ? join(said->second) : value, path);
+  }
   if (!options.user_content.is_null()) texts[kUserContentPath] = to_exact_text(options.user_content, kUserContentPath);
   return texts;
 }
@@ -63,8 +68,9 @@ std::map<std::string, std::string> document_texts(const State& state, const Save
 std::uint64_t fingerprint(const State& state, const SaveOptions& options) {
   Hasher hasher;
   for (const auto value :
-       {plan::fingerprint(state), narrow<std::uint64_t>(options.num_workers.value_or(0)),
-        static_cast<std::uint64_t>(options.engine), static_cast<std::uint64_t>(options.user_content.is_null())}) {
+       {plan::fingerprint(state), hash_bytes(as_bytes(to_string(options.grid))),
+        narrow<std::uint64_t>(options.num_workers.value_or(0)), static_cast<std::uint64_t>(options.engine),
+        static_cast<std::uint64_t>(options.user_content.is_null())}) {
     hasher.add(std::as_bytes(std::span(&value, 1)));
   }
   return hasher.value();

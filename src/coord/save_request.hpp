@@ -6,6 +6,8 @@
 #include <muster/checkpoint.hpp>
 #include <string>
 
+#include "coord/save_plan.hpp"
+
 namespace muster::coord {
 
 // Throws Error{usage} for options that no save can have.
@@ -22,8 +24,9 @@ void check_state(const State& state, const SaveOptions& options);
 void make_readable(const State& state);
 
 // The documents of the file by path, user content among them; rank 0's are the ones saved. Throws Error{usage} for a
-// value that is no JSON.
-std::map<std::string, std::string> document_texts(const State& state, const SaveOptions& options);
+// value that is no JSON, and whatever the program's functions throw.
+std::map<std::string, std::string> document_texts(const State& state, const SaveOptions& options,
+                                                  const DocumentWords& words);
 
 // Of all that a plan depends on and this rank knows, but for the sizes of documents.
 std::uint64_t fingerprint(const State& state, const SaveOptions& options);

@@ -139,7 +139,10 @@ void Saver::prepare(SaveJob& job, const Describe& describe) const {
   // What was checked once need not be checked again.
   if (!planner_.keeps(job.fingerprint)) check_state(*job.state, job.options);
   make_readable(*job.state);
-  job.documents = document_texts(*job.state, job.options);
+  job.grid = resolve(job.options.grid, team_.comm.size());
+  // With the words of last time; where they are not the same, planning brings them together.
+  job.documents =
+      document_texts(*job.state, job.options, team_.is_root() ? planner_.words(job.fingerprint) : DocumentWords());
   job.part = store::part_file(directory_.path(), job.options.tag);
   if (!team_.is_root()) return;
   const auto file = store::tag_file(directory_.path(), job.options.tag);

@@ -28,6 +28,13 @@ void check(const Renames& renames) {
   }
 }
 
+}  // namespace
+
+bool is_selected(const std::vector<std::string>& only, const std::string& path) {
+  return only.empty() ||
+         std::ranges::any_of(only, [&](const auto& pattern) { return fnmatch(pattern.c_str(), path.c_str(), 0) == 0; });
+}
+
 // Where several fit, the longest.
 std::optional<std::string> renamed(const Renames& renames, const std::string& key) {
   if (const auto exact = renames.find(key); exact != renames.end()) return exact->second;
@@ -42,10 +49,12 @@ std::optional<std::string> renamed(const Renames& renames, const std::string& ke
   return to.substr(0, to.size() - 1) + key.substr(from.size() - 1);
 }
 
+namespace {
+
 // "/model/<key>" and "/optimizer/<key>/<slot>" with another key.
 std::string renamed_path(const Renames& renames, const std::string& path) {
   const auto keys = object_keys(path);
-  if (renames.empty() || keys.size() < 2) return path;
+  if (renames.empty() || keys.size() < 2 || (keys[0] != "model" && keys[0] != "optimizer")) return path;
   const auto key = renamed(renames, keys[1]);
   if (!key) return path;
   const auto after_key = path.find('/', path.find('/', 1) + 1);
@@ -65,15 +74,6 @@ SeenKeys::SeenKeys(const LoadOptions& options, const Catalog& catalog) : only_(o
                   fmt::format("with these renames, two tensors of {} would be {}", catalog.run.tag, path));
     }
   }
-  for (auto& path : paths_) {
-    if (!selects(path)) path.clear();
-  }
-}
-
-bool SeenKeys::selects(const std::string& path) const {
-  return only_.empty() || std::ranges::any_of(only_, [&](const auto& pattern) {
-           return fnmatch(pattern.c_str(), path.c_str(), 0) == 0;
-         });
 }
 
 }  // namespace muster::coord

@@ -1,7 +1,9 @@
 #pragma once
 // Under which paths a program sees the tensors of a checkpoint: LoadOptions::renames and ::only. Local.
 
+#include <map>
 #include <muster/checkpoint.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,15 +12,21 @@
 
 namespace muster::coord {
 
+// Whether a tensor of the program is to be loaded; `only` empty: all are.
+bool is_selected(const std::vector<std::string>& only, const std::string& path);
+
+// What a key of a checkpoint is called in the program; nothing where no rename is for it.
+std::optional<std::string> renamed(const std::map<std::string, std::string>& renames, const std::string& key);
+
 class SeenKeys {
  public:
   // Throws Error{usage} for a rename that cannot be, or where two tensors would have one name.
   SeenKeys(const LoadOptions& options, const Catalog& catalog);
 
-  // Of a tensor, by its index in the catalog; empty where it is not to be loaded.
+  // Of a tensor, by its index in the catalog, to be loaded or not.
   [[nodiscard]] const std::string& path(std::size_t tensor) const { return paths_[tensor]; }
   // Whether a tensor of the program, by its own path, is to be loaded.
-  [[nodiscard]] bool selects(const std::string& path) const;
+  [[nodiscard]] bool selects(const std::string& path) const { return is_selected(only_, path); }
 
  private:
   std::vector<std::string> only_;

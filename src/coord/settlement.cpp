@@ -1,5 +1,7 @@
 #include "coord/settlement.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/clock.hpp"
@@ -9,8 +11,15 @@
 
 namespace muster::coord {
 
-Settlement::Settlement(const Team& team, store::Directory& directory, AsyncSave& save)
-    : team_(team), directory_(directory), save_(save), extents_(extents_of_ranks(save.job->plan->layout)) {
+Settlement::Settlement(const Team& team, store::Directory& directory, const store::ProgressBoard& board,
+                       SavePosts& posts, AsyncSave& save)
+    : team_(team),
+      directory_(directory),
+      board_(board),
+      posts_(posts),
+      save_(save),
+      patience_(board, team.comm.rank(), team.comm.timeout_s()),
+      extents_(extents_of_ranks(save.job->plan->layout)) {
   const auto mine = extents_[static_cast<std::size_t>(team.comm.rank())];
   std::vector<std::uint64_t> sizes;
   if (team.is_root()) {
@@ -20,6 +29,25 @@ Settlement::Settlement(const Team& team, store::Directory& directory, AsyncSave&
 }
 
 bool Settlement::step() {
+  if (go_on()) {
+    save_.job->report.sequence = unpack_verdict(verdict_->bytes()).sequence;
+    return true;
+  }
+  // The others hear that this rank waits on purpose.
+  if (team_.is_root()) posts_.post(save_, store::ProgressPhase::publish, post_interval_s(team_.comm.timeout_s()));
+  if (patience_.is_over()) give_up();
+  return false;
+}
+
+void Settlement::give_up() const {
+  auto missing = board_.missing(store::ProgressLane::background,
+                                {.save = save_.job->number, .phase = store::ProgressPhase::publish});
+  if (missing.empty()) missing = "all wrote their part, and rank 0 has not said how it ended";
+  throw Error(ErrorKind::timeout, fmt::format("rank {}: async save of {}: {}: {}", team_.comm.rank(),
+                                              save_.job->options.tag, patience_.why(), missing));
+}
+
+bool Settlement::go_on() {
   if (!verdict_) {
     if (!gather_->done()) return false;
     const auto verdict = team_.is_root() ? end(gather_->take()) : Verdict{};
@@ -67,8 +95,6 @@ Verdict Settlement::end(const std::vector<Bytes>& told) {
   note_in_history(directory_.path(), job, tales, verdict);
   return verdict;
 }
-
-std::uint64_t Settlement::sequence() const { return unpack_verdict(verdict_->bytes()).sequence; }
 
 std::exception_ptr Settlement::failure() const {
   auto verdict = unpack_verdict(verdict_->bytes());

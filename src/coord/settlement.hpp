@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "coord/async_save.hpp"
+#include "coord/patience.hpp"
+#include "coord/save_posts.hpp"
 #include "coord/team.hpp"
 #include "mpi/started.hpp"
 
@@ -19,20 +21,26 @@ namespace muster::coord {
 class Settlement {
  public:
   // Begins it: every rank makes its own for the same saves in the same order. Borrows all.
-  Settlement(const Team& team, store::Directory& directory, AsyncSave& save);
+  Settlement(const Team& team, store::Directory& directory, const store::ProgressBoard& board, SavePosts& posts,
+             AsyncSave& save);
 
-  // Goes on as far as it goes without waiting. True when this rank knows the outcome.
+  // Goes on as far as it goes without waiting. True when this rank knows the outcome, and the report of the save its
+  // sequence. Throws Error{timeout} where Patience is over.
   bool step();
   // Then: null, or the CollectiveError that is the same on all ranks.
   [[nodiscard]] std::exception_ptr failure() const;
-  [[nodiscard]] std::uint64_t sequence() const;
 
  private:
+  bool go_on();
+  [[noreturn]] void give_up() const;
   Verdict end(const std::vector<Bytes>& told);
 
   const Team& team_;
   store::Directory& directory_;
+  const store::ProgressBoard& board_;
+  SavePosts& posts_;
   AsyncSave& save_;
+  Patience patience_;
   std::vector<std::size_t> extents_;  // of each rank
   std::optional<mpi::StartedGather> gather_;
   std::optional<mpi::StartedBroadcast> verdict_;

@@ -35,7 +35,7 @@ CheckpointContents contents_of(const Catalog& catalog, const SeenKeys& seen) {
   contents.world_size = catalog.run.world_size;
   for (std::size_t i = 0; i < catalog.tensors.size(); ++i) {
     const auto& tensor = catalog.tensors[i];
-    if (!seen.path(i).empty()) contents.tensors.push_back({seen.path(i), tensor.dtype, tensor.shape});
+    contents.tensors.push_back({seen.path(i), tensor.dtype, tensor.shape});
   }
   for (const auto& document : catalog.documents) {
     contents.documents[document.path] = from_exact_text(document.text, document.path);
@@ -64,7 +64,7 @@ Comparison compare(const LoadTarget& target, const Catalog& catalog, const SeenK
   };
   std::unordered_map<std::string_view, std::uint32_t> saved;
   for (std::size_t i = 0; i < catalog.tensors.size(); ++i) {
-    if (!seen.path(i).empty()) saved[seen.path(i)] = static_cast<std::uint32_t>(i);
+    saved[seen.path(i)] = static_cast<std::uint32_t>(i);
   }
   std::unordered_set<std::string_view> filled;
   for (const auto& [description, memory] : target.state.tensors()) {
@@ -83,6 +83,8 @@ Comparison compare(const LoadTarget& target, const Catalog& catalog, const SeenK
     }
     const auto& tensor = catalog.tensors[found->second];
     set(result.wanted, found->second);
+    // What it would be otherwise is wanted as well, and has been replaced.
+    if (const auto itself = saved.find(path); itself != saved.end()) set(result.wanted, itself->second);
     const bool may_convert = (is_made || options.convert_dtypes) && is_convertible(tensor.dtype, dtype);
     if (tensor.shape != shape || (tensor.dtype != dtype && !may_convert)) {
       misfit(fmt::format("{}: {} {} in the checkpoint, {} {} wanted", path, name(tensor.dtype), to_string(tensor.shape),
@@ -115,7 +117,7 @@ void add_unexpected(Comparison& comparison, const LoadTarget& target, const Seen
                     const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors) {
   for (std::size_t i = 0; i < tensors; ++i) {
     const auto& path = seen.path(i);
-    if (path.empty() || is_set(wanted_by_any, i)) continue;
+    if (!seen.selects(path) || is_set(wanted_by_any, i)) continue;
     const auto section = path.substr(1, path.find('/', 1) - 1);
     if (std::ranges::find(target.sections, section) == target.sections.end()) continue;
     comparison.differences.push_back({Difference::Kind::unexpected, "unexpected in the checkpoint: " + path});

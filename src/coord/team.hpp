@@ -13,7 +13,6 @@ namespace muster::coord {
 struct Team {
   mpi::CommView comm;
   std::vector<int> node_of_rank;
-  Grid grid;  // resolved
 
   [[nodiscard]] bool is_root() const { return comm.rank() == 0; }
 };

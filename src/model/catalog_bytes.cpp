@@ -1,21 +1,8 @@
 #include "model/catalog_bytes.hpp"
 
+#include "model/shape_bytes.hpp"
+
 namespace muster {
-
-namespace {
-
-void put(ByteWriter& writer, const Shape& shape) {
-  writer.put(std::uint64_t{shape.size()});
-  for (const auto dim : shape) writer.put(dim);
-}
-
-Shape get_shape(ByteReader& reader) {
-  Shape shape(reader.get<std::uint64_t>());
-  for (auto& dim : shape) dim = reader.get<std::uint64_t>();
-  return shape;
-}
-
-}  // namespace
 
 Bytes pack(const Catalog& catalog) {
   ByteWriter writer;
@@ -33,10 +20,10 @@ Bytes pack(const Catalog& catalog) {
   for (const auto& tensor : catalog.tensors) {
     writer.put_text(tensor.path);
     writer.put(tensor.dtype);
-    put(writer, tensor.shape);
+    put_shape(writer, tensor.shape);
     writer.put(tensor.bytes);
     writer.put(tensor.offset);
-    put(writer, tensor.tile);
+    put_shape(writer, tensor.tile);
   }
   writer.put(std::uint64_t{catalog.documents.size()});
   for (const auto& document : catalog.documents) {

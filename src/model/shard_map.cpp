@@ -16,21 +16,31 @@ ElementRange ShardMap::elements_around(std::uint64_t first_byte, std::uint64_t b
   return {first, last - first};
 }
 
+ShardRun ShardMap::cut(const StorageRun& run, std::uint64_t in_shard, std::uint64_t first_byte,
+                       std::uint64_t last_byte) const {
+  const auto begin = run.in_file * item_bytes_;
+  const auto first = std::max(begin, first_byte);
+  const auto last = std::min(begin + run.count * item_bytes_, last_byte);
+  return {first, (in_shard + run.in_box) * item_bytes_ + (first - begin), last - first};
+}
+
 void ShardMap::visit_runs(std::uint64_t first_byte, std::uint64_t bytes, const Visit& visit) const {
   const auto elements = elements_around(first_byte, bytes);
   for (const auto& [box, in_shard] : boxes_) {
-    order_.visit_runs(box, elements, [&](const StorageRun& run) {
-      const auto begin = run.in_file * item_bytes_;
-      const auto first = std::max(begin, first_byte);
-      const auto last = std::min(begin + run.count * item_bytes_, first_byte + bytes);
-      visit({first, (in_shard + run.in_box) * item_bytes_ + (first - begin), last - first});
-    });
+    order_.visit_runs(box, elements,
+                      [&](const StorageRun& run) { visit(cut(run, in_shard, first_byte, first_byte + bytes)); });
   }
 }
 
-bool ShardMap::touches(std::uint64_t first_byte, std::uint64_t bytes) const {
-  const auto elements = elements_around(first_byte, bytes);
-  return std::ranges::any_of(boxes_, [&](const auto& part) { return order_.touches(part.box, elements); });
+void ShardMap::visit_some_runs(const VisitUpTo& visit) const {
+  const auto end = order_.elements() * item_bytes_;
+  for (const auto& [box, in_shard] : boxes_) {
+    for (std::uint64_t from = 0; from < end;) {
+      const auto run = order_.first_run(box, elements_around(from, end - from));
+      if (!run) break;
+      from = visit(cut(*run, in_shard, from, end));
+    }
+  }
 }
 
 }  // namespace muster

@@ -27,13 +27,18 @@ class ShardMap {
   // by box, each in file order.
   using Visit = std::function<void(const ShardRun&)>;
   void visit_runs(std::uint64_t first_byte, std::uint64_t bytes, const Visit& visit) const;
+  // Some of them, of all of the tensor: box by box, each time the first run from the byte on that `visit` returned, cut
+  // to what lies there. For whom the runs up to there say nothing new; takes no time for those.
+  using VisitUpTo = std::function<std::uint64_t(const ShardRun&)>;
+  void visit_some_runs(const VisitUpTo& visit) const;
   // Whether the tensor's part of the file has bytes that are no element's.
   [[nodiscard]] bool is_padded() const { return order_.elements() != element_count(order_.shape()); }
-  // Whether there is any.
-  [[nodiscard]] bool touches(std::uint64_t first_byte, std::uint64_t bytes) const;
 
  private:
   [[nodiscard]] ElementRange elements_around(std::uint64_t first_byte, std::uint64_t bytes) const;
+  // As bytes, cut to [first_byte, last_byte).
+  [[nodiscard]] ShardRun cut(const StorageRun& run, std::uint64_t in_shard, std::uint64_t first_byte,
+                             std::uint64_t last_byte) const;
 
   StorageOrder order_;
   std::vector<ShardBox> boxes_;

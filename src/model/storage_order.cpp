@@ -201,10 +201,10 @@ void StorageOrder::visit_runs(const Box& box, const ElementRange& in_file, const
   }).run();
 }
 
-bool StorageOrder::touches(const Box& box, const ElementRange& in_file) const {
-  bool found = false;
-  Walk(*this, box, in_file, [&](const StorageRun&) {
-    found = true;
+std::optional<StorageRun> StorageOrder::first_run(const Box& box, const ElementRange& in_file) const {
+  std::optional<StorageRun> found;
+  Walk(*this, box, in_file, [&](const StorageRun& run) {
+    found = run;
     return false;
   }).run();
   return found;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <muster/state.hpp>
+#include <optional>
 #include <vector>
 
 #include "model/shard_boxes.hpp"
@@ -40,8 +41,8 @@ class StorageOrder {
   // with the next. In file order; takes time for what lies in the range alone. The box lies inside the tensor.
   using Visit = std::function<void(const StorageRun&)>;
   void visit_runs(const Box& box, const ElementRange& in_file, const Visit& visit) const;
-  // Whether there is any.
-  [[nodiscard]] bool touches(const Box& box, const ElementRange& in_file) const;
+  // The first of them, if there is any; takes no time for those behind it.
+  [[nodiscard]] std::optional<StorageRun> first_run(const Box& box, const ElementRange& in_file) const;
 
   // The tile that an element of the file lies in, as far as it lies inside the tensor.
   [[nodiscard]] Box tile_at(std::uint64_t in_file) const;

@@ -216,6 +216,12 @@ Comm Comm::same_node(MPI_Comm parent) {
   return Comm(returning_errors(comm));
 }
 
+Comm Comm::split(MPI_Comm parent, int color, int key) {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check(MPI_Comm_split(parent, color, key, &comm), "MPI_Comm_split");
+  return Comm(returning_errors(comm));
+}
+
 Comm::~Comm() {
   int finalized = 0;
   if (comm_ == MPI_COMM_NULL || MPI_Finalized(&finalized) != MPI_SUCCESS || finalized != 0) return;

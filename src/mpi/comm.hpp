@@ -60,6 +60,8 @@ class Comm {
   static Comm duplicate(MPI_Comm parent);
   // Collective over parent: the ranks that share memory with this one.
   static Comm same_node(MPI_Comm parent);
+  // Collective over parent: the ranks that pass the same color (0 or more), numbered by their keys, then as in parent.
+  static Comm split(MPI_Comm parent, int color, int key);
   ~Comm();
   Comm(Comm&& other) noexcept;
   Comm& operator=(Comm&& other) noexcept;

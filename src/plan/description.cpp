@@ -1,10 +1,15 @@
 #include "plan/description.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <muster/error.hpp>
+#include <string>
+#include <string_view>
 
+#include "base/narrow.hpp"
 #include "model/layout.hpp"
+#include "model/shape_bytes.hpp"
 #include "model/shard_boxes.hpp"
 
 namespace muster::plan {
@@ -89,58 +94,93 @@ Described describe(const State& state) {
   return described;
 }
 
+namespace {
+
+void put_shard(ByteWriter& writer, const Shard& shard) {
+  writer.put(shard.kind());
+  writer.put(shard.first_element());
+  writer.put(shard.count());
+  writer.put(std::uint64_t{shard.boxes().size()});
+  for (const auto& box : shard.boxes()) {
+    put_shape(writer, box.offset);
+    put_shape(writer, box.shape);
+  }
+}
+
+Shard get_shard(ByteReader& reader) {
+  const auto kind = reader.get<Shard::Kind>();
+  const auto first = reader.get<std::uint64_t>();
+  const auto elements = reader.get<std::uint64_t>();
+  std::vector<Box> boxes(reader.get<std::uint64_t>());
+  for (auto& [offset, shape] : boxes) {
+    offset = get_shape(reader);
+    shape = get_shape(reader);
+  }
+  switch (kind) {
+    case Shard::Kind::whole:
+      break;
+    case Shard::Kind::flat:
+      return Shard::flat(first, elements);
+    case Shard::Kind::block:
+      return Shard::block(std::move(boxes.at(0).offset), std::move(boxes.at(0).shape));
+    case Shard::Kind::blocks:
+      return Shard::blocks(std::move(boxes));
+  }
+  return Shard::whole();
+}
+
+std::string text_of(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+std::size_t common_prefix(std::string_view a, std::string_view b) {
+  return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+}  // namespace
+
+// Thousands of ranks may each have such a message for all others: of a path travels what differs from the one before,
+// and of what, beside the path, several tensors have in common, the number of the first of them.
 Bytes pack(const std::vector<TensorDescription>& descriptions) {
   ByteWriter writer;
-  const auto put_shape = [&](const Shape& shape) {
-    writer.put(std::uint64_t{shape.size()});
-    for (const auto dim : shape) writer.put(dim);
-  };
-  writer.put(std::uint64_t{descriptions.size()});
-  for (const auto& description : descriptions) {
-    writer.put_text(description.path);
-    writer.put(description.dtype);
-    put_shape(description.global_shape);
-    writer.put(description.shard.kind());
-    writer.put(description.shard.first_element());
-    writer.put(description.shard.count());
-    writer.put(std::uint64_t{description.shard.boxes().size()});
-    for (const auto& box : description.shard.boxes()) {
-      put_shape(box.offset);
-      put_shape(box.shape);
-    }
+  writer.put(narrow<std::uint32_t>(descriptions.size()));
+  std::map<std::string, std::uint32_t> parts;
+  std::string_view before;
+  for (const auto& [path, dtype, shape, shard] : descriptions) {
+    const auto shared = std::min<std::size_t>(common_prefix(before, path), std::numeric_limits<std::uint16_t>::max());
+    writer.put(static_cast<std::uint16_t>(shared));
+    writer.put_text(std::string_view(path).substr(shared));
+    before = path;
+    ByteWriter part;
+    part.put(dtype);
+    put_shape(part, shape);
+    put_shard(part, shard);
+    const auto [known, added] = parts.try_emplace(text_of(part.bytes()), narrow<std::uint32_t>(parts.size()));
+    writer.put(known->second);
+    if (!added) continue;
+    for (const auto byte : part.bytes()) writer.put(byte);
   }
   return writer.take();
 }
 
 std::vector<TensorDescription> unpack(std::span<const std::byte> bytes) {
   ByteReader reader(bytes);
-  const auto get_shape = [&] {
-    Shape shape;
-    const auto dims = reader.get<std::uint64_t>();
-    for (std::uint64_t dim = 0; dim < dims; ++dim) shape.push_back(reader.get<std::uint64_t>());
-    return shape;
-  };
-  std::vector<TensorDescription> descriptions;
-  const auto count = reader.get<std::uint64_t>();
-  for (std::uint64_t i = 0; i < count; ++i) {
-    TensorDescription description;
-    description.path = reader.get_text();
-    description.dtype = reader.get<DType>();
-    description.global_shape = get_shape();
-    const auto kind = reader.get<Shard::Kind>();
-    const auto first = reader.get<std::uint64_t>();
-    const auto elements = reader.get<std::uint64_t>();
-    std::vector<Box> boxes(reader.get<std::uint64_t>());
-    for (auto& [offset, shape] : boxes) {
-      offset = get_shape();
-      shape = get_shape();
+  std::vector<TensorDescription> descriptions(reader.get<std::uint32_t>());
+  std::vector<const TensorDescription*> parts;  // the first of each
+  std::string_view before;
+  for (auto& description : descriptions) {
+    const auto shared = reader.get<std::uint16_t>();
+    description.path = std::string(before.substr(0, shared)) + reader.get_text();
+    before = description.path;
+    const auto part = reader.get<std::uint32_t>();
+    if (part < parts.size()) {
+      description.dtype = parts[part]->dtype;
+      description.global_shape = parts[part]->global_shape;
+      description.shard = parts[part]->shard;
+    } else {
+      description.dtype = reader.get<DType>();
+      description.global_shape = get_shape(reader);
+      description.shard = get_shard(reader);
+      parts.push_back(&description);
     }
-    if (kind == Shard::Kind::flat) description.shard = Shard::flat(first, elements);
-    if (kind == Shard::Kind::block) {
-      description.shard = Shard::block(std::move(boxes.at(0).offset), std::move(boxes.at(0).shape));
-    }
-    if (kind == Shard::Kind::blocks) description.shard = Shard::blocks(std::move(boxes));
-    descriptions.push_back(std::move(description));
   }
   return descriptions;
 }

@@ -29,9 +29,10 @@ std::uint64_t fingerprint(const State& state) {
     }
   }
   for (const auto& document : state.documents()) {
-    const std::uint64_t bytes = document.path.size();
-    hasher.add(std::as_bytes(std::span(&bytes, 1)));
+    const std::array<std::uint64_t, 2> sizes{document.path.size(), document.words.size()};
+    hasher.add(std::as_bytes(std::span(sizes)));
     hasher.add(as_bytes(document.path));
+    hasher.add(as_bytes(document.words));
   }
   return hasher.value();
 }

@@ -35,18 +35,40 @@ std::vector<const RankSet*> pointers_to(const std::vector<RankSet>& sets) {
   return pointers;
 }
 
+// Of a few small numbers one after the other; hash_bytes would need them side by side.
+std::uint64_t mixed(std::uint64_t hash, std::uint64_t number) {
+  hash = (hash ^ number) * 0x9E3779B97F4A7C15U;
+  return hash ^ hash >> 32;
+}
+
 }  // namespace
 
-bool Merger::by_range(const Claim& a, const Claim& b) {
-  return std::tie(a.tensor, a.range.first, a.range.count, a.block, a.voice) <
-         std::tie(b.tensor, b.range.first, b.range.count, b.block, b.voice);
+std::size_t Merger::ShardHash::operator()(const Shard& shard) const {
+  auto hash = mixed(mixed(static_cast<std::uint64_t>(shard.kind()), shard.first_element()), shard.count());
+  for (const auto& [offset, shape] : shard.boxes()) {
+    for (const auto at : offset) hash = mixed(hash, at);
+    for (const auto size : shape) hash = mixed(hash, size);
+  }
+  return hash;
 }
+
+// That a voice holds a range of a tensor's elements as they lie in the file.
+struct Merger::RangeClaim {
+  ElementRange range;
+  std::uint32_t part = 0;  // of several ranges, see CutClaims
+  std::uint32_t voice = 0;
+
+  static bool by_range(const RangeClaim& a, const RangeClaim& b) {
+    return std::tie(a.range.first, a.range.count, a.part, a.voice) <
+           std::tie(b.range.first, b.range.count, b.part, b.voice);
+  }
+};
 
 // Claims cut into ranges, each with the number of the part that it is cut from: two parts may share some of their
 // ranges and are two parts all the same.
 class Merger::CutClaims {
  public:
-  void add(const Claim& claim, std::vector<ElementRange> ranges) {
+  void add(std::uint32_t voice, std::vector<ElementRange> ranges) {
     std::ranges::sort(ranges, {}, &ElementRange::first);
     std::vector<ElementRange> joined;
     for (const auto& range : ranges) {
@@ -59,28 +81,29 @@ class Merger::CutClaims {
     std::vector<std::uint64_t> key;
     for (const auto& [first, count] : joined) key.insert(key.end(), {first, count});
     const auto part = parts_.try_emplace(std::move(key), narrow<std::uint32_t>(parts_.size())).first->second;
-    for (const auto& range : joined) claims_.push_back({claim.tensor, claim.version, claim.voice, part, range});
+    for (const auto& range : joined) claims_.push_back({range, part, voice});
   }
 
-  std::vector<Claim> take() {
-    std::sort(claims_.begin(), claims_.end(), by_range);
+  std::vector<RangeClaim> take() {
+    std::sort(claims_.begin(), claims_.end(), RangeClaim::by_range);
     return std::move(claims_);
   }
 
  private:
   std::map<std::vector<std::uint64_t>, std::uint32_t> parts_;  // by their ranges
-  std::vector<Claim> claims_;
+  std::vector<RangeClaim> claims_;
 };
 
 // Makes global tensors of claims, tensor by tensor.
 class Merger::Settling {
  public:
-  Settling(const std::vector<int>& peer_groups, const std::vector<RankSet>& voices, const std::vector<Shard>& blocks)
-      : peer_groups_(peer_groups), voices_(voices), blocks_(blocks), choirs_(pointers_to(voices)) {
+  Settling(const std::vector<int>& peer_groups, const std::vector<RankSet>& voices,
+           const std::vector<const Shard*>& shards)
+      : peer_groups_(peer_groups), voices_(voices), shards_(shards), choirs_(pointers_to(voices)) {
     state_.world_size = narrow<int>(peer_groups.size());
   }
 
-  // `claims` by range, then by voice.
+  // `claims` by voice.
   void add(const Named& tensor, std::span<const Claim> claims) {
     const auto& [path, versions] = tensor;
     if (versions.size() > 1) {
@@ -88,8 +111,15 @@ class Merger::Settling {
       return;
     }
     const auto& [dtype, shape, is_whole] = versions.front();
+    const auto hash = hash_of(claims);
+    if (const auto* same = settled_like(tensor, claims, hash)) {
+      state_.tensors.push_back({path, dtype, shape, same->holdings, same->tile});
+      return;
+    }
     if (is_whole) {
-      const auto& holders = choirs_.ranks_of(voices_of(claims));
+      together_.clear();
+      for (const auto& claim : claims) together_.push_back(claim.voice);
+      const auto& holders = choirs_.ranks_of(together_);
       if (holders.size() != peer_groups_.size()) {
         if (const auto missing = without(peers_of(holders), holders); !missing.empty()) {
           problem(path, fmt::format("held by {}, missing on {}", rank_text(holders), rank_text(missing)));
@@ -97,16 +127,14 @@ class Merger::Settling {
         }
       }
     }
-    if (std::ranges::all_of(claims, [](const auto& claim) { return claim.block == kNoBlock; })) {
-      settle({path, dtype, shape, {}}, StorageOrder(shape), claims);
-      return;
-    }
+    const auto settled = state_.tensors.size();
     if (const auto ranges = row_major(shape, claims)) {
       settle({path, dtype, shape, {}}, StorageOrder(shape), *ranges);
-      return;
+    } else {
+      const StorageOrder order(shape, tile_of(shape, dtype, claims));
+      settle({path, dtype, shape, {}, order.tile()}, order, in_tiles(order, claims));
     }
-    const StorageOrder order(shape, tile_of(shape, dtype, claims));
-    settle({path, dtype, shape, {}, order.tile()}, order, in_tiles(order, claims));
+    if (state_.tensors.size() > settled) settled_.emplace(hash, Settled{&versions.front(), claims, settled});
   }
 
   GlobalState finish() {
@@ -119,9 +147,37 @@ class Merger::Settling {
   }
 
  private:
+  // A tensor without a problem, and what was claimed of it.
+  struct Settled {
+    const Version* version = nullptr;
+    std::span<const Claim> claims;
+    std::size_t tensor = 0;  // index into GlobalState::tensors
+  };
+
+  static std::uint64_t hash_of(std::span<const Claim> claims) {
+    std::uint64_t hash = claims.size();
+    for (const auto& claim : claims) hash = mixed(hash, std::uint64_t{claim.voice} << 32 | claim.shard);
+    return hash;
+  }
+
+  // The layers of a model are held alike: what all voices hold of one, they hold of the next.
+  [[nodiscard]] const GlobalTensor* settled_like(const Named& tensor, std::span<const Claim> claims,
+                                                 std::uint64_t hash) const {
+    const auto& wanted = tensor.versions.front();
+    const auto alike = [](const Claim& a, const Claim& b) { return a.voice == b.voice && a.shard == b.shard; };
+    const auto [first, last] = settled_.equal_range(hash);
+    for (auto entry = first; entry != last; ++entry) {
+      const auto& [version, known, index] = entry->second;
+      if (version->dtype == wanted.dtype && version->shape == wanted.shape && version->is_whole == wanted.is_whole &&
+          std::ranges::equal(known, claims, alike)) {
+        return &state_.tensors[index];
+      }
+    }
+    return nullptr;
+  }
+
   [[nodiscard]] std::vector<ShardBox> boxes_of(const Claim& claim, const Shape& shape) const {
-    const bool is_range = claim.block == kNoBlock;
-    return muster::boxes_of(is_range ? Shard::flat(claim.range.first, claim.range.count) : blocks_[claim.block], shape);
+    return muster::boxes_of(*shards_[claim.shard], shape);
   }
 
   [[nodiscard]] Shape tile_of(const Shape& shape, DType dtype, std::span<const Claim> claims) const {
@@ -132,23 +188,28 @@ class Merger::Settling {
     return tiling.tile(dtype);
   }
 
-  // The same claims as ranges of elements; nothing where some are blocks that are not.
-  [[nodiscard]] std::optional<std::vector<Claim>> row_major(const Shape& shape, std::span<const Claim> claims) const {
+  // The claims as ranges of elements; nothing where some are blocks that are not.
+  [[nodiscard]] std::optional<std::vector<RangeClaim>> row_major(const Shape& shape,
+                                                                 std::span<const Claim> claims) const {
     CutClaims cut;
     for (const auto& claim : claims) {
+      if (const auto range = contiguous_range(*shards_[claim.shard], shape)) {
+        cut.add(claim.voice, {*range});
+        continue;
+      }
       std::vector<ElementRange> ranges;
       for (const auto& part : boxes_of(claim, shape)) {
         const auto range = contiguous_range(Shard::block(part.box.offset, part.box.shape), shape);
         if (!range) return std::nullopt;
         ranges.push_back(*range);
       }
-      cut.add(claim, std::move(ranges));
+      cut.add(claim.voice, std::move(ranges));
     }
     return cut.take();
   }
 
-  // The same claims as ranges in the file.
-  [[nodiscard]] std::vector<Claim> in_tiles(const StorageOrder& order, std::span<const Claim> claims) const {
+  // The claims as ranges in the file.
+  [[nodiscard]] std::vector<RangeClaim> in_tiles(const StorageOrder& order, std::span<const Claim> claims) const {
     CutClaims cut;
     for (const auto& claim : claims) {
       std::vector<ElementRange> ranges;
@@ -156,20 +217,20 @@ class Merger::Settling {
         const auto of_box = order.ranges_of(part.box);
         ranges.insert(ranges.end(), of_box.begin(), of_box.end());
       }
-      cut.add(claim, std::move(ranges));
+      cut.add(claim.voice, std::move(ranges));
     }
     return cut.take();
   }
 
   // `claims` by range in the file, then by voice.
-  void settle(GlobalTensor tensor, const StorageOrder& order, std::span<const Claim> claims) {
+  void settle(GlobalTensor tensor, const StorageOrder& order, std::span<const RangeClaim> claims) {
     std::uint64_t covered = 0;
     RankSet before;
     for (std::size_t last = 0; last < claims.size();) {
       const auto first = last;
       const auto range = claims[first].range;
-      const auto part = claims[first].block;
-      while (last < claims.size() && claims[last].range == range && claims[last].block == part) ++last;
+      const auto part = claims[first].part;
+      while (last < claims.size() && claims[last].range == range && claims[last].part == part) ++last;
       if (range.count == 0) continue;
       const auto together = voices_of(claims.subspan(first, last - first));
       if (range.first > covered) {
@@ -218,7 +279,7 @@ class Merger::Settling {
   }
 
   // Good until the next call.
-  std::span<const std::uint32_t> voices_of(std::span<const Claim> claims) {
+  std::span<const std::uint32_t> voices_of(std::span<const RangeClaim> claims) {
     together_.clear();
     for (const auto& claim : claims) together_.push_back(claim.voice);
     return together_;
@@ -241,9 +302,10 @@ class Merger::Settling {
 
   const std::vector<int>& peer_groups_;
   const std::vector<RankSet>& voices_;
-  const std::vector<Shard>& blocks_;
+  const std::vector<const Shard*>& shards_;
   Choirs choirs_;
   GlobalState state_;
+  std::unordered_multimap<std::uint64_t, Settled> settled_;  // by hash of the claims
   std::vector<std::uint32_t> together_;
   std::string problems_;
   std::size_t problem_count_ = 0;
@@ -265,13 +327,9 @@ void Merger::add(RankSet ranks, const std::vector<TensorDescription>& descriptio
     });
     const auto number = static_cast<std::uint32_t>(version - versions.begin());
     if (version == versions.end()) versions.push_back({dtype, shape, is_whole});
-    const auto range = contiguous_range(shard, shape);
-    auto block = kNoBlock;
-    if (!range) {
-      block = narrow<std::uint32_t>(blocks_.size());
-      blocks_.push_back(shard);
-    }
-    claims_.push_back({known->second, number, voice, block, range.value_or(ElementRange{})});
+    const auto [entry, added] = shard_numbers_.try_emplace(shard, narrow<std::uint32_t>(shards_.size()));
+    if (added) shards_.push_back(&entry->first);
+    claims_.push_back({known->second, number, voice, entry->second});
   }
 }
 
@@ -282,8 +340,9 @@ GlobalState Merger::finish() {
   std::vector<std::uint32_t> place(tensors_.size());
   for (std::uint32_t i = 0; i < by_path.size(); ++i) place[by_path[i]] = i;
   for (auto& claim : claims_) claim.tensor = place[claim.tensor];
-  std::sort(claims_.begin(), claims_.end(), by_range);
-  Settling settling(peer_groups_, voices_, blocks_);
+  std::sort(claims_.begin(), claims_.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.tensor, a.voice) < std::tie(b.tensor, b.voice); });
+  Settling settling(peer_groups_, voices_, shards_);
   for (auto first = claims_.begin(); first != claims_.end();) {
     const auto last =
         std::find_if(first, claims_.end(), [&](const auto& claim) { return claim.tensor != first->tensor; });

@@ -46,16 +46,18 @@ class Merger {
     std::string path;
     std::vector<Version> versions;
   };
-  static constexpr std::uint32_t kNoBlock = ~std::uint32_t{0};
-  // That the ranks of a voice hold a range of a tensor's elements in row-major order, or a block that is not one.
+  // That the ranks of a voice hold a shard of a tensor.
   struct Claim {
     std::uint32_t tensor = 0;
     std::uint32_t version = 0;
     std::uint32_t voice = 0;
-    std::uint32_t block = kNoBlock;  // index into blocks_; of a claim cut into ranges, its part
-    ElementRange range;              // where it is no block
+    std::uint32_t shard = 0;
   };
-  static bool by_range(const Claim& a, const Claim& b);
+  // Many ranks and many tensors have the same shards: each is kept once.
+  struct ShardHash {
+    std::size_t operator()(const Shard& shard) const;
+  };
+  struct RangeClaim;
   class CutClaims;
   class Settling;
 
@@ -64,7 +66,8 @@ class Merger {
   std::deque<Named> tensors_;  // a deque, because index_ looks into it
   std::unordered_map<std::string_view, std::uint32_t> index_;
   std::vector<Claim> claims_;
-  std::vector<Shard> blocks_;
+  std::unordered_map<Shard, std::uint32_t, ShardHash> shard_numbers_;
+  std::vector<const Shard*> shards_;  // by number
 };
 
 }  // namespace muster::plan

@@ -5,7 +5,6 @@
 #include <iterator>
 #include <numeric>
 #include <optional>
-#include <tuple>
 
 #include "base/narrow.hpp"
 #include "model/layout.hpp"
@@ -23,7 +22,7 @@ struct Run {
 
 // A wish begins, or ends, to want the extents from here on.
 struct Turn {
-  std::size_t extent = 0;
+  std::uint32_t extent = 0;
   std::uint32_t wish = 0;
 };
 
@@ -64,18 +63,23 @@ std::vector<Run> touched_by(const Wish& wish, const Catalog& catalog, const std:
   return touched;
 }
 
+// By extent, then by wish.
 std::vector<Turn> turns_of(const Catalog& catalog, const std::vector<Wish>& wishes) {
   const auto extents_of = extents_of_tensors(catalog);
   std::vector<Turn> turns;
   for (std::uint32_t wish = 0; wish < wishes.size(); ++wish) {
     for (const auto& run : touched_by(wishes[wish], catalog, extents_of)) {
-      turns.push_back({run.first, wish});
-      turns.push_back({run.last, wish});
+      turns.push_back({narrow<std::uint32_t>(run.first), wish});
+      turns.push_back({narrow<std::uint32_t>(run.last), wish});
     }
   }
-  std::sort(turns.begin(), turns.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.extent, a.wish) < std::tie(b.extent, b.wish); });
-  return turns;
+  // They come by wish; there are millions, and as many extents.
+  std::vector<std::size_t> place(catalog.extents.size() + 2, 0);
+  for (const auto& turn : turns) ++place[turn.extent + std::size_t{1}];
+  std::partial_sum(place.begin(), place.end(), place.begin());
+  std::vector<Turn> sorted(turns.size());
+  for (const auto& turn : turns) sorted[place[turn.extent]++] = turn;
+  return sorted;
 }
 
 // Units without readers, and for each the number of the set of ranks that want it.
@@ -95,7 +99,7 @@ Cut cut_into_units(const Catalog& catalog, const std::vector<Wish>& wishes) {
   std::vector<std::uint32_t> turning;
   std::vector<std::uint32_t> before;
   for (auto turn = turns.begin(); turn != turns.end();) {
-    const auto first = turn->extent;
+    const std::size_t first = turn->extent;
     turning.clear();
     for (; turn != turns.end() && turn->extent == first; ++turn) turning.push_back(turn->wish);
     before.swap(wanting);
@@ -178,18 +182,42 @@ void share_out(Cut& cut, const RankSet& readers) {
 }  // namespace
 
 void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard, std::vector<Want>& wants) {
-  const auto offset = catalog.tensors[tensor].offset;
-  auto extent = std::partition_point(catalog.extents.begin(), catalog.extents.end(),
-                                     [&](const auto& e) { return e.offset < offset; });
+  const auto& [path, dtype, shape, bytes, offset, tile] = catalog.tensors[tensor];
+  const auto in_file_of = [start = offset](const CatalogExtent& extent) { return extent.offset - start; };
+  const auto low = std::ranges::lower_bound(catalog.extents, offset, {}, &CatalogExtent::offset);
+  const auto high = std::ranges::lower_bound(low, catalog.extents.end(), offset + bytes, {}, &CatalogExtent::offset);
+  std::vector<Want> touched;
+  shard.visit_some_runs([&, all = bytes](const ShardRun& run) {
+    const auto first =
+        std::partition_point(low, high, [&](const auto& e) { return in_file_of(e) + e.bytes <= run.in_file; });
+    const auto last =
+        std::partition_point(first, high, [&](const auto& e) { return in_file_of(e) < run.in_file + run.bytes; });
+    if (first == last) return all;
+    const auto end = in_file_of(*(last - 1)) + (last - 1)->bytes;
+    touched.push_back({tensor, in_file_of(*first), end - in_file_of(*first)});
+    return end;
+  });
+  std::ranges::sort(touched, {}, &Want::first_byte);
   const auto before = wants.size();
-  for (; extent != catalog.extents.end() && extent->tensor == tensor; ++extent) {
-    const auto first = extent->offset - offset;
-    if (!shard.touches(first, extent->bytes)) continue;
-    if (wants.size() > before && wants.back().first_byte + wants.back().bytes == first) {
-      wants.back().bytes += extent->bytes;
+  for (const auto& want : touched) {
+    if (wants.size() > before && wants.back().first_byte + wants.back().bytes >= want.first_byte) {
+      auto& joined = wants.back();
+      joined.bytes = std::max(joined.bytes, want.first_byte + want.bytes - joined.first_byte);
     } else {
-      wants.push_back({tensor, first, extent->bytes});
+      wants.push_back(want);
     }
+  }
+}
+
+void append_wants(const Catalog& catalog, std::uint32_t tensor, const Shard& shard, std::vector<Want>& wants) {
+  const auto& [path, dtype, shape, bytes, offset, tile] = catalog.tensors[tensor];
+  const auto range = contiguous_range(shard, shape);
+  if (range && range->count == 0) return;
+  if (range && tile.empty()) {
+    const auto item = item_bytes(dtype);
+    wants.push_back({tensor, range->first * item, range->count * item});
+  } else {
+    append_touched(catalog, tensor, ShardMap(StorageOrder(shape, tile), shard, dtype), wants);
   }
 }
 

@@ -23,6 +23,10 @@ struct Want {
 // those side by side as one want.
 void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard, std::vector<Want>& wants);
 
+// Appends what to read of a tensor for any shard of it; nothing for one without elements. Throws Error{usage} where the
+// shard does not lie inside the tensor.
+void append_wants(const Catalog& catalog, std::uint32_t tensor, const Shard& shard, std::vector<Want>& wants);
+
 // Ranks that want the same, and what.
 struct Wish {
   RankSet ranks;

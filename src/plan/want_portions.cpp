@@ -2,22 +2,23 @@
 
 #include <map>
 #include <string_view>
+#include <utility>
 
 namespace muster::plan {
 
 std::vector<Bytes> pack_want_portions(const Catalog& catalog, const std::vector<Want>& wants) {
-  std::map<std::string_view, ByteWriter> writers;  // "" before all sections: whole tensors
+  std::map<std::pair<bool, std::string_view>, ByteWriter> writers;  // whether of parts, and the section
   for (const auto& want : wants) {
     const auto& tensor = catalog.tensors[want.tensor];
     const std::string_view path = tensor.path;
-    auto& writer = writers[want.bytes == tensor.bytes ? std::string_view() : path.substr(0, path.find('/', 1))];
+    auto& writer = writers[{want.bytes != tensor.bytes, path.substr(0, path.find('/', 1))}];
     // One by one: the padding of a Want differs from rank to rank.
     writer.put(want.tensor);
     writer.put(want.first_byte);
     writer.put(want.bytes);
   }
   std::vector<Bytes> portions;
-  for (auto& [section, writer] : writers) portions.push_back(writer.take());
+  for (auto& [kind, writer] : writers) portions.push_back(writer.take());
   return portions;
 }
 

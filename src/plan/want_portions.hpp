@@ -10,8 +10,9 @@
 
 namespace muster::plan {
 
-// The packed wants: of whole tensors, then of parts by the first key of the tensor's path. Ranks that want the same
-// model but each its own part of the optimizer wish the same of the model. Nothing for no wants.
+// The packed wants: of whole tensors by the first key of the tensor's path, then of parts by that. Ranks that want the
+// same model but each its own part of the optimizer, be it some small tensors whole, wish the same of the model.
+// Nothing for no wants.
 std::vector<Bytes> pack_want_portions(const Catalog& catalog, const std::vector<Want>& wants);
 std::vector<Want> unpack_wants(std::span<const std::byte> bytes);
 

@@ -5,6 +5,8 @@
 #include "torch/load_target.hpp"
 #include "torch/module.hpp"
 #include "torch/optimizer.hpp"
+#include "torch/optimizer_parts.hpp"
+#include "torch/places.hpp"
 #include "torch/rng.hpp"
 #include "torch/scheduler.hpp"
 #include "torch/torch_errors.hpp"
@@ -43,8 +45,13 @@ State describe(MPI_Comm comm, const SaveArgs& args) {
   const auto* optimizer = args.optimizer.get();
   using torch_adapter::Buffers;
   const auto buffers = args.async.overlap_staging ? Buffers::copied : Buffers::in_place;
-  if (model != nullptr) torch_adapter::describe_module(state, *model, buffers);
-  if (optimizer != nullptr) torch_adapter::describe_optimizer(state, *optimizer, model);
+  const torch_adapter::Places places(args.parallel, rank_in(comm), size_of(comm), model);
+  const bool leaves_out = args.avoid_saving_lower_precision_weights && optimizer != nullptr;
+  if (model != nullptr) torch_adapter::describe_module(state, *model, places, buffers, leaves_out);
+  if (optimizer != nullptr) {
+    torch_adapter::describe_optimizer(state, *optimizer, model, places);
+    torch_adapter::describe_masters(state, args.parallel.optimizer_parts, *model, places);
+  }
   if (args.scheduler.given()) torch_adapter::describe_scheduler(state, args.scheduler);
   if (args.rng) torch_adapter::describe_generator(state, rank_in(comm), size_of(comm));
   return state;
@@ -52,11 +59,13 @@ State describe(MPI_Comm comm, const SaveArgs& args) {
 
 LoadTarget prepare(MPI_Comm comm, const LoadArgs& args, const CheckpointContents& contents) {
   refuse_null_parts(args);
-  torch_adapter::LoadBuilder load(contents, args.strict);
+  torch_adapter::LoadBuilder load(contents, args);
   const auto* model = args.model.get();
   auto* optimizer = args.optimizer.get();
-  if (model != nullptr) torch_adapter::prepare_module(load, *model);
-  if (optimizer != nullptr) torch_adapter::prepare_optimizer(load, *optimizer, model);
+  const torch_adapter::Places places(args.parallel, rank_in(comm), size_of(comm), model);
+  if (model != nullptr) torch_adapter::prepare_module(load, *model, places);
+  if (optimizer != nullptr) torch_adapter::prepare_optimizer(load, *optimizer, model, places);
+  if (model != nullptr) torch_adapter::prepare_parts(load, args.parallel.optimizer_parts, *model, places);
   // After the optimizer: a scheduler of the program's may set learning rates when it is loaded.
   if (args.scheduler.given()) torch_adapter::prepare_scheduler(load, args.scheduler);
   if (args.rng) torch_adapter::prepare_generator(load, rank_in(comm));
@@ -80,6 +89,7 @@ SaveOptions options_of(const SaveArgs& args) {
   options.replace_existing = args.replace_existing;
   options.engine = args.engine;
   options.hints = args.hints;
+  options.grid = args.parallel.grid;
   return options;
 }
 
@@ -102,6 +112,12 @@ LoadReport load_checkpoint_report(MPI_Comm comm, const std::filesystem::path& di
   LoadOptions options;
   options.tag = args.tag;
   options.strict = args.strict;
+  options.missing = args.missing;
+  options.unexpected = args.unexpected;
+  options.only = args.only;
+  options.renames = args.renames;
+  options.convert_dtypes = args.convert_dtypes;
+  options.each_rank_reads = args.each_rank_reads;
   options.num_workers = args.num_workers;
   const Checkpointer::Prepare prepare_here = [&](const CheckpointContents& contents) {
     return torch_adapter::with_short_errors([&] { return prepare(comm, args, contents); });

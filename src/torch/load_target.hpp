@@ -2,11 +2,15 @@
 // What the parts of a load (model, optimizer, scheduler, generator) build together.
 
 #include <functional>
-#include <muster/checkpoint.hpp>
+#include <muster/torch.hpp>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "coord/seen_keys.hpp"
+#include "model/convert.hpp"
 #include "torch/torch_errors.hpp"
 
 namespace muster::torch_adapter {
@@ -14,12 +18,35 @@ namespace muster::torch_adapter {
 // Collects a LoadTarget. Nothing of the program's may change before a commit runs.
 class LoadBuilder {
  public:
-  LoadBuilder(const CheckpointContents& contents, bool strict) : contents_(&contents), strict_(strict) {}
+  LoadBuilder(const CheckpointContents& contents, const LoadArgs& args) : contents_(&contents), args_(&args) {
+    for (const auto& tensor : contents.tensors) saved_.emplace(tensor.path, &tensor);
+  }
 
   [[nodiscard]] const CheckpointContents& contents() const { return *contents_; }
-  [[nodiscard]] bool strict() const { return strict_; }
+  // Whether nothing is loaded where anything is missing.
+  [[nodiscard]] bool strict() const {
+    return args_->missing.value_or(args_->strict ? OnDifference::error : OnDifference::warn) == OnDifference::error &&
+           args_->strict;
+  }
+  // Whether parts of the program are to stay as they are.
+  [[nodiscard]] bool is_partial() const { return !args_->only.empty(); }
+  [[nodiscard]] bool selects(const std::string& path) const { return coord::is_selected(args_->only, path); }
+  // Whether a tensor saved in one dtype can be loaded into another.
+  [[nodiscard]] bool fits(DType saved, DType wanted) const {
+    return saved == wanted || (args_->convert_dtypes && is_convertible(saved, wanted));
+  }
+  // What a key of the checkpoint is called in the program.
+  [[nodiscard]] std::string key_here(const std::string& saved_key) const {
+    return coord::renamed(args_->renames, saved_key).value_or(saved_key);
+  }
+  // Null where the checkpoint has no such tensor.
+  [[nodiscard]] const SavedTensor* saved(const std::string& path) const {
+    const auto found = saved_.find(path);
+    return found == saved_.end() ? nullptr : found->second;
+  }
   [[nodiscard]] State& state() { return target_.state; }
 
+  void make_from(const std::string& path, std::string source) { target_.made_from[path] = std::move(source); }
   void want_whole(std::string section) { target_.sections.push_back(std::move(section)); }
   void problem(std::string line) { target_.problems.push_back(std::move(line)); }
   // Commits run in the order in which they were added.
@@ -36,7 +63,8 @@ class LoadBuilder {
 
  private:
   const CheckpointContents* contents_;
-  bool strict_;
+  const LoadArgs* args_;
+  std::unordered_map<std::string_view, const SavedTensor*> saved_;
   LoadTarget target_;
   std::vector<std::function<void()>> commits_;
 };

@@ -4,12 +4,15 @@
 #include <muster/torch.hpp>
 
 #include "torch/load_target.hpp"
+#include "torch/places.hpp"
 
 namespace muster::torch_adapter {
 
 // `model` gives the parameters their names and may be null. State of parameters that are in no group is not saved: no
 // step uses it.
-void describe_optimizer(State& state, const torch::optim::Optimizer& optimizer, const torch::nn::Module* model);
-void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model);
+void describe_optimizer(State& state, const torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
+                        const Places& places);
+void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
+                       const Places& places);
 
 }  // namespace muster::torch_adapter

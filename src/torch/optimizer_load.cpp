@@ -18,15 +18,15 @@ namespace muster::torch_adapter {
 
 namespace {
 
-// The optimizer's part of a checkpoint, looked up by path.
+// The optimizer's part of a checkpoint, as far as it is to be loaded, looked up by path.
 class SavedSlots {
  public:
-  explicit SavedSlots(const CheckpointContents& contents) {
-    for (const auto& tensor : contents.tensors) {
+  explicit SavedSlots(const LoadBuilder& load) {
+    for (const auto& tensor : load.contents().tensors) {
       const auto keys = object_keys(tensor.path);
-      if (keys.size() != 3 || keys[0] != kOptimizerSection) continue;
+      if (keys.size() != 3 || keys[0] != kOptimizerSection || !load.selects(tensor.path)) continue;
       slots_.emplace(tensor.path, &tensor);
-      keys_.insert(keys[1]);
+      if (keys[2] != kMasterSlot) keys_.insert(keys[1]);
     }
   }
   [[nodiscard]] bool has_key(const std::string& key) const { return keys_.contains(key); }
@@ -44,13 +44,14 @@ class SavedSlots {
 // What a parameter's slots have to look like.
 struct Expected {
   torch::Tensor parameter;
+  Placement placement;            // of what is as large as the parameter
   std::int64_t flat_size = 0;     // elements of all parameters of the group
   std::int64_t history_size = 0;  // of LBFGS
 
   [[nodiscard]] Shape shape(SlotShape kind) const {
     switch (kind) {
       case SlotShape::parameter:
-        return shape_of(parameter);
+        return placement.global_shape;
       case SlotShape::flat:
         return {narrow<std::uint64_t>(flat_size)};
       case SlotShape::single:
@@ -72,8 +73,13 @@ Tensor expectation(std::string path, DType dtype, Shape shape) {
 // scalars and new tensors live in the new state, which a commit installs.
 class SlotReader {
  public:
-  SlotReader(const SavedSlots& saved, std::string key, Expected expected, bool is_new, bool strict)
-      : saved_(saved), key_(std::move(key)), expected_(std::move(expected)), is_new_(is_new), strict_(strict) {}
+  SlotReader(const LoadBuilder& load, const SavedSlots& saved, std::string key, Expected expected, bool is_new)
+      : load_(load),
+        saved_(saved),
+        key_(std::move(key)),
+        expected_(std::move(expected)),
+        is_new_(is_new),
+        strict_(load.strict() && !load.is_partial()) {}
 
   void operator()(const Slot& slot, torch::Tensor& place) { read(slot, slot.name, place); }
   void operator()(const Slot& slot, std::int64_t& place) { read_scalar(slot, DType::int64, &place); }
@@ -125,31 +131,39 @@ class SlotReader {
     auto path = slot_path(key_, name);
     const auto shape = expected_.shape(slot.shape);
     const auto* saved = saved_.find(path);
-    if (saved == nullptr || saved->shape != shape) {
-      if (saved != nullptr || slot.required) {
-        const auto dtype = saved != nullptr ? saved->dtype : to_dtype(expected_.parameter.scalar_type());
-        wanted_.add(expectation(std::move(path), dtype, shape));
-      }
+    const auto dtype = wanted_dtype(slot, place, saved);
+    if (saved == nullptr || saved->shape != shape || !load_.fits(saved->dtype, dtype)) {
+      if (saved != nullptr || slot.required) wanted_.add(expectation(std::move(path), dtype, shape));
       if (strict_) place = torch::Tensor();
       if (slot.required && !place.defined()) complete_ = false;
       return;
     }
-    const auto type = to_scalar_type(saved->dtype);
+    const auto type = to_scalar_type(dtype);
+    const bool is_like_parameter = slot.shape == SlotShape::parameter;
+    const auto local = is_like_parameter ? shape_of(expected_.parameter) : shape;
     const bool in_place = place.defined() && place.layout() == torch::kStrided && place.scalar_type() == type &&
-                          shape_of(place) == shape && is_writable(place);
-    if (!in_place) place = allocate(type, shape);
-    add_torch_tensor(wanted_, std::move(path), place);
+                          shape_of(place) == local && is_writable(place);
+    if (!in_place) place = allocate(type, local);
+    add_placed(wanted_, describe_tensor(std::move(path), place),
+               is_like_parameter ? expected_.placement : Placement{shape, Shard::whole()});
   }
 
   void read_scalar(const Slot& slot, DType dtype, void* place) {
     auto path = slot_path(key_, slot.name);
     const auto* saved = saved_.find(path);
-    if (saved == nullptr || saved->dtype != dtype || !saved->shape.empty()) {
+    if (saved == nullptr || !load_.fits(saved->dtype, dtype) || !saved->shape.empty()) {
       wanted_.add(expectation(std::move(path), dtype, {}));
       if (is_new_) complete_ = false;
       return;
     }
     wanted_.add_mutable(std::move(path), dtype, {}, place);
+  }
+
+  // What is as large as the parameter has its dtype, as Torch makes it, or the one that it has already.
+  [[nodiscard]] DType wanted_dtype(const Slot& slot, const torch::Tensor& place, const SavedTensor* saved) const {
+    if (place.defined()) return to_dtype(place.scalar_type());
+    if (slot.shape == SlotShape::parameter || saved == nullptr) return to_dtype(expected_.parameter.scalar_type());
+    return saved->dtype;
   }
 
   [[nodiscard]] torch::Tensor allocate(torch::ScalarType type, const Shape& shape) const {
@@ -163,6 +177,7 @@ class SlotReader {
     return torch::empty(sizes, options);
   }
 
+  const LoadBuilder& load_;
   const SavedSlots& saved_;
   std::string key_;
   Expected expected_;
@@ -202,8 +217,10 @@ std::int64_t history_size(const torch::optim::OptimizerOptions& options) {
 }
 
 template <class Kind>
-void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupKeys& keys, Restored& restored) {
-  const SavedSlots saved(load.contents());
+void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupKeys& keys, const Places& places,
+             Restored& restored) {
+  require_whole<Kind>(optimizer, keys, places);
+  const SavedSlots saved(load);
   for (std::size_t group = 0; group < keys.size(); ++group) {
     const auto& params = optimizer.param_groups()[group].params();
     std::int64_t flat_size = 0;
@@ -212,14 +229,17 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
       const auto& key = keys[group][i];
       const auto* now = find_param_state<Kind>(optimizer, params[i]);
       if (!saved.has_key(key)) {
-        if (now != nullptr && load.strict()) restored.states.emplace_back(torch_key(params[i]), nullptr);
+        if (now != nullptr && load.strict() && !load.is_partial())
+          restored.states.emplace_back(torch_key(params[i]), nullptr);
         continue;
       }
       // A copy shares the tensors, which are wanted where they lie, and has scalars and lists of its own.
       auto next = now != nullptr ? std::make_unique<typename Kind::ParamState>(*now)
                                  : std::make_unique<typename Kind::ParamState>();
-      SlotReader reader(saved, key, {params[i], flat_size, history_size(*restored.options[group])}, now == nullptr,
-                        load.strict());
+      SlotReader reader(
+          load, saved, key,
+          {params[i], places.optimizer_placement(key, params[i]), flat_size, history_size(*restored.options[group])},
+          now == nullptr);
       Kind::visit_slots(*next, reader);
       if (!reader.complete()) {
         load.problem(fmt::format("{}: some of its slots are missing or do not fit, so none of them is loaded",
@@ -235,15 +255,20 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
 
 }  // namespace
 
-void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model) {
-  const auto keys = parameter_keys(optimizer, model);
+void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
+                       const Places& places) {
+  const auto keys = parameter_keys(optimizer, model, places);
   const auto path = object_path({kOptimizerSection, kParamGroupsKey});
   const auto* document = load.contents().find_document(path);
   if (document == nullptr) {
     load.problem(path + ": the checkpoint has no optimizer");
     return;
   }
-  auto parsed = parse_param_groups(*document, optimizer, keys, load.strict());
+  const auto match = load.is_partial()      ? GroupMatch::options_only
+                     : places.is_parallel() ? GroupMatch::part
+                                            : GroupMatch::same;
+  auto parsed = parse_param_groups(*document, optimizer, keys, match, load.strict(),
+                                   [&load](const std::string& key) { return load.key_here(key); });
   for (const auto& line : parsed.problems) load.problem(line);
   if (!parsed.usable || (load.strict() && !parsed.problems.empty())) return;
   const auto restored = std::make_shared<Restored>();
@@ -252,7 +277,7 @@ void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, co
   const c10::InferenceMode normal_mode(false);
   const torch::NoGradGuard no_grad;
   with_kind(optimizer, [&]<class Kind>(Kind) {
-    prepare<Kind>(load, optimizer, keys, *restored);
+    prepare<Kind>(load, optimizer, keys, places, *restored);
     load.want_whole(kOptimizerSection);
     load.on_commit([&optimizer, restored] { install<Kind>(optimizer, *restored); });
   });

@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 #include <tuple>
+#include <unordered_set>
 
 #include "torch/optimizer_kinds.hpp"
 
@@ -67,12 +68,14 @@ bool read_option(const json& text, c10::optional<T>& value) {
 
 // "it has no ..." where the lists of parameters differ; empty where they are the same. State is found by key, so the
 // order within a group matters to LBFGS alone, whose state is that of all parameters one after the other.
-std::string difference(const json& params, std::vector<std::string> here, bool ordered) {
+std::string difference(const json& params, std::vector<std::string> here, GroupMatch match, bool ordered,
+                       const std::function<std::string(const std::string&)>& key_here) {
+  if (match == GroupMatch::options_only) return {};
   if (!params.is_array()) return "'params' is not an array";
   std::vector<std::string> saved;
   for (const auto& key : params) {
     if (!key.is_string()) return "'params' holds something that is not a name";
-    saved.push_back(key.get<std::string>());
+    saved.push_back(key_here(key.get<std::string>()));
   }
   if (ordered) {
     if (saved == here) return {};
@@ -96,12 +99,13 @@ std::string difference(const json& params, std::vector<std::string> here, bool o
     return text;
   };
   std::string text;
-  if (const auto only_saved = missing_in(saved, here); !only_saved.empty()) {
+  if (const auto only_saved = missing_in(saved, here); match == GroupMatch::same && !only_saved.empty()) {
     text = "saved with " + shown(only_saved) + ", which this optimizer does not have there";
   }
   if (const auto only_here = missing_in(here, saved); !only_here.empty()) {
     text += (text.empty() ? "" : "; ") + std::string("saved without ") + shown(only_here);
   }
+  if (text.empty() && match == GroupMatch::part) return {};
   // Keys are names with a model and positions without one.
   return text.empty() ? "a parameter is listed twice" : text + " (was the model given with the optimizer both times?)";
 }
@@ -112,13 +116,14 @@ class GroupParser {
   GroupParser(ParsedGroups& parsed, std::string where, bool strict)
       : parsed_(parsed), where_(std::move(where)), strict_(strict) {}
 
-  void parse(const json& group, const torch::optim::OptimizerOptions& now, const std::vector<std::string>& keys) {
+  void parse(const json& group, const torch::optim::OptimizerOptions& now, const std::vector<std::string>& keys,
+             GroupMatch match, const std::function<std::string(const std::string&)>& key_here) {
     constexpr bool kOneState = std::is_same_v<Kind, LbfgsKind>;
     if (!group.is_object()) {
       parsed_.usable = false;
       return problem("is not an object");
     }
-    if (const auto text = difference(group.value("params", json()), keys, kOneState); !text.empty()) {
+    if (const auto text = difference(group.value("params", json()), keys, match, kOneState, key_here); !text.empty()) {
       // State that is kept by parameter is of use to the parameters that are still there.
       if (kOneState) parsed_.usable = false;
       problem(text);
@@ -166,8 +171,30 @@ json param_groups_document(const torch::optim::Optimizer& optimizer, const Group
   });
 }
 
+std::string words_of(const GroupKeys& keys) { return json(keys).dump(); }
+
+json with_params_of_all(json document, const std::vector<std::string>& words) {
+  auto& groups = document["groups"];
+  std::vector<std::unordered_set<std::string>> listed(groups.size());
+  for (auto& group : groups) group["params"] = json::array();
+  for (const auto& said : words) {
+    const auto keys = json::parse(said).get<GroupKeys>();
+    if (keys.size() != groups.size()) {
+      throw Error(ErrorKind::mismatch, fmt::format("some ranks have {} groups of parameters in the optimizer, some {}",
+                                                   groups.size(), keys.size()));
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      for (const auto& key : keys[i]) {
+        if (listed[i].insert(key).second) groups[i]["params"].push_back(key);
+      }
+    }
+  }
+  return document;
+}
+
 ParsedGroups parse_param_groups(const json& document, const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
-                                bool strict) {
+                                GroupMatch match, bool strict,
+                                const std::function<std::string(const std::string&)>& key_here) {
   const auto path = fmt::format("/{}/{}", kOptimizerSection, kParamGroupsKey);
   return with_kind(optimizer, [&]<class Kind>(Kind) {
     ParsedGroups parsed;
@@ -191,7 +218,7 @@ ParsedGroups parse_param_groups(const json& document, const torch::optim::Optimi
     }
     for (std::size_t i = 0; i < keys.size(); ++i) {
       GroupParser<Kind>(parsed, fmt::format("{} group {}", path, i), strict)
-          .parse(groups[i], optimizer.param_groups()[i].options(), keys[i]);
+          .parse(groups[i], optimizer.param_groups()[i].options(), keys[i], match, key_here);
     }
     return parsed;
   });

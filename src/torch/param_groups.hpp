@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -18,6 +19,11 @@ using GroupKeys = std::vector<std::vector<std::string>>;  // see parameter_keys(
 
 nlohmann::json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys);
 
+// Ranks may have other parameters of a group: what each says of its own, and the document with the parameters of all,
+// those of the lowest ranks first. Throws Error{mismatch} where they have other numbers of groups.
+std::string words_of(const GroupKeys& keys);
+nlohmann::json with_params_of_all(nlohmann::json document, const std::vector<std::string>& words);
+
 // What a document says about an optimizer.
 struct ParsedGroups {
   bool usable = true;  // off: the saved state is of no use to this optimizer
@@ -25,8 +31,13 @@ struct ParsedGroups {
   std::vector<std::string> problems;                                     // all that does not fit
 };
 
+// What a group of an optimizer has to do with that of the checkpoint.
+enum class GroupMatch { same, part, options_only };  // its parameters; some of them; nothing is said of them
+
 // Starts from the optimizer's own options. With `strict` every option of the class must be there and no other.
+// `key_here`: what a key of the document is called in the program.
 ParsedGroups parse_param_groups(const nlohmann::json& document, const torch::optim::Optimizer& optimizer,
-                                const GroupKeys& keys, bool strict);
+                                const GroupKeys& keys, GroupMatch match, bool strict,
+                                const std::function<std::string(const std::string&)>& key_here);
 
 }  // namespace muster::torch_adapter

@@ -10,6 +10,7 @@
 
 #include "torch/optimizer_kinds.hpp"
 #include "torch/param_groups.hpp"
+#include "torch/places.hpp"
 
 namespace muster::torch_adapter {
 
@@ -33,9 +34,27 @@ const typename Kind::ParamState* find_param_state(const torch::optim::Optimizer&
   return state;
 }
 
+// LBFGS has one state for all parameters, as if they were one after the other: no part of them means anything to it.
+template <class Kind>
+void require_whole(const torch::optim::Optimizer& optimizer, const GroupKeys& keys, const Places& places) {
+  if constexpr (std::is_same_v<Kind, LbfgsKind>) {
+    for (std::size_t group = 0; group < keys.size(); ++group) {
+      for (std::size_t i = 0; i < keys[group].size(); ++i) {
+        const auto& parameter = optimizer.param_groups()[group].params()[i];
+        if (places.optimizer_placement(keys[group][i], parameter).shard == Shard::whole()) continue;
+        throw Error(ErrorKind::usage,
+                    fmt::format("LBFGS cannot be saved or loaded in parts, and {} is one", keys[group][i]));
+      }
+    }
+  }
+}
+
 inline std::string slot_path(std::string_view key, std::string_view slot) {
   return object_path({kOptimizerSection, key, slot});
 }
+
+// The slot of a parameter's values in higher precision.
+inline constexpr const char* kMasterSlot = "master";
 
 // The name of entry `index` of a slot that is a list.
 inline std::string list_slot(std::string_view slot, std::size_t index) { return fmt::format("{}.{}", slot, index); }

@@ -13,11 +13,16 @@ namespace {
 
 using Names = std::unordered_map<const c10::TensorImpl*, std::string>;
 
-Names names_in(const torch::nn::Module& model) {
+Names names_in(const torch::nn::Module& model, const Places& places) {
   Names names;
   for (const auto& item : model.named_parameters()) {
     // The first of several names of a tied parameter; the name of the groups document is taken.
-    if (item.key() != kParamGroupsKey) names.emplace(item.value().unsafeGetTensorImpl(), item.key());
+    const auto key = places.global_key(item.key());
+    if (key == kParamGroupsKey) continue;
+    names.emplace(item.value().unsafeGetTensorImpl(), key);
+    if (const auto* part = places.part_of_parameter(item.value())) {
+      names.emplace(part->optimized.unsafeGetTensorImpl(), key);
+    }
   }
   return names;
 }
@@ -25,8 +30,8 @@ Names names_in(const torch::nn::Module& model) {
 }  // namespace
 
 std::vector<std::vector<std::string>> parameter_keys(const torch::optim::Optimizer& optimizer,
-                                                     const torch::nn::Module* model) {
-  const Names names = model != nullptr ? names_in(*model) : Names();
+                                                     const torch::nn::Module* model, const Places& places) {
+  const Names names = model != nullptr ? names_in(*model, places) : Names();
   std::unordered_map<const c10::TensorImpl*, std::size_t> position_of_tensor;
   std::unordered_map<std::string, std::size_t> position_of_key;
   std::vector<std::vector<std::string>> keys;

@@ -42,7 +42,8 @@ void describe_generator(State& state, int rank, int world_size) {
 
 void prepare_generator(LoadBuilder& load, int rank) {
   const auto path = generator_path();
-  const auto* saved = load.contents().find_tensor(path);
+  if (!load.selects(path)) return;
+  const auto* saved = load.saved(path);
   if (saved == nullptr) return load.problem(path + ": the checkpoint has no state of the random generators");
   const auto size = narrow<std::uint64_t>(generator_state().numel());
   if (saved->dtype != DType::uint8 || saved->shape.size() != 2 || saved->shape[1] != size) {

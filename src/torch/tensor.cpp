@@ -115,7 +115,7 @@ Tensor describe_tensor(std::string path, const torch::Tensor& tensor) {
   return described;
 }
 
-void add_torch_copy(State& state, std::string path, const torch::Tensor& tensor) {
+Tensor describe_copy(std::string path, const torch::Tensor& tensor) {
   describe_tensor(path, tensor);  // in the words for the tensor itself where it cannot be saved
   const auto copy = with_short_errors([&] { return tensor.detach().clone(); });
   auto described = describe_tensor(std::move(path), copy);
@@ -126,7 +126,7 @@ void add_torch_copy(State& state, std::string path, const torch::Tensor& tensor)
       read_bytes(copy, first_byte, to);
     };
   }
-  state.add(std::move(described));
+  return described;
 }
 
 }  // namespace torch_adapter

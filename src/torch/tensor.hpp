@@ -18,8 +18,8 @@ bool is_writable(const torch::Tensor& tensor);
 // reached, and for a dtype that muster does not know.
 Tensor describe_tensor(std::string path, const torch::Tensor& tensor);
 
-// Adds the tensor with the values that it has now, to be saved: the state keeps a copy.
-void add_torch_copy(State& state, std::string path, const torch::Tensor& tensor);
+// The tensor with the values that it has now, to be saved: the description keeps a copy.
+Tensor describe_copy(std::string path, const torch::Tensor& tensor);
 
 // Copy the bytes from `first_byte` of the row-major order on, whatever the strides and the device, without a copy of
 // the whole tensor. Both ends of the range must lie between two elements.

@@ -1,0 +1,197 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "cli/arguments.hpp"
+#include "cli/command.hpp"
+#include "cli/selection.hpp"
+#include "cli/text.hpp"
+#include "h5/catalog_reader.hpp"
+#include "model/grid_text.hpp"
+#include "plan/rehearsal.hpp"
+
+namespace muster::cli {
+
+namespace {
+
+using nlohmann::json;
+using plan::RehearsedRank;
+using Strings = std::vector<std::string>;
+
+struct Column {
+  const char* title;
+  std::uint64_t RehearsedRank::*bytes;
+};
+constexpr std::array kColumns{Column{"STATE", &RehearsedRank::state_bytes},
+                              Column{"BUFFERS", &RehearsedRank::buffer_bytes},
+                              Column{"READS", &RehearsedRank::read_bytes}, Column{"SENDS", &RehearsedRank::sent_bytes},
+                              Column{"RECEIVES", &RehearsedRank::received_bytes}};
+
+std::uint64_t total(const plan::Rehearsal& rehearsal, std::uint64_t RehearsedRank::*bytes) {
+  std::uint64_t all = 0;
+  for (const auto& rank : rehearsal.ranks) all += rank.*bytes;
+  return all;
+}
+
+json as_json(const std::filesystem::path& file, const Catalog& catalog, const plan::RehearsedJob& job,
+             const plan::Rehearsal& rehearsal) {
+  json all{{"file", file.string()},
+           {"tag", catalog.run.tag},
+           {"saved_by_ranks", catalog.run.world_size},
+           {"payload_bytes", catalog.run.payload_bytes},
+           {"ranks", job.ranks},
+           {"grid", to_string(resolve(job.grid, job.ranks))},
+           {"zero1", job.zero1},
+           {"works", rehearsal.problems.empty()},
+           {"problems", rehearsal.problems},
+           {"notes", rehearsal.notes}};
+  if (!rehearsal.problems.empty()) return all;
+  all["read_bytes"] = total(rehearsal, &RehearsedRank::read_bytes);
+  all["sent_bytes"] = total(rehearsal, &RehearsedRank::sent_bytes);
+  all["per_rank"] = json::array();
+  const ParallelGrid grid(job.grid, job.ranks);
+  for (int rank = 0; rank < job.ranks; ++rank) {
+    const auto& share = rehearsal.ranks[static_cast<std::size_t>(rank)];
+    json row{{"rank", rank},
+             {"tensors", share.tensors},
+             {"state_bytes", share.state_bytes},
+             {"buffer_bytes", share.buffer_bytes},
+             {"read_bytes", share.read_bytes},
+             {"sent_bytes", share.sent_bytes},
+             {"received_bytes", share.received_bytes}};
+    for (std::size_t axis = 0; axis < kAxes; ++axis) {
+      const auto which = static_cast<Axis>(axis);
+      row[std::string(name(which))] = grid.coordinate(rank, which);
+    }
+    all["per_rank"].push_back(std::move(row));
+  }
+  return all;
+}
+
+// Of every number: the sum, the mean, and who has most.
+void print_summary(const plan::Rehearsal& rehearsal) {
+  TextTable table({"", "ALL RANKS", "MEAN", "MOST", "ON RANK"}, {1, 2, 3, 4});
+  for (const auto& [title, bytes] : kColumns) {
+    const auto most = std::ranges::max_element(rehearsal.ranks, {}, bytes);
+    const auto all = total(rehearsal, bytes);
+    table.add({title, human_bytes(all), human_bytes(all / rehearsal.ranks.size()), human_bytes((*most).*bytes),
+               std::to_string(most - rehearsal.ranks.begin())});
+  }
+  table.print();
+}
+
+void print_ranks(const plan::RehearsedJob& job, const plan::Rehearsal& rehearsal) {
+  const ParallelGrid grid(job.grid, job.ranks);
+  Strings head{"RANK"};
+  std::vector<std::size_t> right{0};
+  const auto add = [&](std::string title) {
+    right.push_back(head.size());
+    head.push_back(std::move(title));
+  };
+  for (std::size_t axis = 0; axis < kAxes; ++axis) {
+    const auto which = static_cast<Axis>(axis);
+    if (grid.degree(which) > 1) add(std::string(name(which)));
+  }
+  add("TENSORS");
+  for (const auto& column : kColumns) add(column.title);
+  TextTable table(std::move(head), std::move(right));
+  for (int rank = 0; rank < job.ranks; ++rank) {
+    const auto& share = rehearsal.ranks[static_cast<std::size_t>(rank)];
+    Strings row{std::to_string(rank)};
+    for (std::size_t axis = 0; axis < kAxes; ++axis) {
+      const auto which = static_cast<Axis>(axis);
+      if (grid.degree(which) > 1) row.push_back(std::to_string(grid.coordinate(rank, which)));
+    }
+    row.push_back(std::to_string(share.tensors));
+    for (const auto& column : kColumns) row.push_back(human_bytes(share.*column.bytes));
+    table.add(std::move(row));
+  }
+  table.print();
+}
+
+void print_text(const std::filesystem::path& file, const Catalog& catalog, const plan::RehearsedJob& job,
+                const plan::Rehearsal& rehearsal, bool all_ranks) {
+  fmt::print("{}: {} in {} tensors, saved by {} ranks\n", file.string(), human_bytes(catalog.run.payload_bytes),
+             catalog.tensors.size(), catalog.run.world_size);
+  fmt::print("to be loaded by {} ranks, {}{}\n", job.ranks, to_string(resolve(job.grid, job.ranks)),
+             job.zero1 ? ", ZeRO-1" : "");
+  for (const auto& problem : rehearsal.problems) fmt::print("  does not fit: {}\n", problem);
+  for (const auto& note : rehearsal.notes) fmt::print("  note: {}\n", note);
+  if (!rehearsal.problems.empty()) {
+    fmt::print("this load would not work\n");
+    return;
+  }
+  fmt::print("this load would work: {} from disk, {} between ranks\n\n",
+             human_bytes(total(rehearsal, &RehearsedRank::read_bytes)),
+             human_bytes(total(rehearsal, &RehearsedRank::sent_bytes)));
+  print_summary(rehearsal);
+  if (!all_ranks) return;
+  fmt::print("\n");
+  print_ranks(job, rehearsal);
+}
+
+// What is wrong with a grid or a rule is wrong use of the command line.
+template <class Parse>
+auto as_usage(const char* option, Parse&& parse) {
+  try {
+    return parse();
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("{}: {}", option, error.what()));
+  }
+}
+
+}  // namespace
+
+int rehearse(const Arguments& arguments) {
+  namespace po = boost::program_options;
+  Parser parser(
+      "muster rehearse PATH --ranks N [--grid tp=T,pp=P,...] [--rule KEYS=KIND]... [--zero1] [--tag T] [--all] "
+      "[--json]",
+      "Says what a load by other ranks would be like, from the head of the file alone: whether it would work, who "
+      "reads\n"
+      "how much from disk and sends how much to others, and what each rank needs in memory. PATH is a directory, "
+      "meaning\n"
+      "the tag that a resume tries first, or a checkpoint file.\n"
+      "Rules say how the grid cuts the model's tensors, by their keys, where '*' stands for anything: the first that\n"
+      "matches counts, and what none matches is replicated. KIND is replicated, column, row, vocabulary, fused:3 (or\n"
+      "fused:SIZE,SIZE,...), expert, expert-column or expert-row. The optimizer's tensors are cut as their "
+      "parameters.\n"
+      "Pipeline stages get the layers in order, in numbers as equal as can be; the first number in a key is its "
+      "layer's.\n"
+      "Keys without one: those that --first-stage matches go to the first stage, the others to the last.",
+      "path");
+  parser.add()("tag", po::value<std::string>(), "this tag of the directory")(
+      "ranks", po::value<int>(), "that would load")("grid",
+                                                    po::value<std::string>()->value_name("tp=T,cp=C,ep=E,dp=D,pp=P"),
+                                                    "their grid; what is not named is 1, and dp what is left")(
+      "rule", po::value<Strings>()->value_name("KEYS=KIND"), "how tensors are cut; may be given several times")(
+      "zero1", "each data parallel rank loads its chunk of the rows of the optimizer's tensors")(
+      "first-stage", po::value<Strings>()->value_name("KEYS"),
+      "keys without a layer that belong to the first stage; *emb*, *wte* and *wpe* if none is given")(
+      "all", "a line for every rank");
+  if (!parser.parse(arguments)) return kFine;
+  const auto ranks = parser.get<int>("ranks");
+  if (!ranks) throw UsageError("--ranks is missing");
+  plan::RehearsedJob job;
+  job.ranks = *ranks;
+  job.zero1 = parser.has("zero1");
+  job.grid =
+      as_usage("--grid", [&] { return resolve(parse_grid(parser.get<std::string>("grid").value_or("")), *ranks); });
+  for (const auto& text : parser.get<Strings>("rule").value_or(Strings())) {
+    job.rules.push_back(as_usage("--rule", [&] { return parse_rule(text); }));
+  }
+  if (const auto patterns = parser.get<Strings>("first-stage")) job.first_stage = *patterns;
+  const auto file = selected_file(parser.path(), parser.get<std::string>("tag"));
+  const auto catalog = h5::read_catalog(file);
+  const auto rehearsal = plan::rehearse(catalog, job);
+  if (parser.json()) {
+    fmt::print("{}\n", as_json(file, catalog, job, rehearsal).dump(2, ' ', false, json::error_handler_t::replace));
+  } else {
+    print_text(file, catalog, job, rehearsal, parser.has("all"));
+  }
+  return rehearsal.problems.empty() ? kFine : kNotSo;
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,273 @@
+#include "plan/rehearsal.hpp"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <map>
+#include <muster/error.hpp>
+#include <muster/sharding.hpp>
+#include <numeric>
+#include <set>
+
+#include "base/narrow.hpp"
+#include "model/layout.hpp"
+#include "model/shard_boxes.hpp"
+#include "plan/read_plan.hpp"
+#include "plan/stages.hpp"
+
+namespace muster::plan {
+
+namespace {
+
+// As many units as a load reads ahead.
+constexpr std::uint64_t kReadBuffers = 3;
+
+// What a path says of a tensor: /model/KEY, /optimizer/KEY/SLOT.
+struct Name {
+  std::string section;
+  std::string key;
+  std::string slot;
+};
+
+Name name_of(const std::string& path) {
+  const auto keys = object_keys(path);
+  Name name{keys.front(), keys.size() > 1 ? keys[1] : keys.front(), ""};
+  for (std::size_t i = 2; i < keys.size(); ++i) name.slot += (i > 2 ? "/" : "") + keys[i];
+  return name;
+}
+
+constexpr const char* kMaster = "master";
+
+struct Held {
+  std::uint32_t tensor = 0;
+  Shard shard;
+  bool for_model = false;  // a master from which the model's parameter is made
+};
+
+class Rehearsing {
+ public:
+  Rehearsing(const Catalog& catalog, const RehearsedJob& job)
+      : catalog_(catalog), job_(job), grid_(job.grid, job.ranks), names_(names_of(catalog)), stages_(make_stages()) {
+    for (const auto& name : names_) {
+      if (name.section == "model") model_keys_.insert(name.key);
+    }
+  }
+
+  Rehearsal run() {
+    check_rules();
+    check_stages();
+    check_optimizer();
+    std::map<int, std::vector<Held>> held_at;  // by group over the axes that cut nothing but the optimizer
+    for (int rank = 0; rank < job_.ranks; ++rank) {
+      const auto place = grid_.group_number(rank, {Axis::data, Axis::context});
+      if (!held_at.contains(place)) held_at[place] = held_by(rank);
+    }
+    if (result_.problems.empty()) read(held_at);
+    return std::move(result_);
+  }
+
+ private:
+  static std::vector<Name> names_of(const Catalog& catalog) {
+    std::vector<Name> names;
+    for (const auto& tensor : catalog.tensors) names.push_back(name_of(tensor.path));
+    return names;
+  }
+
+  static bool is_cut(const Name& name) { return name.section == "model" || name.section == "optimizer"; }
+
+  [[nodiscard]] Stages make_stages() const {
+    std::vector<std::string> keys;
+    for (const auto& name : names_) {
+      if (is_cut(name)) keys.push_back(name.key);
+    }
+    return {keys, grid_.degree(Axis::pipeline), job_.first_stage};
+  }
+
+  void check_rules() {
+    for (const auto& rule : job_.rules) {
+      const auto matches = [&](const auto& name) {
+        return is_cut(name) && fnmatch(rule.keys.c_str(), name.key.c_str(), 0) == 0;
+      };
+      if (std::ranges::none_of(names_, matches)) {
+        result_.problems.push_back(fmt::format("missing in the checkpoint: any tensor for the rule {}", rule.keys));
+      }
+    }
+  }
+
+  void check_stages() {
+    const auto stages = grid_.degree(Axis::pipeline);
+    if (stages > 1 && stages_.layers() < narrow<std::uint64_t>(stages)) {
+      result_.problems.push_back(
+          fmt::format("{} pipeline stages, but {} numbered layers to share out", stages, stages_.layers()));
+    }
+  }
+
+  // A slot that some parameters have, others should have too; but for those that are not trained.
+  void check_optimizer() {
+    std::map<std::string, std::set<std::string>> keys_of_slot;
+    std::set<std::string> keys;
+    for (const auto& [section, key, slot] : names_) {
+      if (section == "optimizer" && !slot.empty()) keys_of_slot[slot].insert(key);
+      if (section == "model") keys.insert(key);
+    }
+    for (const auto& [slot, known] : keys_of_slot) {
+      std::vector<std::string> without;
+      std::ranges::set_difference(keys, known, std::back_inserter(without));
+      if (without.empty()) continue;
+      result_.notes.push_back(fmt::format("{} of {} tensors of the model have no {} of the optimizer: {}{}",
+                                          without.size(), keys.size(), slot, without.front(),
+                                          without.size() > 1 ? ", ..." : ""));
+    }
+    std::vector<std::string> made;
+    std::vector<std::string> without;
+    for (const auto& name : names_) {
+      if (name.section != "optimizer" || name.slot.empty() || keys.contains(name.key)) continue;
+      if (stands_for_model(name)) made.push_back(name.key);
+    }
+    std::ranges::sort(made);
+    for (const auto& [slot, known] : keys_of_slot)
+      std::ranges::set_difference(known, keys, std::back_inserter(without));
+    std::erase_if(without, [&](const auto& key) { return std::ranges::binary_search(made, key); });
+    if (!made.empty()) result_.notes.push_back(fmt::format("tensors of the model made from masters: {}", made.size()));
+    if (!without.empty()) {
+      result_.notes.push_back(fmt::format("state of the optimizer for no tensor of the model: /optimizer/{}{}",
+                                          without.front(), without.size() > 1 ? ", ..." : ""));
+    }
+  }
+
+  [[nodiscard]] bool stands_for_model(const Name& name) const {
+    return name.section == "optimizer" && name.slot == kMaster && !model_keys_.contains(name.key);
+  }
+
+  // What all ranks that differ in the data and context axes alone hold.
+  std::vector<Held> held_by(int rank) {
+    std::vector<Held> held;
+    for (std::uint32_t i = 0; i < names_.size(); ++i) {
+      const auto& name = names_[i];
+      if (name.section == "rng") continue;
+      auto shard = Shard::whole();
+      if (is_cut(name)) {
+        if (stages_.stage_of(name.key) != grid_.coordinate(rank, Axis::pipeline)) continue;
+        const auto& shape = catalog_.tensors[i].shape;
+        try {
+          shard = shard_of(job_.rules, name.key, shape, grid_, rank);
+        } catch (const Error& error) {
+          if (misfits_.insert(i).second) result_.problems.push_back(fmt::format("{}: {}", name.section, error.what()));
+          continue;
+        }
+        if (elements_held(shard, shape) == 0 && element_count(shape) > 0 && empty_.insert(i).second) {
+          result_.notes.push_back(
+              fmt::format("{} of shape {} is cut so that rank {} (and others like it) gets nothing of it",
+                          catalog_.tensors[i].path, to_string(shape), rank));
+        }
+      }
+      if (stands_for_model(name)) held.push_back({i, shard, true});
+      held.push_back({i, std::move(shard)});
+    }
+    return held;
+  }
+
+  // The chunk of the rows of what the place holds. A number has no rows: every rank keeps it.
+  [[nodiscard]] Shard chunk_of(const Held& held, int rank) const {
+    const auto& shape = catalog_.tensors[held.tensor].shape;
+    if (shape.empty()) return held.shard;
+    auto local = shape;
+    if (!held.shard.boxes().empty()) {
+      local = held.shard.boxes().front().shape;
+      local.front() = 0;
+      for (const auto& box : held.shard.boxes()) local.front() += box.shape.front();
+    }
+    return part_of(shape, held.shard,
+                   chunk_of_rows(local, grid_.coordinate(rank, Axis::data), grid_.degree(Axis::data)));
+  }
+
+  void add(const Held& held, RehearsedRank& rank, std::vector<Want>& wants) const {
+    const auto& tensor = catalog_.tensors[held.tensor];
+    const auto elements = elements_held(held.shard, tensor.shape);
+    if (elements > 0) ++rank.tensors;
+    rank.state_bytes += elements * item_bytes(tensor.dtype);
+    append_wants(catalog_, held.tensor, held.shard, wants);
+  }
+
+  void read(const std::map<int, std::vector<Held>>& held_at) {
+    result_.ranks.resize(narrow<std::size_t>(job_.ranks));
+    std::vector<Wish> wishes;
+    for (int rank = 0; rank < job_.ranks; ++rank) {
+      const auto& held = held_at.at(grid_.group_number(rank, {Axis::data, Axis::context}));
+      const bool is_first_of_place =
+          grid_.coordinate(rank, Axis::data) == 0 && grid_.coordinate(rank, Axis::context) == 0;
+      if (is_first_of_place) wish_replicated(held, grid_.group(rank, {Axis::data, Axis::context}), wishes);
+      if (grid_.coordinate(rank, Axis::context) == 0) wish_chunks(held, grid_.group(rank, {Axis::context}), wishes);
+    }
+    RankSet readers(result_.ranks.size());
+    std::iota(readers.begin(), readers.end(), 0);
+    std::vector<std::uint64_t> largest(readers.size(), 0);
+    for (const auto& unit : plan_reads(catalog_, wishes, readers)) {
+      count(unit);
+      auto& known = largest[static_cast<std::size_t>(unit.reader)];
+      known = std::max(known, unit.bytes);
+    }
+    const bool any_travels = std::ranges::any_of(result_.ranks, [](const auto& rank) { return rank.sent_bytes > 0; });
+    for (std::size_t rank = 0; rank < largest.size(); ++rank) {
+      result_.ranks[rank].buffer_bytes = kReadBuffers * largest[rank] + (any_travels ? kMaxExtentBytes : 0);
+    }
+  }
+
+  [[nodiscard]] bool is_chunked(const Held& held) const {
+    return job_.zero1 && names_[held.tensor].section == "optimizer" && !held.for_model;
+  }
+
+  // The same for all of them.
+  void wish(RankSet ranks, const RehearsedRank& share, std::vector<Want> wants, std::vector<Wish>& wishes) {
+    for (const int rank : ranks) {
+      result_.ranks[static_cast<std::size_t>(rank)].tensors += share.tensors;
+      result_.ranks[static_cast<std::size_t>(rank)].state_bytes += share.state_bytes;
+    }
+    if (!wants.empty()) wishes.push_back({std::move(ranks), std::move(wants)});
+  }
+
+  void wish_replicated(const std::vector<Held>& held, RankSet ranks, std::vector<Wish>& wishes) {
+    RehearsedRank share;
+    std::vector<Want> wants;
+    for (const auto& one : held) {
+      if (!is_chunked(one)) add(one, share, wants);
+    }
+    wish(std::move(ranks), share, std::move(wants), wishes);
+  }
+
+  void wish_chunks(const std::vector<Held>& held, RankSet ranks, std::vector<Wish>& wishes) {
+    RehearsedRank share;
+    std::vector<Want> wants;
+    for (const auto& one : held) {
+      if (is_chunked(one)) add({one.tensor, chunk_of(one, ranks.front())}, share, wants);
+    }
+    wish(std::move(ranks), share, std::move(wants), wishes);
+  }
+
+  void count(const ReadUnit& unit) {
+    auto& reader = result_.ranks[static_cast<std::size_t>(unit.reader)];
+    reader.read_bytes += unit.bytes;
+    for (const int rank : unit.wanted_by) {
+      if (rank == unit.reader) continue;
+      reader.sent_bytes += unit.bytes;
+      result_.ranks[static_cast<std::size_t>(rank)].received_bytes += unit.bytes;
+    }
+  }
+
+  const Catalog& catalog_;
+  const RehearsedJob& job_;
+  ParallelGrid grid_;
+  std::vector<Name> names_;
+  std::set<std::string> model_keys_;
+  Stages stages_;
+  std::set<std::uint32_t> misfits_;
+  std::set<std::uint32_t> empty_;
+  Rehearsal result_;
+};
+
+}  // namespace
+
+Rehearsal rehearse(const Catalog& catalog, const RehearsedJob& job) { return Rehearsing(catalog, job).run(); }
+
+}  // namespace muster::plan

@@ -1,0 +1,44 @@
+#pragma once
+// What a load would be like, from the catalog alone. Pure.
+
+#include <cstdint>
+#include <muster/grid.hpp>
+#include <muster/rules.hpp>
+#include <string>
+#include <vector>
+
+#include "model/catalog.hpp"
+
+namespace muster::plan {
+
+// Who would load, and how the grid would cut what is in the file.
+struct RehearsedJob {
+  int ranks = 1;
+  Grid grid = {};
+  std::vector<ShardingRule> rules = {};  // by the keys of the model's tensors; what none matches is replicated
+  bool zero1 = false;                    // of the optimizer's tensors each data-parallel rank has a chunk of the rows
+  std::vector<std::string> first_stage = {"*emb*", "*wte*", "*wpe*"};  // see Stages
+};
+
+struct RehearsedRank {
+  std::uint64_t tensors = 0;
+  std::uint64_t state_bytes = 0;     // of the tensors that it loads, in the file's dtypes
+  std::uint64_t buffer_bytes = 0;    // of the load itself, but for a few blocks of the disk
+  std::uint64_t read_bytes = 0;      // from storage: what LoadReport::read_bytes will say
+  std::uint64_t sent_bytes = 0;      // to other ranks, one copy for each
+  std::uint64_t received_bytes = 0;  // from other ranks
+};
+
+struct Rehearsal {
+  std::vector<std::string> problems;  // for which the load would not work, one line each
+  std::vector<std::string> notes;     // what is odd about it
+  std::vector<RehearsedRank> ranks;   // none where there are problems
+};
+
+// Of the sections /model and /optimizer, by the rules; of the others, all of every tensor on every rank. But for /rng,
+// whose rows belong to the ranks that saved it. Numbered layers go to pipeline stages as Stages says. Without problems
+// the numbers are those of a load with default options of the same parts. Throws Error{usage} where the grid does not
+// fit the ranks.
+Rehearsal rehearse(const Catalog& catalog, const RehearsedJob& job);
+
+}  // namespace muster::plan
