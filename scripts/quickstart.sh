@@ -11,7 +11,9 @@ Installs what is missing, builds muster and muster-train, then, on 2 ranks and i
   2. trains it again, killed by SIGKILL in the middle,
   3. resumes the killed run: the same losses, bit for bit,
   4. resumes it on 4 ranks: the same losses, but for rounding,
-  5. looks at the checkpoints with muster and with h5dump.
+  5. any grid to any grid: trains on 2 x 2 ranks (data and tensor parallel), and resumes that on 4 tensor parallel ranks
+     and on 1 rank: the same losses, but for rounding,
+  6. looks at the checkpoints with muster and with h5dump.
 
   TEXT       any file of some kilobytes (default: a licence text of the system, or LICENSE of this repository)
   --dir DIR  where the runs go (default: ./quickstart-run); emptied first if a quickstart made it
@@ -136,14 +138,35 @@ heading "4. Resume the same checkpoint on 4 ranks"
 run mpirun.sh -n 4 muster-train "${options[@]}" --dir on-4-ranks --loss-log on-4-ranks.csv ||
   fail "the run did not resume on 4 ranks"
 bound=1e-4
-read -r _ compared count largest < <(compare_losses reference.csv on-4-ranks.csv)
-echo
-echo "largest relative difference: $largest in $compared of $count losses after the resume (allowed: $bound)"
-[ "$compared" -eq "$count" ] || fail "losses are missing from the log of the run on 4 ranks"
-awk -v largest="$largest" -v bound="$bound" 'BEGIN { exit !(largest <= bound) }' ||
-  fail "losses on 4 ranks differ by more than rounding"
+# Of a resumed run, against one that was never interrupted: all losses are there, and within the bound.
+require_rounding() { # require_rounding UNINTERRUPTED.csv RESUMED.csv WHERE
+  read -r _ compared count largest < <(compare_losses "$1" "$2")
+  echo
+  echo "largest relative difference: $largest in $compared of $count losses after the resume (allowed: $bound)"
+  if [ "$count" -ne $((steps - resumed_from)) ] || [ "$compared" -ne "$count" ]; then
+    fail "losses are missing from the log of the run $3"
+  fi
+  awk -v largest="$largest" -v bound="$bound" 'BEGIN { exit !(largest <= bound) }' ||
+    fail "losses $3 differ by more than rounding"
+}
+require_rounding reference.csv on-4-ranks.csv "on 4 ranks"
 
-heading "5. Look at the checkpoints"
+heading "5. Any grid to any grid: train on 4 ranks, 2 data x 2 tensor parallel, each with half of every layer"
+run mpirun.sh -n 4 muster-train "${options[@]}" --dp 2 --tp 2 --dir grid --loss-log grid.csv ||
+  fail "the run on 2 x 2 ranks did not finish"
+tag=step_$resumed_from
+for to in "4 --tp 4" "1"; do
+  read -ra ranks <<<"$to"
+  name=grid-to-${ranks[0]}
+  heading "Resume its $tag with: -n $to"
+  run cp -r grid "$name"
+  cp grid.csv "$name.csv"
+  run mpirun.sh -n "${ranks[0]}" muster-train "${options[@]}" "${ranks[@]:1}" --dir "$name" --loss-log "$name.csv" \
+    --resume "$tag" || fail "the run did not resume with -n $to"
+  require_rounding grid.csv "$name.csv" "with -n $to"
+done
+
+heading "6. Look at the checkpoints"
 run muster ls killed || fail "muster ls"
 run muster verify killed --all || fail "muster verify"
 run muster latest killed || fail "muster latest"

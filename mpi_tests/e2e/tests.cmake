@@ -28,5 +28,7 @@ if(MUSTER_TORCH)
     muster_e2e_test(train_resume_${optimizer} ${CMAKE_CURRENT_LIST_DIR}/train_resume_test.sh ${CMAKE_BINARY_DIR}/bin
                     ${optimizer})
   endforeach()
+  muster_e2e_test(train_grids ${CMAKE_CURRENT_LIST_DIR}/train_grids_test.sh ${CMAKE_BINARY_DIR}/bin)
+  muster_e2e_test(train_regrid ${CMAKE_CURRENT_LIST_DIR}/train_regrid_test.sh ${CMAKE_BINARY_DIR}/bin)
   muster_e2e_test(train_async ${CMAKE_CURRENT_LIST_DIR}/train_async_test.sh ${CMAKE_BINARY_DIR}/bin)
 endif()

@@ -41,15 +41,23 @@ void require_same(const mpi::CommView& comm, std::string_view text, std::string_
   }
 }
 
-void sum_over_ranks(const mpi::CommView& comm, std::span<float> values) {
+namespace {
+
+void reduce_over_ranks(const mpi::CommView& comm, std::span<float> values, MPI_Op operation) {
   constexpr std::size_t kMaxTransferValues = (std::size_t{1} << 30) / sizeof(float);
   while (!values.empty()) {
     const auto part = values.first(std::min(kMaxTransferValues, values.size()));
-    mpi::check(MPI_Allreduce(MPI_IN_PLACE, part.data(), narrow<int>(part.size()), MPI_FLOAT, MPI_SUM, comm.handle()),
+    mpi::check(MPI_Allreduce(MPI_IN_PLACE, part.data(), narrow<int>(part.size()), MPI_FLOAT, operation, comm.handle()),
                "MPI_Allreduce");
     values = values.subspan(part.size());
   }
 }
+
+}  // namespace
+
+void sum_over_ranks(const mpi::CommView& comm, std::span<float> values) { reduce_over_ranks(comm, values, MPI_SUM); }
+
+void greatest_of_ranks(const mpi::CommView& comm, std::span<float> values) { reduce_over_ranks(comm, values, MPI_MAX); }
 
 double sum_over_ranks(const mpi::CommView& comm, double value) {
   mpi::check(MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_SUM, comm.handle()), "MPI_Allreduce");

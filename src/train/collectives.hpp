@@ -19,5 +19,7 @@ void require_same(const mpi::CommView& comm, std::string_view text, std::string_
 // In place, on every rank the same bits; in transfers below 2 GiB each, any number of values.
 void sum_over_ranks(const mpi::CommView& comm, std::span<float> values);
 double sum_over_ranks(const mpi::CommView& comm, double value);
+// The greatest of all ranks' values, one by one, in place.
+void greatest_of_ranks(const mpi::CommView& comm, std::span<float> values);
 
 }  // namespace muster::train

@@ -1,4 +1,4 @@
-// muster-train: a small GPT trained data parallel, as an example and a proof of muster.
+// muster-train: a small GPT trained on a grid of ranks, as an example and a proof of muster.
 
 #include <dlfcn.h>
 #include <mpi.h>
@@ -16,6 +16,7 @@
 #include "train/collectives.hpp"
 #include "train/failure.hpp"
 #include "train/options.hpp"
+#include "train/ranks.hpp"
 #include "train/text.hpp"
 #include "train/trainer.hpp"
 
@@ -50,8 +51,9 @@ void train(const mpi::CommView& comm, int argc, char** argv) {
     return print_from_0(comm, std::string("muster-train ") + kVersion + '\n');
   }
   make_reproducible();
+  const Ranks ranks(comm, grid_of(line.options));
   const auto text = Text::read(comm, line.options.text, line.options.context);
-  Trainer(comm, line.options, text).run();
+  Trainer(ranks, line.options, text).run();
   finalize_checkpoint(comm.handle());
 }
 

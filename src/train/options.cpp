@@ -15,7 +15,8 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr const char* kIntroduction =
-    R"(muster-train: trains a byte-level GPT, data parallel over MPI ranks, with checkpoints by muster.
+    R"(muster-train: trains a byte-level GPT over MPI ranks, data, tensor and pipeline parallel, with checkpoints by muster
+that any grid of ranks can go on from.
 
 Usage:
   mpirun -n RANKS muster-train --text FILE --dir DIR [options]
@@ -27,12 +28,31 @@ Examples:
                                                                     goes back to step_50 and replaces what follows
   mpirun -n 2 muster-train --text book.txt --dir other --resume never --loss-log loss.csv --crash-at 30
                                                                     every rank dies by SIGKILL after step 30
+  mpirun -n 4 muster-train --text book.txt --dir grid --tp 2        2 x 2 ranks: each has half of every layer, for half of
+                                                                    the sequences
+  mpirun -n 2 muster-train --text book.txt --dir grid --steps 200 --pp 2 --zero1
+                                                                    goes on from that with other parts on fewer ranks
 )";
 
 constexpr const char* kExplanation = R"(
 Reproducible: which sequences a step sees depends on --seed, the step and the text alone, so a run that was killed and
-resumed on as many ranks goes through the same losses to the last bit, and on another number of ranks through the
+resumed on the same grid goes through the same losses to the last bit, and on another grid through the
 same losses but for rounding. The loss of a step is the mean over the whole batch before the step's update.
+
+Grids: RANKS = tp * pp * dp, and rank r is tensor parallel rank r % tp, data parallel rank r / tp % dp, and of stage
+r / (tp * dp).
+  --tp N   N ranks share every layer: of attention each has some heads, of the MLP some hidden values, of embedding and
+           head some of the 256 byte values. They add up float32 numbers over MPI, twice a layer and pass. N divides --heads.
+  --pp N   N stages have the layers one behind the other, and pass on activations and their gradients. At most one stage
+           a layer.
+  --dp N   N groups of tp * pp ranks see each its part of the batch, and add up gradients.
+  --zero1  the ranks of different --dp keep the optimizer's state of their rows of each parameter only, update these, and
+           hand them to each other.
+  --bf16   weights, activations and their gradients are bfloat16; sums of gradients, the optimizer and the masters that
+           it updates are float32. Checkpoints leave out the weights, which are the masters rounded;
+           --keep-bf16-weights puts them in, for programs that read nothing but the model.
+The initial weights depend on --seed alone, so all grids go through the same losses but for rounding (that of bfloat16
+with --bf16). A checkpoint fits every grid, with and without --zero1 and --bf16.
 
 Checkpoints: tag "step_N" is the state after N steps: model, optimizer, scheduler, generators, and {"step", "text",
 "text_bytes", "config", "last_loss"} as user content. Look at them with `muster ls DIR`, or with h5dump.
@@ -113,6 +133,19 @@ po::options_description describe(Options& options, Raw& raw) {
       ("heads", value(options.heads, "h"), "attention heads a block")                       //
       ("seed", value(options.seed, "s"), "of the initial weights and of the order of the data");
 
+  po::options_description grid("Grid and precision, see below", kLineLength);
+  grid.add_options()                                                                               //
+      ("tp", value(options.tensor_parallel, "N"), "tensor parallel: ranks that share each layer")  //
+      ("pp", value(options.pipeline_parallel, "N"), "pipeline parallel: stages of layers")         //
+      ("dp", value(options.data_parallel, "N"),
+       "data parallel: parts of the batch; 0: what --tp and --pp leave of the ranks")  //
+      ("micro-batches", value(options.micro_batches, "N"),
+       "parts in which the sequences of a rank go through the stages; 0: as many as stages")                  //
+      ("zero1", po::bool_switch(&options.zero1), "ZeRO-1: data parallel ranks divide the optimizer's state")  //
+      ("bf16", po::bool_switch(&options.bf16), "weights in bfloat16, with masters in float32")                //
+      ("keep-bf16-weights", po::bool_switch(&options.keep_bf16_weights),
+       "with --bf16: save the weights, too, which a load can make from the masters");
+
   po::options_description optimizer("Optimizer", kLineLength);
   optimizer.add_options()                                                                                 //
       ("optimizer", value(raw.optimizer, "adamw|sgd"), "sgd has a momentum of 0.9")                       //
@@ -128,7 +161,7 @@ po::options_description describe(Options& options, Raw& raw) {
       ("version", "show the version");
 
   po::options_description all(kLineLength);
-  return all.add(files).add(run).add(model).add(optimizer).add(output);
+  return all.add(files).add(run).add(model).add(grid).add(optimizer).add(output);
 }
 
 [[noreturn]] void reject(const std::string& message) { throw Error(ErrorKind::usage, message); }
@@ -164,6 +197,11 @@ void require_valid(const Options& options) {
     reject("--width is " + std::to_string(options.width) + ", and must be a multiple of --heads, " +
            std::to_string(options.heads));
   }
+  require_between("--tp", options.tensor_parallel, 1, kInt32Max);
+  require_between("--pp", options.pipeline_parallel, 1, kInt32Max);
+  require_between("--dp", options.data_parallel, 0, kInt32Max);
+  require_between("--micro-batches", options.micro_batches, 0, 1 << 20);
+  if (options.keep_bf16_weights && !options.bf16) reject("--keep-bf16-weights is for --bf16");
   require_between("--seed", options.seed, 0, std::numeric_limits<std::int64_t>::max());
   require_positive("--lr", options.lr);
   require_between("--lr-step", options.lr_step, 1, kInt32Max);
@@ -236,6 +274,10 @@ std::string help_text() {
   std::ostringstream text;
   text << kIntroduction << '\n' << describe(options, raw) << kExplanation;
   return text.str();
+}
+
+Grid grid_of(const Options& options) {
+  return {.tensor = options.tensor_parallel, .pipeline = options.pipeline_parallel, .data = options.data_parallel};
 }
 
 nlohmann::json config_of(const Options& options) {

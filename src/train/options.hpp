@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <muster/checkpoint.hpp>
+#include <muster/grid.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -33,6 +34,14 @@ struct Options {
   bool always_saving = false;
   int in_flight = 1;
   double write_limit_mb_per_s = 0;  // 0: none
+
+  int tensor_parallel = 1;
+  int pipeline_parallel = 1;
+  int data_parallel = 0;           // 0: what the others leave of the ranks
+  std::int64_t micro_batches = 0;  // 0: as many as stages
+  bool zero1 = false;
+  bool bf16 = false;
+  bool keep_bf16_weights = false;
 
   std::int64_t batch = 16;
   std::int64_t context = 64;
@@ -63,7 +72,10 @@ CommandLine parse_command_line(int argc, const char* const* argv);
 // What --help prints.
 std::string help_text();
 
-// What a checkpoint records about the run, under "config".
+// The grid that the options ask for; its data degree may be open still.
+Grid grid_of(const Options& options);
+
+// What a checkpoint records about the run, under "config". Nothing of the grid: that may change from run to run.
 nlohmann::json config_of(const Options& options);
 
 }  // namespace muster::train

@@ -4,66 +4,58 @@
 #include <torch/torch.h>
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <muster/torch.hpp>
 #include <optional>
+#include <string>
 
-#include "mpi/comm.hpp"
 #include "train/gpt.hpp"
-#include "train/gradients.hpp"
 #include "train/loss_log.hpp"
 #include "train/options.hpp"
+#include "train/parted_optimizer.hpp"
+#include "train/pipeline.hpp"
 #include "train/progress.hpp"
+#include "train/ranks.hpp"
+#include "train/saves.hpp"
 #include "train/text.hpp"
 
 namespace muster::train {
 
 class Trainer {
  public:
-  // Collective over comm. Builds the model, with the same weights on all ranks.
-  Trainer(const mpi::CommView& comm, const Options& options, const Text& text);
-  // Waits until nothing of the model is being copied any more.
-  ~Trainer() { wait_staged(); }
+  // Collective over the world. Builds each rank's part of the model, with weights that depend on the seed alone. Throws
+  // AgreedError{usage} where the model cannot be cut over the grid. All of the arguments must outlive it.
+  Trainer(const Ranks& ranks, const Options& options, const Text& text);
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
-  // Collective. Resumes where options say so, trains and saves up to the last step.
+  // Collective over the world. Resumes where options say so, trains and saves up to the last step.
   void run();
 
  private:
-  void resume();
-  void compare_with(const nlohmann::json& user_content, const std::string& tag);
-  // One step: forward and backward of this rank's sequences, the sum of all gradients, the update, the line of the
-  // loss log. Returns the loss before the update.
+  // Forward and backward of this rank's sequences, the sum of all gradients, the update, the line of the loss log.
+  // Returns the loss before the update.
   double train_step(std::int64_t step);
-  // Forward and backward of this rank's sequences; returns its share of the mean loss.
+  // Returns this rank's share of the mean loss.
   double compute_gradients(std::int64_t step);
+  [[nodiscard]] Parallelism parallelism() const;
+  [[nodiscard]] LoadArgs load_args() const;
   [[nodiscard]] SaveArgs save_args(const std::string& tag) const;
-  void save(std::int64_t step);
-  [[nodiscard]] bool save_is_due(std::int64_t step) const;
-  // False where it is left out.
-  bool save_in_background(SaveArgs& args);
-  // With --always-saving: so many saves of what the last step left that one is always being written.
-  void keep_saving();
-  void wait_staged();
-  void tell(const SaveReport& report);
-  void tell_of_ended();
   [[noreturn]] void crash();
 
-  mpi::CommView comm_;
+  const Ranks& ranks_;
   const Options& options_;
   const Text& text_;
   BatchPart part_;
+  GptStage stage_;
   Gpt model_{nullptr};
-  std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  std::optional<PartedOptimizer> optimizer_;
   std::unique_ptr<torch::optim::StepLR> scheduler_;
-  std::optional<Gradients> gradients_;
+  std::optional<Pipeline> pipeline_;
   std::optional<LossLog> loss_log_;  // on rank 0
   Progress progress_;
   std::int64_t finished_steps_ = 0;
   double last_loss_ = 0;
-  std::deque<SaveHandle> in_flight_;  // with --async, oldest first
-  std::int64_t extra_saves_ = 0;      // of the last step, with --always-saving
+  Saves saves_;
 };
 
 }  // namespace muster::train

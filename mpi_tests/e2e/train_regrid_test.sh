@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Checkpoints of one grid of ranks, resumed on another. Usage: train_regrid_test.sh BIN_DIRECTORY
+# Saved after 20 steps on 8 grids, with and without ZeRO-1. The 50 steps after it have the losses of the run that was
+# never interrupted: bit by bit on the same grid, within rounding on another.
+set -euo pipefail
+bin=$1
+here=$(cd "$(dirname "$0")" && pwd)
+mpirun=$here/../../scripts/mpirun.sh
+scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-train-XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+
+text=/usr/share/common-licenses/GPL-3
+[ -r "$text" ] || text=$here/../../LICENSE
+train() { # train RUN "RANKS ARGUMENTS..." MORE...
+  local run=$1
+  local -a grid
+  read -ra grid <<<"$2"
+  shift 2
+  "$mpirun" -n "${grid[0]}" "$bin/muster-train" --text "$text" --steps 70 --save-every 20 --keep-last 0 --batch 4 \
+    --context 16 --layers 3 --width 32 --heads 4 --lr 0.002 --seed 5 --quiet \
+    --dir "$scratch/$run" --loss-log "$scratch/$run.csv" "${grid[@]:1}" "$@"
+}
+resume() { # resume RUN FROM "RANKS ARGUMENTS...": what FROM left after 20 steps, on this grid
+  mkdir "$scratch/$1"
+  cp "$scratch/$2/step_20.h5" "$scratch/$1"
+  cp "$scratch/$2.csv" "$scratch/$1.csv"
+  train "$1" "$3" --resume step_20
+}
+within() { # within FIRST ALL RUN REFERENCE: bounds of the first difference, which is all of what was loaded, and of all
+  python3 - "$1" "$2" "$scratch/$3.csv" "$scratch/$4.csv" <<'PY'
+import csv, sys
+a, b = ([(int(r["step"]), float(r["loss"])) for r in csv.DictReader(open(f))] for f in sys.argv[3:])
+assert [s for s, _ in a] == [s for s, _ in b] == list(range(1, 71)), "steps differ"
+assert a[:20] == b[:20], "not resumed from the reference"
+differences = [abs(x - y) / y for (_, x), (_, y) in zip(a[20:], b[20:])]
+worst = max(differences)
+print(f"{sys.argv[3].rsplit('/')[-1]}: relative difference {differences[0]:.2e} at first, largest {worst:.2e}")
+assert differences[0] <= float(sys.argv[1]) and worst <= float(sys.argv[2]), "not within rounding"
+assert b[-1][1] < 0.9 * b[0][1], "the model learns nothing"
+PY
+}
+
+grids=("1" "2 --tp 2" "2 --pp 2" "2 --zero1" "4 --tp 2 --zero1" "4 --tp 2 --pp 2" "3 --pp 3" "4 --tp 4")
+for i in "${!grids[@]}"; do train "whole$i" "${grids[i]}"; done
+for i in "${!grids[@]}"; do
+  # The grid three further on is always another, and both from ZeRO-1 and to it.
+  to=$(((i + 3) % ${#grids[@]}))
+  echo "saved on: ${grids[i]}; resumed on: ${grids[to]}"
+  resume "moved$i" "whole$i" "${grids[to]}"
+  within 1e-6 1e-4 "moved$i" "whole$i"
+done
+resume same3 whole3 "${grids[3]}"
+resume same4 whole4 "${grids[4]} --async --overlap"
+resume same5 whole5 "${grids[5]} --async"
+for i in 3 4 5; do cmp "$scratch/whole$i.csv" "$scratch/same$i.csv"; done
+resume to-one whole4 1
+within 1e-6 1e-4 to-one whole4
+"$bin/muster" verify --all "$scratch/to-one"
+
+# bfloat16: the weights come from the masters, and are in the file only where asked for.
+train bf16 "4 --tp 2 --zero1 --bf16"
+resume bf16-same bf16 "4 --tp 2 --zero1 --bf16"
+cmp "$scratch/bf16.csv" "$scratch/bf16-same.csv"
+resume bf16-kept bf16 "2 --pp 2 --bf16 --keep-bf16-weights"
+# Runs on two grids that are never interrupted drift apart as far as this, but start with the same loss.
+within 1e-3 5e-2 bf16-kept bf16
+weights_in() { h5ls -r "$1" | grep -c '^/model/.*Dataset' || true; }
+[ "$(weights_in "$scratch/bf16/step_70.h5")" -eq 0 ]
+[ "$(weights_in "$scratch/bf16-kept/step_70.h5")" -gt 0 ]
+resume bf16-from-kept bf16 "2 --pp 2 --bf16"
+cmp "$scratch/bf16-kept.csv" "$scratch/bf16-from-kept.csv"
+# From float32 and back, in which the weights are those of the masters.
+resume to-bf16 whole1 "2 --bf16"
+within 1e-3 5e-2 to-bf16 whole1
+resume from-bf16 bf16 "2 --tp 2"
+within 1e-3 5e-2 from-bf16 bf16

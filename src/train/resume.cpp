@@ -1,0 +1,113 @@
+#include "train/resume.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <muster/error.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <system_error>
+
+#include "train/collectives.hpp"
+#include "train/failure.hpp"
+
+namespace muster::train {
+namespace {
+
+std::int64_t step_in(const LoadReport& report) {
+  const auto& contents = report.contents;
+  if (report.user_content && report.user_content->is_object()) {
+    const auto step = report.user_content->find("step");
+    if (step != report.user_content->end() && step->is_number_integer()) return step->get<std::int64_t>();
+  }
+  if (contents.step) return *contents.step;
+  throw AgreedError(ErrorKind::mismatch, contents.tag + " does not say after which step it was saved");
+}
+
+// Collective. Throws Error{kind} "<directory><message>" where the directory holds checkpoint files, sound or not.
+void refuse_checkpoints(const mpi::CommView& comm, const std::filesystem::path& directory, ErrorKind kind,
+                        const std::string& message) {
+  together(comm, [&] {
+    std::error_code ignored;  // a directory that is not there yet holds none
+    if (comm.rank() != 0) return;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+      const auto& path = entry.path();
+      if (path.extension() == ".h5" && !path.filename().string().starts_with('.')) {
+        throw Error(kind, directory.string() + message);
+      }
+    }
+  });
+}
+
+// What the tensors and the scheduler do not tell: the heads are cut from tensors of the same shape; other data is
+// allowed, but worth a line.
+void compare_with(const nlohmann::json& user_content, const std::string& tag, const Options& options,
+                  std::uint64_t text_bytes, Progress& progress) {
+  if (!user_content.is_object()) return;
+  auto now = config_of(options);
+  auto then = user_content.value("config", nlohmann::json::object());
+  if (!then.is_object()) return;
+  now["text_bytes"] = text_bytes;
+  then["text_bytes"] = user_content.value("text_bytes", nlohmann::json());
+  const auto differs = [&](const char* key) {
+    return then.contains(key) && !then[key].is_null() && then[key] != now[key];
+  };
+  if (differs("heads")) {
+    throw AgreedError(ErrorKind::mismatch, fmt::format("{} was trained with --heads {}, and this run has {}", tag,
+                                                       then["heads"].dump(), now["heads"].dump()));
+  }
+  for (const char* key : {"batch", "seed", "text_bytes"}) {
+    if (!differs(key)) continue;
+    progress.say(fmt::format("note: {} is {} now and was {} in the run that saved {}; the losses will differ", key,
+                             now[key].dump(), then[key].dump(), tag));
+  }
+  if (differs("lr")) progress.say("note: --lr is not used: the learning rate goes on from " + tag);
+}
+
+}  // namespace
+
+std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options, std::uint64_t text_bytes,
+                              LoadArgs args, Progress& progress) {
+  const auto& directory = options.directory;
+  if (options.resume == Resume::never && !options.overwrite) {
+    refuse_checkpoints(comm, directory, ErrorKind::usage,
+                       " holds checkpoints already: go on from them with --resume auto, name another --dir, or "
+                       "replace them with --resume never --overwrite");
+  }
+  if (options.resume == Resume::never) return std::nullopt;
+  if (options.resume == Resume::newest && !has_checkpoint(comm.handle(), directory)) {
+    refuse_checkpoints(comm, directory, ErrorKind::corrupt,
+                       " holds checkpoints, but none of them is sound: see `muster verify`, name another --dir, or "
+                       "replace them with --resume never --overwrite");
+    progress.say("no checkpoint in " + directory.string() + ": starting afresh");
+    return std::nullopt;
+  }
+
+  if (options.resume == Resume::tag) args.tag = options.resume_tag;
+  const auto report = load_checkpoint_report(comm.handle(), directory, args);
+  Resumed resumed{.step = step_in(report), .last_loss = std::nullopt};
+  if (report.user_content) {
+    compare_with(*report.user_content, report.contents.tag, options, text_bytes, progress);
+    if (report.user_content->is_object() && report.user_content->contains("last_loss")) {
+      const auto& loss = report.user_content->at("last_loss");
+      if (loss.is_number()) resumed.last_loss = loss.get<double>();
+    }
+  }
+  progress.say(fmt::format("resumed from {}: step {}, saved by {} {}", report.contents.tag, resumed.step,
+                           report.contents.world_size, report.contents.world_size == 1 ? "rank" : "ranks"));
+  return resumed;
+}
+
+// Collective. Finds out before the first step, not at the first save, that nothing can be saved.
+void prepare_directory(const mpi::CommView& comm, const std::filesystem::path& directory) {
+  together(comm, [&] {
+    if (comm.rank() != 0) return;
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    if (!error && access(directory.c_str(), W_OK | X_OK) != 0) error.assign(errno, std::generic_category());
+    if (error) throw Error(ErrorKind::io, "--dir: cannot write to " + directory.string() + ": " + error.message());
+  });
+}
+
+}  // namespace muster::train

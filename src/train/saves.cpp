@@ -1,0 +1,86 @@
+#include "train/saves.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace muster::train {
+namespace {
+
+constexpr double kBytesPerMb = 1e6;
+constexpr double kBytesPerGb = 1e9;
+
+std::string tag_of(std::int64_t step) { return fmt::format("step_{}", step); }
+
+}  // namespace
+
+Saves::Saves(const mpi::CommView& comm, const Options& options, Progress& progress, Describe describe)
+    : comm_(comm), options_(options), progress_(progress), describe_(std::move(describe)) {}
+
+bool Saves::due(std::int64_t step) const {
+  return step == options_.steps || (options_.save_every != 0 && step % options_.save_every == 0);
+}
+
+void Saves::begin_step(std::int64_t finished_step) {
+  finished_step_ = finished_step;
+  extra_saves_ = 0;
+}
+
+void Saves::save_if_due() {
+  if (!due(finished_step_)) return tell_of_ended();
+  auto args = describe_(tag_of(finished_step_));
+  if (!options_.async) {
+    tell(save_checkpoint(comm_.handle(), options_.directory, args));
+    progress_.skip_time();
+    return;
+  }
+  // The last one must not be left out.
+  if (finished_step_ == options_.steps) args.async.when_busy = WhenBusy::wait;
+  if (!save_in_background(args)) progress_.say("left out " + args.tag + ": the save before it is in flight still");
+}
+
+bool Saves::save_in_background(SaveArgs& args) {
+  auto begun = save_checkpoint_async(comm_.handle(), options_.directory, args);
+  tell_of_ended();
+  if (begun.skipped()) return false;
+  in_flight_.push_back(std::move(begun));
+  return true;
+}
+
+void Saves::keep_saving() {
+  if (!options_.always_saving || finished_step_ == 0) return;
+  for (int begun = 0; begun < options_.in_flight; ++begun) {  // small ones may end as fast as they begin
+    auto args = describe_(fmt::format("{}.{}", tag_of(finished_step_), extra_saves_ + 1));
+    if (!save_in_background(args)) return;
+    ++extra_saves_;
+  }
+}
+
+void Saves::wait_staged() {
+  for (auto& save : in_flight_) save.wait_staged();
+}
+
+void Saves::finish() {
+  for (auto& save : in_flight_) tell(save.wait());
+  in_flight_.clear();
+}
+
+void Saves::tell(const SaveReport& report) {
+  const auto bytes = static_cast<double>(report.file_bytes);
+  auto line = fmt::format("saved {}: {:.2f} MB in {:.3f} s, {:.3f} GB/s", report.tag, bytes / kBytesPerMb,
+                          report.total_s, report.total_s > 0 ? bytes / kBytesPerGb / report.total_s : 0);
+  if (options_.async) line += fmt::format(", training waited {:.1f} ms", report.blocked_s * 1000);
+  progress_.say(line);
+}
+
+// Of a save in the background, once it has ended; failures are thrown by the next save.
+void Saves::tell_of_ended() {
+  while (!in_flight_.empty() && in_flight_.front().done()) {
+    const auto report = in_flight_.front().report();
+    if (!report.published) return;
+    tell(report);
+    in_flight_.pop_front();
+  }
+}
+
+}  // namespace muster::train

@@ -1,0 +1,57 @@
+#pragma once
+// The saves of a run, at once or in the background.
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <muster/torch.hpp>
+#include <string>
+
+#include "mpi/comm.hpp"
+#include "train/options.hpp"
+#include "train/progress.hpp"
+
+namespace muster::train {
+
+class Saves {
+ public:
+  // What the state after a step is saved with, under a tag.
+  using Describe = std::function<SaveArgs(const std::string& tag)>;
+
+  // All of these must outlive it.
+  Saves(const mpi::CommView& comm, const Options& options, Progress& progress, Describe describe);
+  // Waits until nothing of the model is being copied any more.
+  ~Saves() { wait_staged(); }
+  Saves(const Saves&) = delete;
+  Saves& operator=(const Saves&) = delete;
+
+  // The rest is collective over comm.
+
+  [[nodiscard]] bool due(std::int64_t step) const;
+  // After a step: what is described from here on is the state after it.
+  void begin_step(std::int64_t finished_step);
+  // Saves the state where it is due, and tells of saves that have ended.
+  void save_if_due();
+  // With --always-saving: so many saves of what the last step left that one is always being written.
+  void keep_saving();
+  // Before parameters change.
+  void wait_staged();
+  // Until all are in the file.
+  void finish();
+
+ private:
+  // False where it is left out.
+  bool save_in_background(SaveArgs& args);
+  void tell(const SaveReport& report);
+  void tell_of_ended();
+
+  mpi::CommView comm_;
+  const Options& options_;
+  Progress& progress_;
+  Describe describe_;
+  std::deque<SaveHandle> in_flight_;  // with --async, oldest first
+  std::int64_t finished_step_ = 0;
+  std::int64_t extra_saves_ = 0;  // of the last step, with --always-saving
+};
+
+}  // namespace muster::train
