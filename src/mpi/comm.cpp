@@ -39,6 +39,7 @@ void CommView::barrier() const {
 namespace {
 
 void all_reduce(const CommView& comm, std::span<std::uint64_t> values, MPI_Op op) {
+  if (values.empty()) return;  // of all ranks alike
   Pending pending(comm, "MPI_Iallreduce");
   auto& buffer = pending.hold(values.size_bytes());
   std::memcpy(buffer.data(), values.data(), values.size_bytes());
