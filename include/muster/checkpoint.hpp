@@ -144,7 +144,8 @@ struct LoadOptions {
   // {"backbone.*", "encoder.*"}. `only` and the target have the program's names.
   std::map<std::string, std::string> renames = {};
   // Load floating-point tensors into others of their kind: exact where they are wider, else rounded to nearest, ties to
-  // even; from float64 to 16 bits by way of float32, as LibTorch does. Off: another dtype is a mismatch.
+  // even; from float64 to 16 bits by way of float32, as LibTorch does. Off: another dtype is a mismatch,
+  // but for what LoadTarget::made_from names.
   bool convert_dtypes = false;
   // Every rank reads what it wants by itself and nothing travels over MPI; what several ranks want is read as often.
   bool each_rank_reads = false;
@@ -190,7 +191,7 @@ struct LoadTarget {
 struct LoadReport {
   CheckpointContents contents;
   std::optional<nlohmann::json> user_content = std::nullopt;  // none where the checkpoint has none
-  std::vector<std::string> skipped;                           // with strict off: one line for each tensor not loaded
+  std::vector<std::string> skipped;                           // on this rank: one line for each tensor not loaded
   std::vector<std::string> warnings;           // damaged tags passed over, pointers that were wrong; same on all ranks
   std::uint64_t read_bytes = 0;                // that this rank read from storage; padding and gaps included
   std::map<std::string, double> phase_s = {};  // seconds of each phase on this rank, by its name
@@ -266,7 +267,8 @@ class Checkpointer {
   // Collective. Finds the checkpoint, shows it to `prepare` on every rank (local; for each candidate again), checks
   // the target on all ranks, then fills it. Each payload byte is read from storage once in the whole job, its hash is
   // checked, and it travels over MPI to the ranks that want it, through at most 4 x 16 MiB of buffers a rank.
-  // Errors: not_found, mismatch (target untouched), corrupt (an explicit tag: target partly filled), io, timeout.
+  // Errors: usage, not_found, mismatch (target untouched), corrupt (an explicit tag: target partly filled), io,
+  // timeout.
   using Prepare = std::function<LoadTarget(const CheckpointContents&)>;
   LoadReport load(const LoadOptions& options, const Prepare& prepare);
   // The same with a target that does not depend on what is found.
