@@ -13,7 +13,7 @@ Builds the preset `ci` (optimised, warnings are errors; programs in build/ci/bin
 
 Examples:
   scripts/test.sh                      everything
-  scripts/test.sh -L unit              tests with one label: unit, parallel, fault, e2e, install, bench
+  scripts/test.sh -L unit              tests with one label: unit, parallel, fault, e2e, slurm, install, bench
   scripts/test.sh -R reshard -V        tests whose name matches, with all their output
   scripts/test.sh --sanitize
   scripts/test.sh --threads

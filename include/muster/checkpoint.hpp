@@ -32,6 +32,9 @@ struct CheckpointerOptions {
   // How long any rank waits for the others between two phases, in seconds, > 0. On expiry the waiting ranks throw
   // Error{timeout}; the communicator of this Checkpointer is of no use after that.
   double timeout_s = 1800;
+  // Take the directory whoever holds it; see Checkpointer::own. For a person who knows that the holder is gone; the
+  // environment variable MUSTER_TAKE_OVER=1 (of rank 0) does the same. A later start of the same Slurm job keeps it.
+  bool take_over = false;
 };
 
 // How payload bytes reach the file; the bytes of the file are the same.
@@ -94,6 +97,9 @@ struct SaveOptions {
   EngineChoice engine = EngineChoice::automatic;
   // Hints for MPI-IO, for the engine `collective` alone: {"striping_factor", "8"}, {"cb_nodes", "4"}, ...
   std::map<std::string, std::string> hints = {};
+  // Why it is saved now, for people: SavePolicy::why(), for instance. In the directory's history, where `muster stats`
+  // shows it; rank 0's.
+  std::string reason = {};
   // How the ranks share the model; recorded in the file. A tensor that a rank holds whole must be held whole by all
   // that differ from it in their tensor, context and data coordinates alone: by every rank where there is but one
   // pipeline stage and one expert group. A load need not have the grid of the save.
@@ -137,15 +143,16 @@ struct LoadOptions {
   std::optional<OnDifference> missing = std::nullopt;
   std::optional<OnDifference> unexpected = std::nullopt;
   // Load only tensors of which one of these matches the path, as fnmatch(3) does ("/model/*", "/model/blocks.0.*").
-  // Others stay as they are, and are neither missing nor unexpected. Empty: all.
+  // Others stay as they are, and are neither missing nor unexpected; a pattern that matches nothing is missing. Empty:
+  // all.
   std::vector<std::string> only = {};
   // What keys of the checkpoint are called in the program: the second part of a path, as in "/model/<key>" and
   // "/optimizer/<key>/exp_avg"; other sections keep theirs. Where both end in '*', that stands for the rest:
   // {"backbone.*", "encoder.*"}. `only` and the target have the program's names.
   std::map<std::string, std::string> renames = {};
   // Load floating-point tensors into others of their kind: exact where they are wider, else rounded to nearest, ties to
-  // even; from float64 to 16 bits by way of float32, as LibTorch does. Off: another dtype is a mismatch,
-  // but for what LoadTarget::made_from names.
+  // even; from float64 to 16 bits by way of float32, as LibTorch does. Off: another dtype is a mismatch, but for what
+  // LoadTarget::made_from names.
   bool convert_dtypes = false;
   // Every rank reads what it wants by itself and nothing travels over MPI; what several ranks want is read as often.
   bool each_rank_reads = false;
@@ -182,8 +189,11 @@ struct LoadTarget {
   // First path components that the program wants whole ("model", "optimizer"): with strict on, everything that the
   // checkpoint holds there must be wanted by some rank.
   std::vector<std::string> sections;
-  // More that is wrong with this checkpoint as a source; listed together with what the comparison of keys finds.
+  // More that is wrong with this checkpoint as a source, that it lacks, or has and the program does not want; listed
+  // together with what the comparison of keys finds.
   std::vector<std::string> problems;
+  std::vector<std::string> missing;
+  std::vector<std::string> unexpected;
   // Called on every rank once all tensors are filled everywhere; must not fail for reasons of this rank alone.
   std::function<void()> commit;
 };
@@ -228,19 +238,33 @@ class Checkpointer {
  public:
   // Collective over comm (it is duplicated; the caller's own stays untouched). The directory need not exist.
   Checkpointer(MPI_Comm comm, std::filesystem::path directory, CheckpointerOptions options = {});
-  // Collective in MPI's sense (frees the private communicator); does nothing after MPI_Finalize. Saves in flight are
-  // waited for, and one that fails is told on the log; MPI_Finalize and exit() wait for them too.
+  // Collective in MPI's sense (frees the private communicator); does nothing with MPI after MPI_Finalize. Saves in
+  // flight are waited for, and one that fails is told on the log; MPI_Finalize and exit() wait for them too. The last
+  // one of a process on a directory marks it as released: the next job may have it.
   ~Checkpointer();
   Checkpointer(Checkpointer&&) noexcept;
   Checkpointer& operator=(Checkpointer&&) noexcept;
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;
 
+  // Collective. Takes the directory for this job, as the first save would otherwise do; nothing happens where it is
+  // taken already. A training job calls it before it loads, so that no rank of its last start that lives on somewhere
+  // can publish behind its back; a job that only loads never does. A directory belongs to one job at a time: whatever
+  // an earlier holder still tries to publish, to point to or to delete fails there with Error{superseded}. A holder
+  // that is gone gives way: its Checkpointers were destroyed, its process ended (or its host was started anew), its
+  // Slurm job is over, or it was an earlier start of this Slurm job (SLURM_RESTART_COUNT) or an earlier step of it on
+  // another node. Checkpointers of one process or one launch share the directory. Errors: busy where the holder may be
+  // there still (the message says who it is and since when; see CheckpointerOptions::take_over), superseded where it is
+  // a later start of this job, io.
+  void own();
+
   // Collective, as all that follows first waits for saves in flight. Saves the state under options.tag (in the
   // background where options.async_save: see save_async). On return on any rank, the file, its name and the `latest`
   // pointer are on stable storage. On an exception nothing was published, the part file is gone and all earlier tags
   // are as they were. Errors: usage (bad tag, key twice, no memory behind a tensor), mismatch (ranks differ in tag,
-  // keys, dtypes, shapes; all of them named), exists, busy (another Checkpointer is writing this tag), io, timeout.
+  // keys, dtypes, shapes; all of them named), exists, busy (another Checkpointer is writing this tag, or another job
+  // holds the directory: see own()), superseded (another job, or a later start of this one, has taken the directory
+  // over; a tag that was in place before that stays), io, timeout.
   SaveReport save(const State& state, const SaveOptions& options);
   // The same for a state that takes work to describe: `describe` is local, runs on every rank inside phase "agree"
   // (once; twice where save_async turns into a save at once), and what it throws fails the save on all of them.

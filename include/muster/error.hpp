@@ -10,15 +10,16 @@ namespace muster {
 
 // What kind of thing went wrong; programs branch on this, people read what().
 enum class ErrorKind {
-  usage,      // an argument that no state of the world could make valid (bad tag, duplicate key)
-  mismatch,   // ranks disagree, or a load target does not fit what was saved
-  exists,     // the tag is already there and replacing it was not asked for
-  not_found,  // no such directory, tag or checkpoint
-  corrupt,    // bytes in a file are not what was saved
-  io,         // the operating system, HDF5 or MPI refused a request
-  busy,       // as many saves are in flight as may be, and waiting was not asked for
-  timeout,    // other ranks did not arrive before the deadline
-  internal,   // muster broke a promise to itself; or an exception of another type, from a callback for instance
+  usage,       // an argument that no state of the world could make valid (bad tag, duplicate key)
+  mismatch,    // ranks disagree, or a load target does not fit what was saved
+  exists,      // the tag is already there and replacing it was not asked for
+  not_found,   // no such directory, tag or checkpoint
+  corrupt,     // bytes in a file are not what was saved
+  io,          // the operating system, HDF5 or MPI refused a request
+  busy,        // as many saves are in flight as may be, and waiting was not asked for; or another job has the directory
+  timeout,     // other ranks did not arrive before the deadline
+  internal,    // muster broke a promise to itself; or an exception of another type, from a callback for instance
+  superseded,  // another start of this job, or another job, has taken the directory over: this run can save no more
 };
 
 // "usage", "mismatch", ... as written above.

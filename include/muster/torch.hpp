@@ -185,14 +185,19 @@ struct OptimizerPart {
 // save. Ranks of one pipeline stage, expert group and tensor parallel group hold replicas of each other.
 struct Parallelism {
   Grid grid = {};
-  // By global keys. Where no rule matches, the tensor is whole on every rank that has the key.
+  // By global keys. Where no rule matches, the tensor is whole on every rank that has the key, and all of them are
+  // taken to hold the same values: nobody compares them.
   std::vector<ShardingRule> rules = {};
   // What a key of this rank's module is called in the job's, where they differ: pipeline stages number their layers
   // from 0, expert groups their experts. Unset: the same. Local; no two keys of a rank may become one.
   std::function<std::string(const std::string& key)> global_key = {};
   // A part's optimizer state is saved under the key and the global shape of its parameter. Where its dtype is another
-  // than the parameter's, its values are too, as the slot "master". After a load, parts of the parameter's dtype have
-  // the parameter's values. A parameter without a part is the optimizer's own, or not in it.
+  // than the parameter's, its values are too, with the optimizer, as the slot "master". After a load, parts of the
+  // parameter's dtype have the parameter's values; so have masters that the checkpoint lacks or that were not to be
+  // loaded. A parameter that lies in the checkpoint in another dtype is made from its master where that has the right
+  // one. Of several names of one tensor the first one counts. A parameter without a part is the optimizer's own, or not
+  // in it. LBFGS cannot be in parts. With a grid that cuts, rules, global keys or parts, every parameter of the
+  // optimizer must be one of the model's or a part: Error{usage} otherwise.
   std::vector<OptimizerPart> optimizer_parts = {};
 };
 
@@ -214,9 +219,11 @@ struct SaveArgs {
   bool replace_existing = false;
   EngineChoice engine = EngineChoice::automatic;
   std::map<std::string, std::string> hints = {};
+  std::string reason = {};
   Parallelism parallel = {};
   // Leave a model's parameter out of the file where its optimizer part is a master of higher precision: a load makes it
-  // again from the master, rounded to nearest as Torch does, so bit for bit where it was made from it.
+  // again from the master, rounded to nearest as Torch does, so bit for bit where it was made from it (but for the bits
+  // of NaNs). Needs the optimizer; masters of which every rank's part is empty are a mismatch.
   bool avoid_saving_lower_precision_weights = false;
 };
 

@@ -131,6 +131,16 @@ class Bench(unittest.TestCase):
                 self.assertGreater(load["wants"], 0)
                 self.assertGreater(load["units"], 0)
 
+    def test_policy(self):
+        result = bench("policy", "--steps", 50, "--work-us", 10, "--rounds", 2, "--json", self.json, ranks=2)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("more with should_save", result.stdout)
+        with open(self.json, encoding="utf-8") as file:
+            run = json.load(file)
+        self.assertEqual(run["ranks"], 2)
+        self.assertGreater(run["plain_us"]["median"], 10)
+        self.assertGreater(run["call_us"]["median"], 0)
+
     def test_wrong_usage_is_one_line(self):
         for arguments, words in (
             ([], "no command"),
@@ -151,7 +161,7 @@ class Bench(unittest.TestCase):
             self.expect(result, WRONG_USAGE, words)
             self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
         self.expect(bench("save", "--dir", "/proc/none", "--workload", "small", ranks=0), NO_ACCESS, "/proc/none")
-        for command in ("save", "load", "plan"):
+        for command in ("save", "load", "plan", "policy"):
             self.expect(bench(command, "--help", ranks=0), FINE, "usage:", "--json")
 
     def test_a_signal_leaves_nothing_behind(self):

@@ -85,6 +85,19 @@ class Cli(unittest.TestCase):
         self.assertEqual(shown["sections"]["/model"], {"tensors": 2, "bytes": 1200040})
         self.assertEqual([row["rank"] for row in shown["telemetry"]], [0, 1])
 
+    def test_show_tells_the_tiles_of_tensors_that_have_some(self):
+        grids = self.dir / "grids"
+        subprocess.run([MPIRUN, "-n", "2", BIN / "grid_load", "save", grids], check=True, timeout=60)
+        shown = json.loads(muster("show", grids, "--tensors", "--json").stdout)["tensors"]
+        tiles = {tensor["path"]: tensor["tile"] for tensor in shown}
+        for layer in range(4):  # row parallel over two ranks; all else is cut along dimension 0, or not
+            self.assertEqual(tiles.pop(f"/model/blocks.{layer}.out.weight"), [256, 128])
+        self.assertEqual([path for path, tile in tiles.items() if tile and path.startswith("/model/")], [])
+        text = muster("show", grids, "--tensors")
+        self.expect(text, FINE, "TILE")
+        self.assertRegex(text.stdout, r"/model/blocks.0.out.weight +float32 +\[256, 256\] +\[256, 128\] +\d+ +\d+ +0,1")
+        self.assertRegex(text.stdout, r"/model/blocks.0.norm.weight +float32 +\[256\] +- +\d+")
+
     def test_verify_passes_what_is_sound(self):
         self.expect(muster("verify", self.dir), FINE, "step_30.h5: sound", "every byte checked")
         result = muster("verify", self.dir, "--all", "--json")

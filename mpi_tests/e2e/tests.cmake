@@ -19,6 +19,10 @@ target_link_libraries(sharding_sample PRIVATE muster_core muster_flags)
 muster_e2e_test(draw_sharding ${MUSTER_SYSTEM_PYTHON} ${PROJECT_SOURCE_DIR}/scripts/draw-sharding --check
                 --program $<TARGET_FILE:sharding_sample>)
 
+# What pages show of code that a test compiles.
+muster_e2e_test(docs_example ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/docs_example.py ${PROJECT_SOURCE_DIR}
+                docs/sharding.md mpi_tests/parallel/torch_experts_test.cpp)
+
 if(MUSTER_TORCH)
   add_executable(dtype_sample e2e/dtype_sample.cpp)
   target_link_libraries(dtype_sample PRIVATE muster_torch muster_flags)
@@ -30,5 +34,6 @@ if(MUSTER_TORCH)
   endforeach()
   muster_e2e_test(train_grids ${CMAKE_CURRENT_LIST_DIR}/train_grids_test.sh ${CMAKE_BINARY_DIR}/bin)
   muster_e2e_test(train_regrid ${CMAKE_CURRENT_LIST_DIR}/train_regrid_test.sh ${CMAKE_BINARY_DIR}/bin)
+  set_tests_properties(e2e.train_regrid PROPERTIES TIMEOUT 600)  # 31 runs of up to 4 ranks
   muster_e2e_test(train_async ${CMAKE_CURRENT_LIST_DIR}/train_async_test.sh ${CMAKE_BINARY_DIR}/bin)
 endif()

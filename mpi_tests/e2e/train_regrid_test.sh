@@ -49,10 +49,12 @@ for i in "${!grids[@]}"; do
   resume "moved$i" "whole$i" "${grids[to]}"
   within 1e-6 1e-4 "moved$i" "whole$i"
 done
-resume same3 whole3 "${grids[3]}"
-resume same4 whole4 "${grids[4]} --async --overlap"
-resume same5 whole5 "${grids[5]} --async"
-for i in 3 4 5; do cmp "$scratch/whole$i.csv" "$scratch/same$i.csv"; done
+# The same grid; in the background for some.
+background=("" "" "" "" "--async --overlap" "--async" "" "")
+for i in "${!grids[@]}"; do
+  resume "same$i" "whole$i" "${grids[i]} ${background[i]}"
+  cmp "$scratch/whole$i.csv" "$scratch/same$i.csv"
+done
 resume to-one whole4 1
 within 1e-6 1e-4 to-one whole4
 "$bin/muster" verify --all "$scratch/to-one"

@@ -116,7 +116,7 @@ TEST_F(DiskFault, AWriteThatIsRefusedHalfwayFailsOnAllRanks) {
         ASSERT_EQ(error.failures().size(), 1U) << error.what();
         EXPECT_EQ(error.failures()[0].rank, rank);
         // MPI-IO does not tell HDF5 why.
-        EXPECT_THAT(error.what(), HasSubstr(engine == EngineChoice::direct ? "File too large" : ".failed.h5.part"));
+        EXPECT_THAT(error.what(), HasSubstr(engine == EngineChoice::direct ? "File too large" : ".failed.g1.h5.part"));
         limit.reset();
         EXPECT_EQ(snapshot(scratch_.path()), before);
         if (HasFailure()) return;
@@ -216,7 +216,7 @@ TEST_F(DiskFault, AFullDiskFailsOnAllRanksAndKeepsEarlierTags) {
                                         [&] { checkpointer.save(large_state(), {.tag = "failed", .engine = engine}); });
     // MPI-IO does not tell HDF5 why.
     const bool tells = phase == "open" || engine == EngineChoice::direct;
-    EXPECT_THAT(error.what(), HasSubstr(tells ? "No space left on device" : ".failed.h5.part"));
+    EXPECT_THAT(error.what(), HasSubstr(tells ? "No space left on device" : ".failed.g1.h5.part"));
     EXPECT_EQ(snapshot(disk.path()), before) << error.what();
     EXPECT_GE(disk.free_bytes() + (1 << 20), free_before) << "space was not given back";
   }

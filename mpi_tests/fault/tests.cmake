@@ -63,4 +63,10 @@ if(Python3_FOUND)
                      --launcher ${MUSTER_MPIRUN} --program $<TARGET_FILE:save_loop> --muster $<TARGET_FILE:muster>)
     set_tests_properties(fault.kill_async_${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 2)
   endforeach()
+  foreach(mode "" --async)
+    add_test(NAME fault.fencing_orphan${mode}
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/fault/fencing_orphan.py ${mode}
+                     --launcher ${MUSTER_MPIRUN} --program $<TARGET_FILE:save_loop> --muster $<TARGET_FILE:muster>)
+    set_tests_properties(fault.fencing_orphan${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 2)
+  endforeach()
 endif()

@@ -3,7 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <muster/sharding.hpp>
+#include <optional>
+
+#include "base/hash.hpp"
 #include "support/collective.hpp"
+#include "support/files.hpp"
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
@@ -173,6 +178,239 @@ TEST_F(Disagreement, InASecondSaveIsFoundTooThoughThePlanWasKept) {
   if (world_rank() == 0) state.add("/model/extra", DType::float32, {}, &extra);
   EXPECT_THAT(save_error(ErrorKind::mismatch, "plan", state), HasSubstr("/model/extra: held by rank 0"));
   EXPECT_THAT(save_error(ErrorKind::mismatch, "plan", state), HasSubstr("/model/extra: held by rank 0"));
+}
+
+// Cuts and grids that do not go together: key, ranks and ranges in one message on all ranks, and not a byte is written,
+// wherever the save was to go.
+
+constexpr std::uint64_t kRows = 6;  // of each rank
+constexpr std::uint64_t kColumns = 8;
+
+struct WrongCut {
+  const char* name;
+  // What this rank adds to /model/w, and the grid that it names; the rest of the state is sound.
+  Shape (*shape)();
+  Shard (*shard)();
+  Grid grid = {};
+  ErrorKind kind = ErrorKind::mismatch;
+  const char* phase = "plan";
+  std::vector<std::string> (*words)();
+  friend void PrintTo(const WrongCut& one, std::ostream* out) { *out << one.name; }
+};
+
+std::uint64_t ranks() { return static_cast<std::uint64_t>(world_size()); }
+std::uint64_t mine() { return static_cast<std::uint64_t>(world_rank()); }
+bool is_last_rank() { return world_rank() + 1 == world_size(); }
+std::string number(std::uint64_t value) { return std::to_string(value); }
+std::string range(std::uint64_t first, std::uint64_t end) { return "[" + number(first) + ", " + number(end) + ")"; }
+std::string all_ranks() { return "ranks 0-" + number(ranks() - 1); }
+std::string but_last() { return ranks() == 2 ? "rank 0" : "ranks 0-" + number(ranks() - 2); }
+std::string last_two() { return "by rank " + number(ranks() - 2) + " and by rank " + number(ranks() - 1); }
+
+Shape rows_of_all() { return {ranks() * kRows, kColumns}; }
+Shape columns_of_all() { return {kRows, ranks() * kColumns}; }
+Shard my_rows() { return split(rows_of_all(), 0, world_rank(), world_size()); }
+
+std::vector<WrongCut> wrong_cuts() {
+  return {
+      {.name = "overlapping_elements",
+       .shape = rows_of_all,
+       .shard =
+           [] {
+             const auto size = kRows * kColumns;
+             return is_last_rank() ? Shard::flat(mine() * size - 3, size + 3) : Shard::flat(mine() * size, size);
+           },
+       .words =
+           [] {
+             const auto end = (ranks() - 1) * kRows * kColumns;
+             return std::vector{"elements " + range(end - 3, end) + " are held in two different parts, " + last_two()};
+           }},
+      {.name = "overlapping_blocks",
+       .shape = columns_of_all,
+       .shard =
+           [] {
+             const auto more = is_last_rank() ? kColumns : 0;
+             return Shard::block({0, mine() * kColumns - more}, {kRows, kColumns + more});
+           },
+       .words =
+           [] {
+             const auto end = (ranks() - 1) * kColumns;
+             return std::vector{"block " + range(0, kRows) + " x " + range(end - kColumns, end) +
+                                " is held in two different parts, " + last_two()};
+           }},
+      {.name = "hole_in_elements",
+       .shape = rows_of_all,
+       .shard =
+           [] {
+             const auto size = kRows * kColumns;
+             return is_last_rank() ? Shard::flat(mine() * size + 2, size - 2) : Shard::flat(mine() * size, size);
+           },
+       .words =
+           [] {
+             const auto first = (ranks() - 1) * kRows * kColumns;
+             return std::vector{"elements " + range(first, first + 2) + " are held by no rank, other parts by " +
+                                all_ranks()};
+           }},
+      {.name = "hole_in_blocks",
+       .shape = columns_of_all,
+       .shard =
+           [] {
+             return Shard::block({0, mine() * kColumns}, {kRows, is_last_rank() ? 0 : kColumns});
+           },
+       .words =
+           [] {
+             const auto first = (ranks() - 1) * kColumns;
+             return std::vector{"block " + range(0, kRows) + " x " + range(first, first + kColumns) +
+                                " is held by no rank, other parts by " + but_last()};
+           }},
+      {.name = "global_shape",
+       .shape =
+           [] {
+             auto shape = rows_of_all();
+             if (is_last_rank()) ++shape[0];
+             return shape;
+           },
+       .shard = my_rows,
+       .words =
+           [] {
+             return std::vector{"float32 " + to_string(rows_of_all()) + " in parts on " + but_last(),
+                                "float32 " + to_string(Shape{ranks() * kRows + 1, kColumns}) + " in parts on rank " +
+                                    number(ranks() - 1)};
+           }},
+      {.name = "whole_and_in_parts",
+       .shape = rows_of_all,
+       .shard = [] { return is_last_rank() ? Shard::whole() : my_rows(); },
+       .words =
+           [] {
+             const auto shape = to_string(rows_of_all());
+             return std::vector{"float32 " + shape + " in parts on " + but_last(),
+                                "float32 " + shape + " on rank " + number(ranks() - 1)};
+           }},
+      {.name = "grid_of_more_ranks",
+       .shape = rows_of_all,
+       .shard = my_rows,
+       .grid = {.tensor = 5},
+       .kind = ErrorKind::usage,
+       .phase = "agree",
+       .words =
+           [] {
+             return std::vector<std::string>{all_ranks() + ": grid tp=5 cp=1 ep=1 dp=0 pp=1 order=tp-cp-ep-dp-pp on " +
+                                             number(ranks()) +
+                                             " ranks: the product of the degrees is more than the number of ranks"};
+           }},
+      {.name = "grid_of_fewer_ranks",
+       .shape = rows_of_all,
+       .shard = my_rows,
+       .grid = {.data = 1},
+       .kind = ErrorKind::usage,
+       .phase = "agree",
+       .words =
+           [] {
+             return std::vector<std::string>{all_ranks() + ": grid tp=1 cp=1 ep=1 dp=1 pp=1",
+                                             "the product of the degrees is not the number of ranks"};
+           }},
+  };
+}
+
+enum class Where : std::uint8_t { nowhere_yet, empty, beside_others };
+
+class WrongCuts : public testing::TestWithParam<std::tuple<std::size_t, Where>> {
+ protected:
+  void SetUp() override {
+    if (world_size() == 1) GTEST_SKIP() << "one rank agrees with itself";
+  }
+
+  // Files by name, the notes of what ranks do (.progress) by name alone; nothing where there is no directory.
+  [[nodiscard]] static std::optional<std::map<std::string, std::uint64_t>> everything_in(
+      const std::filesystem::path& directory) {
+    MPI_Barrier(MPI_COMM_WORLD);
+    std::optional<std::map<std::string, std::uint64_t>> files;
+    if (std::filesystem::exists(directory)) {
+      files.emplace();
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+        const auto& file = entry.path();
+        const bool is_note = file.filename() == ".progress";
+        (*files)[file.lexically_relative(directory).string()] =
+            is_note || !entry.is_regular_file() ? 0 : hash_bytes(test::read_file(file));
+      }
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    return files;
+  }
+};
+
+TEST_P(WrongCuts, AreToldByOneMessageBeforeAnythingIsWritten) {
+  const auto& [number_of_cut, where] = GetParam();
+  const auto wrong = wrong_cuts().at(number_of_cut);
+  const Scratch scratch;
+  const auto directory = where == Where::nowhere_yet ? scratch.path() / "new" / "one" : scratch.path();
+  Checkpointer checkpointer(MPI_COMM_WORLD, directory);
+  Model model(2);
+  if (where == Where::beside_others) checkpointer.save(model.state(), {.tag = "before"});
+  const std::vector<float> values(columns_of_all()[1] * kRows + 2 * kRows * kColumns, 1.F);
+  auto state = model.state();
+  state.add("/model/w", DType::float32, wrong.shape(), values.data(), wrong.shard());
+  auto before = everything_in(directory);
+  for (const bool in_background : {false, true}) {
+    SCOPED_TRACE(in_background ? "in the background" : "at once");
+    const auto error = collective_error(wrong.kind, wrong.phase, [&] {
+      const SaveOptions options{.tag = "t", .grid = wrong.grid};
+      if (in_background) {
+        checkpointer.save_async(state, options).wait();
+      } else {
+        checkpointer.save(state, options);
+      }
+    });
+    if (wrong.kind == ErrorKind::mismatch) {
+      EXPECT_THAT(error.what(), HasSubstr("/model/w: "));
+    }
+    for (const auto& words : wrong.words()) EXPECT_THAT(error.what(), HasSubstr(words));
+    // Ranks that say what they are at do so in a directory that is there; nothing else may come or change.
+    if (before && everything_in(directory)->contains(".progress")) before->emplace(".progress", 0);
+    EXPECT_EQ(everything_in(directory), before);
+  }
+  auto sound = model.state();
+  sound.add("/model/w", DType::float32, rows_of_all(), values.data(), my_rows());
+  checkpointer.save(sound, {.tag = "t"});
+  Model again(0);
+  auto target = again.target();
+  std::vector<float> loaded(kRows * kColumns);
+  target.state.add_mutable("/model/w", DType::float32, rows_of_all(), loaded.data(), my_rows());
+  EXPECT_EQ(checkpointer.load({}, target).contents.tag, "t");
+  EXPECT_EQ(again, model);
+  EXPECT_EQ(loaded, std::vector<float>(loaded.size(), 1.F));
+}
+
+std::string name_of(const testing::TestParamInfo<WrongCuts::ParamType>& one) {
+  const auto& [number_of_cut, where] = one.param;
+  const std::string name = wrong_cuts().at(number_of_cut).name;
+  return name + (where == Where::nowhere_yet ? "_nowhere_yet" : where == Where::empty ? "_empty" : "_beside_others");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WrongCuts,
+                         testing::Combine(testing::Range(std::size_t{0}, wrong_cuts().size()),
+                                          testing::Values(Where::nowhere_yet, Where::empty, Where::beside_others)),
+                         name_of);
+
+// The same of a grid that the ranks' states do not have: a stage that is to hold what it lacks.
+TEST_F(Disagreement, OfStatesAndGridNamesKeyAndRanks) {
+  const auto ranks_of_grid = world_size();
+  auto state = model_.state();
+  const std::vector<float> own(4);
+  // As two pipeline stages have it, or more; the grid says that all are replicas of each other.
+  state.add("/model/stage" + std::to_string(world_rank()), DType::float32, {4}, own.data());
+  const auto message = save_error(ErrorKind::mismatch, "plan", state, {.tag = "t", .grid = {.data = ranks_of_grid}});
+  EXPECT_THAT(message, HasSubstr("/model/stage0: held by rank 0, missing on " +
+                                 (last() == 1 ? last_name() : "ranks 1-" + std::to_string(last()))));
+  EXPECT_THAT(message, HasSubstr("/model/stage" + std::to_string(last()) + ": held by " + last_name() +
+                                 ", missing on " + others()));
+}
+
+TEST_F(Disagreement, AboutTheGridNamesWhoPassedWhat) {
+  const Grid grid = is_last() ? Grid{.tensor = world_size()} : Grid{.pipeline = world_size()};
+  const auto message = save_error(ErrorKind::mismatch, "agree", model_.state(), {.tag = "t", .grid = grid});
+  EXPECT_THAT(message, AllOf(HasSubstr("grid=tp=1"), HasSubstr("grid=tp=" + std::to_string(world_size())),
+                             HasSubstr(last_name() + " passes"), HasSubstr(others() + " pass")));
 }
 
 }  // namespace

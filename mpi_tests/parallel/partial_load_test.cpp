@@ -1,11 +1,13 @@
 // Loads of a part, under other names, into other dtypes, by every rank for itself; and what is said of the rest.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <chrono>
 #include <cstring>
-#include <numeric>
+#include <thread>
 
 #include "support/collective.hpp"
 #include "support/model.hpp"
@@ -111,6 +113,15 @@ TEST_F(PartialLoad, LoadsOnlyWhatMatches) {
   EXPECT_EQ(all_read(report), kPayloadBytes - kWeightBytes);
 }
 
+TEST_F(PartialLoad, APatternThatMatchesNothingIsMissing) {
+  const auto error = collective_error(ErrorKind::mismatch, "check", [&] {
+    checkpointer_.load({.only = {"/modle/*", "/model/*"}}, again_.target());
+  });
+  EXPECT_THAT(error.what(),
+              AllOf(HasSubstr("missing in the checkpoint: anything like '/modle/*'"), Not(HasSubstr("'/model/*'"))));
+  EXPECT_EQ(again_, Model(0));
+}
+
 TEST_F(PartialLoad, LoadsUnderOtherNames) {
   const auto target_of = [&](const char* weight, const char* bias) {
     LoadTarget target;
@@ -192,6 +203,37 @@ TEST_F(PartialLoad, ReadsOnceOrEachForItself) {
   EXPECT_EQ(some.read_bytes, world_rank() == 0 ? kPayloadBytes : 0);
   collective_error(ErrorKind::usage, "find",
                    [&] { checkpointer_.load({.each_rank_reads = true, .num_workers = 1}, again_.target()); });
+}
+
+// Ranks of a node look at what another one has read: it must not read on over what one that is slow still needs. Every
+// other tensor is wanted by rank 0 alone, so that each is read by itself, and those that all want by others than rank
+// 0.
+TEST_F(PartialLoad, WaitsForRanksThatAreSlow) {
+  constexpr std::size_t kTensors = 60;
+  constexpr std::size_t kValues = 8192;
+  std::vector<std::vector<float>> values(kTensors);
+  State state;
+  for (std::size_t i = 0; i < kTensors; ++i) {
+    values[i].assign(kValues, static_cast<float>(i + 1));
+    state.add(fmt::format("/model/{:02}", i), DType::float32, {kValues}, values[i].data());
+  }
+  checkpointer_.save(state, {.tag = "many"});
+  std::vector<std::vector<float>> loaded(kTensors, std::vector<float>(kValues));
+  LoadTarget target;
+  for (std::size_t i = 0; i < kTensors; ++i) {
+    if (i % 2 == 1 && world_rank() != 0) continue;
+    Tensor tensor{{fmt::format("/model/{:02}", i), DType::float32, {kValues}, Shard::whole()}, {}};
+    tensor.memory.write = [&to = loaded[i]](std::uint64_t at, std::span<const std::byte> from) {
+      if (world_rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      std::memcpy(std::as_writable_bytes(std::span(to)).subspan(at).data(), from.data(), from.size());
+    };
+    target.state.add(tensor);
+  }
+  checkpointer_.load({.tag = "many"}, target);
+  for (std::size_t i = 0; i < kTensors; ++i) {
+    if (i % 2 == 1 && world_rank() != 0) continue;
+    EXPECT_EQ(loaded[i], values[i]) << i;
+  }
 }
 
 TEST_F(PartialLoad, OptionsAreTheSameEverywhere) {

@@ -74,8 +74,8 @@ class Job {
     model_ = std::make_shared<torch::nn::Module>("Job");
     if (stage == 0) add("embedding", "embedding", {kVocabulary, kWidth});
     for (int layer = 0; layer < layers; ++layer) {
-      const auto local = "l" + std::to_string(layer);
-      const auto global = "l" + std::to_string(first_layer_ + layer);
+      const auto local = fmt::format("l{}", layer);
+      const auto global = fmt::format("l{}", first_layer_ + layer);
       add(local + "_norm", global + "_norm", {kWidth});
       add(local + "_qkv", global + "_qkv", {3 * 12, kWidth});
       add(local + "_widen", global + "_widen", {24, kWidth});
@@ -437,6 +437,122 @@ TEST(TorchParallel, MomentsOfAnotherDtypeAreConvertedOrRefused) {
     EXPECT_TRUE(same_bits(state.exp_avg(), torch::full({5}, 0.5)));
     EXPECT_TRUE(same_bits(state.exp_avg_sq(), torch::full({5}, 0.25)));
   }
+}
+
+// Weights that no rank steps have no master anywhere: leaving them out would lose them.
+TEST(TorchParallel, WeightsWithoutAnyMasterAreNotLeftOut) {
+  const Scratch scratch;
+  const auto model = std::make_shared<torch::nn::Module>("Frozen");
+  const auto stepped = model->register_parameter("stepped", torch::ones({4}, torch::kBFloat16));
+  const auto frozen = model->register_parameter("frozen", torch::ones({5}, torch::kBFloat16), false);
+  const auto master = torch::ones({4});
+  const auto none = torch::empty({0});
+  torch::optim::SGD optimizer(std::vector<Tensor>{master}, torch::optim::SGDOptions(0.1));
+  SaveArgs save;
+  save.tag = "t";
+  save.model = model;
+  save.optimizer = optimizer;
+  save.parallel.optimizer_parts = {{master, stepped, {0, 4}}, {none, frozen, {0, 0}}};
+  save.avoid_saving_lower_precision_weights = true;
+  const auto error = collective_error_of([&] { save_checkpoint(MPI_COMM_WORLD, scratch.path(), save); });
+  ASSERT_TRUE(error);
+  EXPECT_TRUE(has(error->what(), "/optimizer/frozen/master")) << error->what();
+  save.parallel.optimizer_parts.pop_back();
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(), save);
+}
+
+// By position, the parameters of two ranks would be taken for replicas.
+TEST(TorchParallel, RefusesParametersOfWhichNothingSaysWhereTheyLie) {
+  const Scratch scratch;
+  const auto parameter = torch::ones({4});
+  torch::optim::SGD optimizer(std::vector<Tensor>{parameter}, torch::optim::SGDOptions(0.1));
+  SaveArgs save;
+  save.tag = "t";
+  save.optimizer = optimizer;
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(), save);
+  save.replace_existing = true;
+  save.parallel.rules = {column_parallel("*")};
+  const auto error = collective_error_of([&] { save_checkpoint(MPI_COMM_WORLD, scratch.path(), save); });
+  ASSERT_TRUE(error);
+  EXPECT_TRUE(has(error->what(), "nothing says where it lies in the job's"));
+}
+
+// Where strictness is off, what is filled and what is not must not lie side by side.
+TEST(TorchParallel, MastersAndParametersStayTogether) {
+  const Scratch scratch;
+  const auto of = [](torch::ScalarType type, torch::ScalarType master_type, double value) {
+    const auto model = std::make_shared<torch::nn::Module>("One");
+    const auto parameter = model->register_parameter("w", torch::full({4}, value, type));
+    return std::tuple(model, OptimizerPart{torch::full({4}, value, master_type), parameter, {0, 4}});
+  };
+  const auto save = [&](const std::string& tag, const auto& job, bool with_master) {
+    const auto& [model, part] = job;
+    torch::optim::SGD optimizer(std::vector<Tensor>{part.optimized}, torch::optim::SGDOptions(0.1));
+    SaveArgs args;
+    args.tag = tag;
+    args.model = model;
+    if (with_master) {
+      args.optimizer = optimizer;
+      args.parallel.optimizer_parts = {part};
+    }
+    save_checkpoint(MPI_COMM_WORLD, scratch.path(), args);
+  };
+  const auto load = [&](const std::string& tag, const auto& job) {
+    const auto& [model, part] = job;
+    LoadArgs args;
+    args.tag = tag;
+    args.model = model;
+    args.strict = false;
+    args.parallel.optimizer_parts = {part};
+    load_checkpoint(MPI_COMM_WORLD, scratch.path(), args);
+    return std::pair(part.parameter[0].template item<double>(), part.optimized[0].template item<double>());
+  };
+  save("fine", of(torch::kBFloat16, torch::kFloat64, 2), true);
+  save("float32", of(torch::kFloat32, torch::kFloat32, 2), false);
+  // The saved master does not fit: that of before must not win over the parameter.
+  EXPECT_EQ(load("fine", of(torch::kBFloat16, torch::kFloat32, 1)), std::pair(2.0, 2.0));
+  // The saved parameter does not fit: no master of it beside the one of before.
+  EXPECT_EQ(load("float32", of(torch::kBFloat16, torch::kFloat32, 1)), std::pair(1.0, 1.0));
+}
+
+// A model that grew, with its optimizer: what is there is loaded.
+TEST(TorchParallel, MissingAndUnexpectedHoldForTheOptimizerToo) {
+  const Scratch scratch;
+  const auto model_of = [](const std::vector<const char*>& names) {
+    auto model = std::make_shared<torch::nn::Module>("Some");
+    for (const auto* name : names) model->register_parameter(name, torch::full({4}, 2.0));
+    return model;
+  };
+  const auto step = [](torch::optim::Optimizer& optimizer) {
+    for (auto& parameter : optimizer.parameters()) parameter.mutable_grad() = torch::ones({4});
+    optimizer.step();
+  };
+  const auto saved = model_of({"a", "b"});
+  torch::optim::AdamW optimizer(saved->parameters());
+  step(optimizer);
+  SaveArgs save;
+  save.tag = "t";
+  save.model = saved;
+  save.optimizer = optimizer;
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(), save);
+  const auto other = model_of({"b", "c"});
+  torch::optim::AdamW fresh(other->parameters());
+  LoadArgs load;
+  load.tag = "t";
+  load.model = other;
+  load.optimizer = fresh;
+  load.missing = OnDifference::ignore;
+  auto error = collective_error_of([&] { load_checkpoint(MPI_COMM_WORLD, scratch.path(), load); });
+  ASSERT_TRUE(error);
+  EXPECT_TRUE(has(error->what(), "saved with 'a'") && !has(error->what(), "saved without"));
+  load.unexpected = OnDifference::ignore;
+  EXPECT_TRUE(load_checkpoint_report(MPI_COMM_WORLD, scratch.path(), load).skipped.empty());
+  EXPECT_EQ(fresh.state().size(), 1U);
+  EXPECT_TRUE(same_bits(other->named_parameters()["b"].detach(), saved->named_parameters()["b"].detach()));
+  load.missing = OnDifference::error;
+  error = collective_error_of([&] { load_checkpoint(MPI_COMM_WORLD, scratch.path(), load); });
+  ASSERT_TRUE(error);
+  EXPECT_TRUE(has(error->what(), "saved without 'c'") && !has(error->what(), "saved with 'a'"));
 }
 
 TEST(TorchParallel, RefusesPartsThatAreNone) {

@@ -61,7 +61,8 @@ std::vector<std::string> names_in(const std::filesystem::path& directory) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     auto name = entry.path().filename().string();
-    if (name != ".progress" && name != "history.jsonl") names.push_back(std::move(name));
+    const bool is_generation = name.starts_with(".generation-");
+    if (name != ".progress" && name != "history.jsonl" && !is_generation) names.push_back(std::move(name));
   }
   std::sort(names.begin(), names.end());
   return names;

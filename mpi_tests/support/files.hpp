@@ -31,7 +31,7 @@ void write_text(const std::filesystem::path& file, const std::string& text);
 // Changes one byte in place by XOR with `mask`.
 void flip(const std::filesystem::path& file, std::uint64_t offset, std::uint8_t mask = 0xFF);
 // The names in a directory, sorted, hidden ones too, but for the notes that muster keeps beside checkpoints (progress,
-// history); empty where it does not exist.
+// history, generations); empty where it does not exist.
 std::vector<std::string> names_in(const std::filesystem::path& directory);
 
 }  // namespace muster::test

@@ -95,10 +95,13 @@ TEST(Merge, NamesElementsThatNoRankHolds) {
   EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 2, 4)}}, {{1}, {flat("/a", 6, 6)}}}),
               HasSubstr("/a: elements [0, 2) are held by no rank"));
   EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 4)}}, {{1}, {flat("/a", 6, 6)}}}),
-              HasSubstr("/a: elements [4, 6) are held by no rank"));
+              HasSubstr("/a: elements [4, 6) are held by no rank, other parts by ranks 0-1"));
   EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 4)}}, {{1}, {flat("/a", 4, 6)}}}),
-              HasSubstr("/a: elements [10, 12) are held by no rank"));
-  EXPECT_THAT(mismatch(1, {{{0}, {flat("/a", 0, 0)}}}), HasSubstr("elements [0, 12) are held by no rank"));
+              HasSubstr("/a: elements [10, 12) are held by no rank, other parts by ranks 0-1"));
+  // Of a rank that has none of it nothing is said.
+  EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 4)}}, {{1}, {flat("/a", 4, 0)}}}),
+              HasSubstr("/a: elements [4, 12) are held by no rank, other parts by rank 0"));
+  EXPECT_THAT(mismatch(1, {{{0}, {flat("/a", 0, 0)}}}), testing::EndsWith("elements [0, 12) are held by no rank"));
 }
 
 TEST(Merge, NamesElementsThatTwoPartsShare) {

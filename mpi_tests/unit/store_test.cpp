@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <limits>
 #include <muster/error.hpp>
 
 #include "store/directory.hpp"
@@ -58,11 +59,27 @@ TEST(Names, KnowsTagsFromOtherFiles) {
   }
   const std::string tag(200, 't');
   EXPECT_EQ(store::tag_of(store::tag_file("/d", tag)), tag);
-  EXPECT_LE(store::part_file("/d", tag).filename().string().size(), 255U);
-  EXPECT_TRUE(store::is_leftover(store::part_file("/d", tag)));
+  EXPECT_LE(store::part_file("/d", tag, std::numeric_limits<std::uint64_t>::max()).filename().string().size(), 255U);
+  EXPECT_TRUE(store::is_leftover(store::part_file("/d", tag, std::numeric_limits<std::uint64_t>::max())));
   EXPECT_TRUE(store::is_leftover("/d/.latest.pointer.part"));
+  EXPECT_FALSE(store::is_leftover("/d/.generation-7"));
   EXPECT_FALSE(store::is_leftover(store::tag_file("/d", tag)));
   EXPECT_FALSE(store::is_leftover("/d/notes.h5.part"));
+}
+
+TEST(Names, TellTheGenerationThatLeftAFile) {
+  EXPECT_EQ(store::leftover_generation(store::part_file("/d", "x.g3", 12)), 12U);
+  EXPECT_EQ(store::leftover_generation(store::pointer_part("/d", "latest", 1)), 1U);
+  EXPECT_EQ(store::leftover_generation(store::retired_part("/d", "step_1.h5", 999)), 999U);
+  EXPECT_EQ(store::leftover_generation(store::claim_part("/d", "abc")), 0U);
+  EXPECT_EQ(store::leftover_generation("/d/.step_1.h5.part"), 0U);
+  EXPECT_EQ(store::leftover_generation("/d/.step_1.g.h5.part"), 0U);
+  EXPECT_EQ(store::leftover_generation("/d/.step_1.g7x.h5.part"), 0U);
+  EXPECT_EQ(store::leftover_generation("/d/step_1.h5"), std::nullopt);
+  EXPECT_EQ(store::generation_of(store::generation_file("/d", 41)), 41U);
+  for (const char* file : {"/d/.generation-", "/d/.generation-x", "/d/.generation-1.claim.part", "/d/generation-1"}) {
+    EXPECT_EQ(store::generation_of(file), std::nullopt) << file;
+  }
 }
 
 class Store : public testing::Test {
@@ -149,8 +166,13 @@ TEST_F(Store, ClearsWhatKilledSavesLeft) {
   point("a");
   for (const char* name : {".b.h5.part", ".a.h5.part", ".latest.pointer.part"}) test::write_text(path() / name, "x");
   for (const char* name : {".keep", "b.h5.part"}) test::write_text(path() / name, "x");
-  directory_.clear_leftovers();
-  EXPECT_THAT(test::names_in(path()), ElementsAre(".keep", "a.h5", "b.h5.part", "latest"));
+  for (const char* name : {".b.g3.h5.part", ".latest.g2.pointer.part"}) test::write_text(path() / name, "x");
+  for (const char* name : {".b.g4.h5.part", ".latest.g4.pointer.part", ".x.h5.g4.retired.part"}) {
+    test::write_text(path() / name, "of a later one");
+  }
+  directory_.clear_leftovers(3);
+  EXPECT_THAT(test::names_in(path()), ElementsAre(".b.g4.h5.part", ".keep", ".latest.g4.pointer.part",
+                                                  ".x.h5.g4.retired.part", "a.h5", "b.h5.part", "latest"));
 }
 
 TEST_F(Store, PointersNameATagOrNothing) {
@@ -169,10 +191,10 @@ TEST_F(Store, PointersNameATagOrNothing) {
 
 TEST_F(Store, APointerMovesAtOnceOrNotAtAll) {
   point("old");
-  { const store::PendingPointer dropped(path(), "latest", "new"); }
+  { const store::PendingPointer dropped(path(), "latest", "new", 1); }
   EXPECT_EQ(store::read_pointer(path(), "latest"), "old");
   EXPECT_THAT(test::names_in(path()), ElementsAre("latest"));
-  store::PendingPointer moved(path(), "latest", "new");
+  store::PendingPointer moved(path(), "latest", "new", 1);
   EXPECT_EQ(store::read_pointer(path(), "latest"), "old");
   moved.move();
   EXPECT_EQ(store::read_pointer(path(), "latest"), "new");
@@ -180,15 +202,19 @@ TEST_F(Store, APointerMovesAtOnceOrNotAtAll) {
 
 TEST_F(Store, PublishesAPartUnderItsTag) {
   save("a", 1);
-  std::filesystem::rename(path() / "a.h5", path() / ".a.h5.part");
-  store::publish(path(), path() / ".a.h5.part", "a");
+  store::Ownership ownership(path(), store::this_holder(), false);
+  const auto part = store::part_file(path(), "a", ownership.claim());
+  std::filesystem::rename(path() / "a.h5", part);
+  store::publish(ownership, part, "a");
   EXPECT_THAT(test::names_in(path()), ElementsAre("a.h5", "latest"));
   EXPECT_EQ(store::read_pointer(path(), "latest"), "a");
 }
 
 TEST_F(Store, PublishesNothingWhereItFails) {
   point("before");
-  EXPECT_THROW(store::publish(path(), path() / ".none.h5.part", "none"), Error);
+  store::Ownership ownership(path(), store::this_holder(), false);
+  const auto part = store::part_file(path(), "none", ownership.claim());
+  EXPECT_THAT(error_of(ErrorKind::io, [&] { store::publish(ownership, part, "none"); }), HasSubstr("none.h5"));
   EXPECT_THAT(test::names_in(path()), ElementsAre("latest"));
   EXPECT_EQ(store::read_pointer(path(), "latest"), "before");
 }
@@ -198,8 +224,12 @@ TEST_F(Store, RetiresTheOldestBeyondTheNewest) {
   EXPECT_THAT(store::tags_to_retire(directory_.list(), 2, "step_5"), ElementsAre("step_1", "step_2", "step_3"));
   EXPECT_THAT(store::tags_to_retire(directory_.list(), 5, "step_5"), IsEmpty());
   EXPECT_THAT(store::tags_to_retire(directory_.list(), 100, "step_5"), IsEmpty());
-  store::retire(path(), {"step_1", "step_2"});
-  EXPECT_THAT(tags(directory_.list()), ElementsAre("step_5", "step_4", "step_3"));
+  store::retire(path(), {"step_1"});
+  EXPECT_THAT(tags(directory_.list()), ElementsAre("step_5", "step_4", "step_3", "step_2"));
+  store::Ownership ownership(path(), store::this_holder(), false);
+  ownership.claim();
+  store::retire(ownership, {"step_2"});
+  EXPECT_THAT(test::names_in(path()), ElementsAre("step_3.h5", "step_4.h5", "step_5.h5"));
 }
 
 TEST_F(Store, NeverRetiresTheTagKnownToBeGood) {

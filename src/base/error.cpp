@@ -49,6 +49,8 @@ std::string_view name(ErrorKind kind) {
       return "timeout";
     case ErrorKind::internal:
       return "internal";
+    case ErrorKind::superseded:
+      return "superseded";
   }
   return "internal";
 }

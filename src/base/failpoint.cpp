@@ -59,6 +59,11 @@ void disarm_all() {
   armed().points.clear();
 }
 
+bool is_armed(const char* point) {
+  const std::lock_guard lock(armed().mutex);
+  return armed().points.contains(point);
+}
+
 void pass(const char* point) {
   std::string action;
   {

@@ -17,10 +17,13 @@ namespace muster::failpoint {
 void arm(const std::string& point, const std::string& action);
 void disarm_all();
 void pass(const char* point);
+// For what a test pretends instead of making it fail, whatever the action.
+bool is_armed(const char* point);
 #else
 inline void arm(const std::string&, const std::string&) {}
 inline void disarm_all() {}
 inline void pass(const char*) {}
+inline bool is_armed(const char*) { return false; }
 #endif
 
 }  // namespace muster::failpoint

@@ -13,6 +13,7 @@ ExitCode exit_code(ErrorKind kind) {
     case ErrorKind::busy:
     case ErrorKind::timeout:
     case ErrorKind::internal:
+    case ErrorKind::superseded:
     case ErrorKind::exists:
     case ErrorKind::not_found:
       return kNoAccess;

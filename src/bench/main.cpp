@@ -27,13 +27,14 @@ constexpr std::array kCommands{
     Command{"save", "--dir DIR [--workload W] ...", "durable saves, next to the raw limit and to peers", save},
     Command{"load", "--dir DIR [--workload W] ...", "loads from a cold page cache, next to the raw limit", load},
     Command{"plan", "--ranks N --grid G ...", "planning for a large job, without that job", plan},
+    Command{"policy", "[--steps N] ...", "what it costs to ask SavePolicy at every step", policy},
 };
 
 void print_help() {
   if (launched_rank() != 0) return;
   fmt::print("usage: [mpirun -n RANKS] muster-bench COMMAND ... [--json FILE]\n\n");
   for (const auto& command : kCommands) {
-    fmt::print("  muster-bench {:<6}{:<31}{}\n", command.name, command.arguments, command.summary);
+    fmt::print("  muster-bench {:<7}{:<31}{}\n", command.name, command.arguments, command.summary);
   }
   fmt::print(
       "\n`muster-bench COMMAND --help` tells more. Progress goes to standard error, results to standard output;\n"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "bench/child_process.hpp"
+#include "base/child_process.hpp"
 #include "bench/contender.hpp"
 #include "mpi/comm.hpp"
 

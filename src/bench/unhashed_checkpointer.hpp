@@ -28,6 +28,7 @@ class UnhashedCheckpointer {
   store::Directory directory_;
   engine::StagingArena arena_;
   store::ProgressBoard board_;
+  store::Ownership ownership_{directory_.path(), store::this_holder(), false};  // rank 0 alone makes use of it
   coord::Saver saver_;
 };
 

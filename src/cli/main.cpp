@@ -77,6 +77,7 @@ ExitCode exit_code(ErrorKind kind) {
     case ErrorKind::busy:
     case ErrorKind::timeout:
     case ErrorKind::internal:
+    case ErrorKind::superseded:
       return kNoAccess;
     case ErrorKind::mismatch:
     case ErrorKind::exists:

@@ -81,6 +81,7 @@ json as_json(const std::filesystem::path& file, const Catalog& catalog, bool wit
     all["tensors"].push_back({{"path", tensor.path},
                               {"dtype", name(tensor.dtype)},
                               {"shape", tensor.shape},
+                              {"tile", tensor.tile.empty() ? json(nullptr) : json(tensor.tile)},
                               {"bytes", tensor.bytes},
                               {"offset", tensor.offset},
                               {"writers", writers_of(catalog, i)}});
@@ -95,6 +96,7 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, bool 
   fmt::print("{}\n", file.string());
   fmt::print("  tag        {}\n  step       {}\n  sequence   {}\n  saved at   {}\n", run.tag, or_dash(run.step),
              run.sequence, run.saved_at);
+  fmt::print("  generation {}\n", plain(detail("generation")));
   fmt::print("  ranks      {} on {} node(s), grid {}\n", run.world_size, plain(detail("nodes")), detail("grid").dump());
   fmt::print("  engine     {} ({})\n", plain(detail("engine")), plain(detail("engine_reason")));
   fmt::print("  written by muster {}, HDF5 {}, {}\n", plain(detail("muster_version")), plain(detail("hdf5_version")),
@@ -120,10 +122,11 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, bool 
   if (!with_tensors) return;
 
   fmt::print("\n");
-  TextTable tensors({"TENSOR", "DTYPE", "SHAPE", "BYTES", "OFFSET", "WRITERS"}, {3, 4});
+  TextTable tensors({"TENSOR", "DTYPE", "SHAPE", "TILE", "BYTES", "OFFSET", "WRITERS"}, {4, 5});
   for (std::uint32_t i = 0; i < catalog.tensors.size(); ++i) {
     const auto& tensor = catalog.tensors[i];
-    tensors.add({tensor.path, std::string(name(tensor.dtype)), to_string(tensor.shape), std::to_string(tensor.bytes),
+    tensors.add({tensor.path, std::string(name(tensor.dtype)), to_string(tensor.shape),
+                 tensor.tile.empty() ? "-" : to_string(tensor.tile), std::to_string(tensor.bytes),
                  std::to_string(tensor.offset), writers_of(catalog, i)});
   }
   tensors.print();
@@ -138,7 +141,9 @@ int show(const Arguments& arguments) {
       "tries first, or a checkpoint file. Head and tables are checked; the payload is not read.",
       "path");
   parser.add()("tag", boost::program_options::value<std::string>(), "this tag of the directory")(
-      "tensors", "list every tensor: dtype, shape, bytes, place in the file, ranks that wrote it");
+      "tensors",
+      "list every tensor: dtype, shape, shape of its tiles (HDF5 chunks) where it lies in such, bytes,\nplace in the "
+      "file, ranks that wrote it");
   if (!parser.parse(arguments)) return kFine;
   const auto file = selected_file(parser.path(), parser.get<std::string>("tag"));
   const auto catalog = h5::read_catalog(file);

@@ -76,7 +76,7 @@ std::string gb_per_s(double bytes_per_s) { return bytes_per_s > 0 ? fmt::format(
 
 void print_table(const std::vector<json>& entries) {
   TextTable table({"TAG", "OUTCOME", "KIND", "SIZE", "BLOCKED ms", "STAGED GB/s", "OF MEMCPY", "WRITTEN GB/s",
-                   "PUBLISHED AFTER ms", "SLOWEST RANK"},
+                   "PUBLISHED AFTER ms", "SLOWEST RANK", "WHY"},
                   {3, 4, 5, 6, 7, 8, 9});
   for (const auto& entry : entries) {
     const auto figures = figures_of(entry);
@@ -87,7 +87,7 @@ void print_table(const std::vector<json>& entries) {
                figures.of_memcpy > 0 ? fmt::format("{:.2f}", figures.of_memcpy) : "-",
                published && figures.save_s > 0 ? gb_per_s(figures.payload_bytes / figures.save_s) : "-",
                published ? fmt::format("{:.1f}", entry.value("publish_s", 0.0) * 1000) : "-",
-               published ? std::to_string(figures.slowest_rank) : "-"});
+               published ? std::to_string(figures.slowest_rank) : "-", entry.value("reason", "")});
   }
   table.print();
   for (const auto& entry : entries) {
@@ -119,6 +119,7 @@ int stats(const Arguments& arguments) {
       "BLOCKED is how long the program waited in the call, on the rank that waited longest. STAGED is how fast the\n"
       "slowest rank copied its share for an async save, also next to its memcpy. WRITTEN counts from the first\n"
       "byte of the slowest rank to its fsync, PUBLISHED AFTER from the last rank's fsync to the tag's own.\n"
+      "WHY is what the program gave as the reason for the save.\n"
       "Exit code 1 where there is no history.",
       "directory");
   parser.add()("last", boost::program_options::value<std::size_t>()->value_name("N"), "the newest N saves only");

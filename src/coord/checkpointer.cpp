@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <cstdlib>
 #include <muster/checkpoint.hpp>
+#include <string_view>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -52,7 +54,8 @@ class Checkpointer::Impl {
         team_(gather_team(options)),
         directory_(mpi::run_agreed(team_.comm, "agree", [&] { return checked(std::move(directory)); })),
         board_(directory_.path(), job_id(), team_.comm.rank(), team_.comm.size()),
-        saver_(team_, directory_, options,
+        ownership_(make_ownership(options)),
+        saver_(team_, directory_, ownership_.get(), options,
                coord::Engines{engine::make_direct_engine(arena_), engine::make_collective_engine()}, board_),
         loader_(team_, directory_, arena_),
         async_saver_(team_, directory_, board_, saver_) {
@@ -95,6 +98,13 @@ class Checkpointer::Impl {
     });
   }
 
+  void own() {
+    run([&] {
+      async_saver_.complete();
+      saver_.own();
+    });
+  }
+
   void finalize() {
     run([&] { async_saver_.complete(); });
   }
@@ -128,9 +138,18 @@ class Checkpointer::Impl {
   coord::Team gather_team(const CheckpointerOptions& options) {
     const auto view = comm_.view(options.timeout_s);
     mpi::run_agreed(view, "agree", [&] { check_options(options); });
-    coord::require_same(view, "agree", "the options", fmt::format("alignment_bytes={}", options.alignment_bytes));
+    coord::require_same(view, "agree", "the options",
+                        fmt::format("alignment_bytes={} take_over={}", options.alignment_bytes, options.take_over));
     auto nodes = mpi::node_of_ranks(view);
     return {view, std::move(nodes)};
+  }
+
+  // Null but on rank 0.
+  std::unique_ptr<store::Ownership> make_ownership(const CheckpointerOptions& options) const {
+    if (!team_.is_root()) return nullptr;
+    const char* wish = std::getenv("MUSTER_TAKE_OVER");
+    const bool take_over = options.take_over || (wish != nullptr && std::string_view(wish) == "1");
+    return std::make_unique<store::Ownership>(directory_.path(), store::this_holder(), take_over);
   }
 
   // Tells this job's lines on the progress board from others'.
@@ -146,6 +165,7 @@ class Checkpointer::Impl {
   store::Directory directory_;
   engine::StagingArena arena_;
   store::ProgressBoard board_;
+  std::unique_ptr<store::Ownership> ownership_;  // outlives whatever saves
   coord::Saver saver_;
   coord::Loader loader_;
   coord::AsyncSaver async_saver_;  // goes first
@@ -186,6 +206,8 @@ LoadReport Checkpointer::load(const LoadOptions& options, const LoadTarget& targ
 }
 
 std::optional<std::string> Checkpointer::latest_tag() { return impl_->latest_tag(); }
+
+void Checkpointer::own() { impl_->own(); }
 
 void Checkpointer::finalize() { impl_->finalize(); }
 

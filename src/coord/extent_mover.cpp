@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <muster/error.hpp>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "base/failpoint.hpp"
 #include "base/hash.hpp"
 #include "base/streaming_copy.hpp"
+#include "coord/node_buffers.hpp"
 #include "engine/read_ahead.hpp"
 #include "model/convert.hpp"
 #include "model/layout.hpp"
@@ -28,31 +30,52 @@ constexpr std::size_t kConvertedItems = 16 << 10;
 
 class Mover {
  public:
-  Mover(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
+  Mover(const Team& team, const std::filesystem::path& file, const Catalog& catalog,
         const std::vector<Destination>& destinations, engine::StagingArena& arena)
-      : comm_(comm), path_(file), catalog_(catalog), destinations_(destinations), arena_(arena) {}
+      : team_(team),
+        comm_(team.comm),
+        path_(file),
+        catalog_(catalog),
+        destinations_(destinations),
+        arena_(arena),
+        is_one_node_(node_count(team) == 1) {}
 
-  // `mine`: the units that this rank reads.
-  void open(const std::vector<engine::FileRange>& mine) {
+  // `mine`: the units that this rank reads, of all.
+  void open(const std::vector<engine::FileRange>& mine, const std::vector<plan::ReadUnit>& all) {
+    engine::ReadAheadOptions options;
+    // Units of each rank differ in size, but all know all of them: the decision is everybody's.
+    if (std::ranges::any_of(all, [this](const auto& unit) { return travels_on_a_node(unit); })) {
+      const auto places_bytes = kBuffers * sizeof(std::uint64_t);
+      buffers_.emplace(team_, mine.empty() ? 0 : engine::memory_bytes(mine, kBuffers) + places_bytes);
+      if (buffers_->are_shared()) {
+        // Others may still look at the unit before this one: they say that they are done in the next round's agreement.
+        options.buffers = static_cast<int>(kBuffers);
+        options.in_use = 2;
+        if (!mine.empty()) options.memory = buffers_->own().first(buffers_->own().size() - places_bytes);
+      } else {
+        buffers_.reset();
+      }
+    }
     mpi::run_agreed(comm_, "read", [&] {
       failpoint::pass("load.read");
-      if (!mine.empty()) ahead_.emplace(path_, mine, arena_);
+      if (!mine.empty()) ahead_.emplace(path_, mine, arena_, options);
     });
   }
 
   // The units of one round, at most one a reader.
   void move(const std::vector<const plan::ReadUnit*>& round) {
-    if (std::ranges::any_of(round, [](const auto* unit) { return travels(*unit); })) {
+    if (buffers_ || std::ranges::any_of(round, [](const auto* unit) { return travels(*unit); })) {
       // Who waits for bytes must know whether they will come.
       mpi::run_agreed(comm_, "read", [&] {
         if (failure_) std::rethrow_exception(failure_);
         read_mine(round);
-        received_.resize(kMaxExtentBytes);
+        if (!buffers_ || !is_one_node_) received_.resize(kMaxExtentBytes);
       });
     } else {
       keep_failure([&] { read_mine(round); });
     }
     for (const auto* unit : round) hand_on(*unit);
+    ++round_;
   }
 
   std::uint64_t finish() {
@@ -63,6 +86,15 @@ class Mover {
  private:
   static bool travels(const plan::ReadUnit& unit) {
     return unit.wanted_by.size() != 1 || unit.wanted_by.front() != unit.reader;
+  }
+
+  [[nodiscard]] bool on_one_node(int a, int b) const {
+    return team_.node_of_rank[static_cast<std::size_t>(a)] == team_.node_of_rank[static_cast<std::size_t>(b)];
+  }
+
+  [[nodiscard]] bool travels_on_a_node(const plan::ReadUnit& unit) const {
+    return std::ranges::any_of(unit.wanted_by,
+                               [&](int rank) { return rank != unit.reader && on_one_node(rank, unit.reader); });
   }
 
   template <class Work>
@@ -96,23 +128,47 @@ class Mover {
                                                   extent.writer, hash_text(hash), hash_text(extent.hash)));
     }
     own_ = bytes;
+    if (!buffers_) return;
+    const auto place = static_cast<std::uint64_t>(bytes.data() - buffers_->own().data());
+    std::memcpy(place_of_round(buffers_->own(), round_), &place, sizeof(place));
   }
 
-  // From the reader to whoever wants it: a broadcast where all do, else one message each.
+  // From the reader to whoever wants it. Ranks of its node look where it read it; others get a broadcast where all
+  // want it, else one message each.
   void hand_on(const plan::ReadUnit& unit) {
     const bool reads = unit.reader == comm_.rank();
     const bool wants = std::binary_search(unit.wanted_by.begin(), unit.wanted_by.end(), comm_.rank());
+    if (buffers_ && is_one_node_) {
+      if (wants) keep_failure([&] { place(unit, reads ? own_ : seen(unit)); });
+      return;
+    }
     const auto bytes = reads ? own_ : std::span(received_.data(), std::min<std::size_t>(received_.size(), unit.bytes));
-    if (unit.wanted_by.size() == static_cast<std::size_t>(comm_.size())) {
+    const bool is_broadcast = unit.wanted_by.size() == static_cast<std::size_t>(comm_.size());
+    const bool sees = buffers_ && !is_broadcast && !reads && on_one_node(comm_.rank(), unit.reader);
+    if (is_broadcast) {
       if (comm_.size() > 1) comm_.broadcast(bytes, unit.reader);
     } else if (reads) {
       for (const int rank : unit.wanted_by) {
-        if (rank != comm_.rank()) comm_.send(bytes, rank);
+        if (rank != comm_.rank() && !(buffers_ && on_one_node(rank, unit.reader))) comm_.send(bytes, rank);
       }
-    } else if (wants) {
+    } else if (wants && !sees) {
       comm_.receive(bytes, unit.reader);
     }
-    if (wants) keep_failure([&] { place(unit, bytes); });
+    if (wants) keep_failure([&] { place(unit, sees ? seen(unit) : bytes); });
+  }
+
+  // Where the places of a rank's units are told: behind its buffers.
+  template <class Byte>
+  [[nodiscard]] static Byte* place_of_round(std::span<Byte> buffers, std::size_t round) {
+    return buffers.data() + buffers.size() - (kBuffers - round % kBuffers) * sizeof(std::uint64_t);
+  }
+
+  // What a rank of this node has read in this round.
+  [[nodiscard]] std::span<const std::byte> seen(const plan::ReadUnit& unit) const {
+    const auto buffers = buffers_->of(unit.reader);
+    std::uint64_t place = 0;
+    std::memcpy(&place, place_of_round(buffers, round_), sizeof(place));
+    return buffers.subspan(place, unit.bytes);
   }
 
   void place(const plan::ReadUnit& unit, std::span<const std::byte> bytes) {
@@ -166,13 +222,20 @@ class Mover {
     }
   }
 
+  // With those that others see: two in use, two being read.
+  static constexpr std::size_t kBuffers = 4;
+
+  const Team& team_;
   const mpi::CommView& comm_;
   const std::filesystem::path& path_;
   const Catalog& catalog_;
   const std::vector<Destination>& destinations_;
   engine::StagingArena& arena_;
-  std::optional<engine::ReadAhead> ahead_;
-  std::span<std::byte> own_;  // of this round
+  const bool is_one_node_;
+  std::size_t round_ = 0;
+  std::optional<NodeBuffers> buffers_;      // where they are shared
+  std::optional<engine::ReadAhead> ahead_;  // reads into them
+  std::span<std::byte> own_;                // of this round
   Bytes received_;
   Bytes converted_;
   std::uint64_t read_bytes_ = 0;
@@ -181,15 +244,15 @@ class Mover {
 
 }  // namespace
 
-std::uint64_t move_extents(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
+std::uint64_t move_extents(const Team& team, const std::filesystem::path& file, const Catalog& catalog,
                            const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations,
                            engine::StagingArena& arena) {
-  Mover mover(comm, file, catalog, destinations, arena);
+  Mover mover(team, file, catalog, destinations, arena);
   std::vector<engine::FileRange> mine;
   for (const auto& unit : units) {
-    if (unit.reader == comm.rank()) mine.push_back({unit.offset, unit.bytes});
+    if (unit.reader == team.comm.rank()) mine.push_back({unit.offset, unit.bytes});
   }
-  mover.open(mine);
+  mover.open(mine, units);
   // Round k: the k-th unit of every reader.
   std::vector<std::vector<const plan::ReadUnit*>> rounds;
   std::map<int, std::size_t> next_round;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "coord/target.hpp"
+#include "coord/team.hpp"
 #include "engine/staging_arena.hpp"
 #include "model/catalog.hpp"
 #include "mpi/comm.hpp"
@@ -15,8 +16,8 @@ namespace muster::coord {
 // Collective. Every unit is read by its reader, its extents are hashed and compared with the catalog, and it goes to
 // all ranks that want it. Returns the bytes that this rank read from storage. Throws CollectiveError{"read"} (corrupt,
 // io) on all ranks; no byte of a damaged extent reaches a destination. Reads ahead: uses up to four
-// buffers of kMaxExtentBytes.
-std::uint64_t move_extents(const mpi::CommView& comm, const std::filesystem::path& file, const Catalog& catalog,
+// buffers of kMaxExtentBytes. Ranks of one node look into each other's where the system lets them, instead of sending.
+std::uint64_t move_extents(const Team& team, const std::filesystem::path& file, const Catalog& catalog,
                            const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations,
                            engine::StagingArena& arena);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <muster/error.hpp>
+#include <set>
 
 #include "base/clock.hpp"
 #include "base/failpoint.hpp"
@@ -188,16 +189,14 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   auto wanted_by_any = comparison.wanted;
   comm.all_or(wanted_by_any);
   mpi::run_agreed(comm, "check", [&] {
-    add_unexpected(comparison, target, *seen, wanted_by_any, catalog.tensors.size());
+    add_unwanted(comparison, target, *seen, options, wanted_by_any, catalog.tensors.size());
     const auto errors = lines_of(comparison, options, OnDifference::error);
     if (!errors.empty()) {
       throw Error(ErrorKind::mismatch, file.string() + " does not fit what it is to be loaded into:" + joined(errors));
     }
     report.skipped = lines_of(comparison, options, OnDifference::warn);
-    if (team_.is_root() && !report.skipped.empty()) {
-      log_warning("loaded " + file.string() + " only in part (strict is off):" + joined(report.skipped));
-    }
   });
+  warn_of(file, report.skipped);
 
   report.phase_s["check"] = watch.lap();
   std::vector<plan::Wish> wishes;
@@ -212,7 +211,7 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   std::vector<plan::ReadUnit> units;
   mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, reading); });
   report.phase_s["plan"] = watch.lap();
-  report.read_bytes = move_extents(comm, file, catalog, units, comparison.destinations, arena_);
+  report.read_bytes = move_extents(team_, file, catalog, units, comparison.destinations, arena_);
 
   report.phase_s["read"] = watch.lap();
   mpi::run_agreed(comm, "commit", [&] {
@@ -221,6 +220,19 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   });
   report.phase_s["commit"] = watch.lap();
   return report;
+}
+
+// What any rank skips, once.
+void Loader::warn_of(const std::filesystem::path& file, const std::vector<std::string>& skipped) const {
+  std::vector<Bytes> mine;
+  for (const auto& line : std::set<std::string>(skipped.begin(), skipped.end())) {
+    ByteWriter writer;
+    writer.put_text(line);
+    mine.push_back(writer.take());
+  }
+  std::vector<std::string> lines;
+  for (const auto& saying : all_distinct(team_.comm, mine)) lines.push_back(ByteReader(saying.bytes).get_text());
+  if (team_.is_root() && !lines.empty()) log_warning("loaded " + file.string() + " only in part:" + joined(lines));
 }
 
 std::optional<std::string> Loader::latest_tag() {

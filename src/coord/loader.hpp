@@ -23,6 +23,7 @@ class Loader {
 
  private:
   LoadReport load_tag(const std::string& tag, const LoadOptions& options, const Checkpointer::Prepare& prepare);
+  void warn_of(const std::filesystem::path& file, const std::vector<std::string>& skipped) const;
 
   const Team& team_;
   store::Directory& directory_;

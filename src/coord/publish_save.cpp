@@ -12,7 +12,7 @@
 
 namespace muster::coord {
 
-void publish_save(const std::filesystem::path& directory, SaveJob& job, const std::vector<RankTale>& tales) {
+void publish_save(SaveJob& job, const std::vector<RankTale>& tales) {
   const auto& plan = *job.plan;
   h5::TableContents contents;
   std::vector<std::size_t> next(tales.size());
@@ -25,15 +25,15 @@ void publish_save(const std::filesystem::path& directory, SaveJob& job, const st
   contents.documents = job.documents;
   job.part_file->seal(plan.layout, *plan.head, contents);
   job.part_file.reset();
-  store::publish(directory, job.part, job.options.tag);
+  store::publish(*job.ownership, job.part, job.options.tag);
 }
 
-void retire_old_tags(const std::filesystem::path& directory, SaveJob& job, const TagsOfDirectory& tags) {
+void retire_old_tags(SaveJob& job, const TagsOfDirectory& tags) {
   try {
     const auto all = tags();
     if (!job.options.num_kept_ckpts) return;
     auto retired = store::tags_to_retire(all, *job.options.num_kept_ckpts, job.options.tag);
-    store::retire(directory, retired);
+    store::retire(*job.ownership, retired);
     job.report.removed_tags = std::move(retired);
   } catch (const std::exception& error) {
     // The checkpoint itself is safe; old ones that stay are tried again by the next save.
@@ -68,6 +68,8 @@ void note_in_history(const std::filesystem::path& directory, SaveJob& job, const
     store::append_history(directory, {{"tag", job.options.tag},
                                       {"step", job.run.step ? nlohmann::json(*job.run.step) : nlohmann::json(nullptr)},
                                       {"sequence", job.run.sequence},
+                                      {"generation", job.generation},
+                                      {"reason", job.options.reason},
                                       {"saved_at", job.run.saved_at},
                                       {"ended_at", utc_now()},
                                       {"outcome", verdict.failures.empty() ? "published" : "failed"},

@@ -11,12 +11,12 @@
 namespace muster::coord {
 
 // Seals the part with what all ranks told and publishes it. Throws what failed; nothing is published then.
-void publish_save(const std::filesystem::path& directory, SaveJob& job, const std::vector<RankTale>& tales);
+void publish_save(SaveJob& job, const std::vector<RankTale>& tales);
 
 // Retires what options.num_kept_ckpts does not keep of the tags that `tags` finds (newest first, the job's own among
 // them). What fails, there too, becomes a warning of the report: the save is published, and the next one tries again.
 using TagsOfDirectory = std::function<std::vector<store::TagEntry>()>;
-void retire_old_tags(const std::filesystem::path& directory, SaveJob& job, const TagsOfDirectory& tags);
+void retire_old_tags(SaveJob& job, const TagsOfDirectory& tags);
 
 // Adds the line of this save to the history of the directory; what fails is a warning.
 void note_in_history(const std::filesystem::path& directory, SaveJob& job, const std::vector<RankTale>& tales,

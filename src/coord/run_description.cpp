@@ -52,6 +52,7 @@ RunInfo describe_run(const Team& team, const SaveJob& job, std::uint64_t sequenc
         {"expert", grid.expert},
         {"context", grid.context},
         {"order", grid.order}}},
+      {"generation", job.generation},
       {"nodes", node_count(team)},
       {"engine", job.engine->name()},
       {"engine_reason", job.plan->choice.reason},

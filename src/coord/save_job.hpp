@@ -14,6 +14,7 @@
 #include "model/catalog.hpp"
 #include "store/claim.hpp"
 #include "store/directory.hpp"
+#include "store/ownership.hpp"
 #include "store/part.hpp"
 
 namespace muster::coord {
@@ -46,7 +47,8 @@ struct SaveJob {
   std::map<std::string, std::string> documents;
   std::uint64_t fingerprint = 0;
   std::shared_ptr<SavePlan> plan;
-  std::filesystem::path part;
+  std::uint64_t generation = 0;  // of the directory; 0: none is held yet
+  std::filesystem::path part;    // known with the generation
   bool part_may_exist = false;
   engine::Engine* engine = nullptr;
   engine::WriteResult written;
@@ -54,6 +56,7 @@ struct SaveJob {
   Stopwatch watch;
   SaveReport report;
   // Rank 0 alone has what follows.
+  store::Ownership* ownership = nullptr;
   RunInfo run;
   std::optional<store::Claim> claim;
   std::optional<store::PartFile> part_file;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "base/failpoint.hpp"
 #include "base/file_size_signal.hpp"
@@ -22,10 +23,11 @@
 
 namespace muster::coord {
 
-Saver::Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines,
-             store::ProgressBoard& board)
+Saver::Saver(const Team& team, store::Directory& directory, store::Ownership* ownership,
+             const CheckpointerOptions& options, Engines engines, store::ProgressBoard& board)
     : team_(team),
       directory_(directory),
+      ownership_(ownership),
       engines_(std::move(engines)),
       board_(board),
       planner_(team, directory.path(), options.alignment_bytes) {}
@@ -45,9 +47,10 @@ SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
     write(job, *writer);
     writer.reset();
     publish(job);
-  } catch (const CollectiveError&) {
+  } catch (const CollectiveError& error) {
     writer.reset();
     job.drop_part();
+    throw_if_superseded(job, error);
     throw;
   } catch (...) {
     // A deadline that passed: a collective close would wait for the rank that did not come.
@@ -88,13 +91,23 @@ std::shared_ptr<AsyncSave> Saver::begin(const Describe& describe, const SaveOpti
     job.telemetry.open_s = job.end_phase("open");
     fill_report(job);
     return save;
-  } catch (const CollectiveError&) {
+  } catch (const CollectiveError& error) {
     job.drop_part();
+    throw_if_superseded(job, error);
     throw;
   } catch (...) {
     job.drop_part();
     rethrow_with_missing_ranks();
   }
+}
+
+// Collective, once a phase has failed on all ranks. Who takes the directory over removes our part: what comes of that
+// on any rank is not the thing to tell.
+void Saver::throw_if_superseded(const SaveJob& job, const CollectiveError& error) const {
+  const bool had_part = error.phase() != "agree" && error.phase() != "plan" && job.generation != 0;
+  const bool may_come_of_it = error.kind() == ErrorKind::io || error.kind() == ErrorKind::not_found;
+  if (!had_part || !may_come_of_it) return;
+  mpi::run_on_root(team_.comm, error.phase(), [&] { store::throw_if_superseded(*ownership_); });
 }
 
 void Saver::fill_report(SaveJob& job) const {
@@ -143,8 +156,9 @@ void Saver::prepare(SaveJob& job, const Describe& describe) const {
   // With the words of last time; where they are not the same, planning brings them together.
   job.documents =
       document_texts(*job.state, job.options, team_.is_root() ? planner_.words(job.fingerprint) : DocumentWords());
-  job.part = store::part_file(directory_.path(), job.options.tag);
   if (!team_.is_root()) return;
+  job.ownership = ownership_;
+  job.generation = ownership_->held();
   const auto file = store::tag_file(directory_.path(), job.options.tag);
   std::error_code error;
   const bool exists = std::filesystem::exists(file, error);
@@ -171,17 +185,20 @@ void Saver::agree(SaveJob& job, const Describe& describe) {
   const auto tag = hash_bytes(as_bytes(job.options.tag));
   const auto options = hash_bytes(as_bytes(options_text(job.options)));
   const bool reusable = !failure && planner_.kept_fits(job);
-  std::array<std::uint64_t, 6> vote{!failure ? kPrepared : (job.phase == "plan" ? kFailedInPlan : kFailedInAgree),
+  constexpr auto kOfRoot = std::numeric_limits<std::uint64_t>::max();
+  std::array<std::uint64_t, 7> vote{!failure ? kPrepared : (job.phase == "plan" ? kFailedInPlan : kFailedInAgree),
                                     tag,
                                     ~tag,
                                     options,
                                     ~options,
-                                    reusable ? std::uint64_t{1} : 0};
+                                    reusable ? std::uint64_t{1} : 0,
+                                    team_.is_root() ? job.generation : kOfRoot};
   comm.all_min(vote);
   if (vote[0] != kPrepared) mpi::agree(comm, vote[0] == kFailedInPlan ? "plan" : "agree", failure);
   if (vote[1] != ~vote[2]) require_same(comm, "agree", "the tag", "'" + job.options.tag + "'");
   if (vote[3] != ~vote[4]) require_same(comm, "agree", "the options of the save", options_text(job.options));
   job.report.plan_reused = vote[5] == 1;
+  job.generation = vote[6];
   job.telemetry.rank = comm.rank();
   job.telemetry.node = team_.node_of_rank[static_cast<std::size_t>(comm.rank())];
   job.telemetry.agree_s = job.end_phase("agree");
@@ -196,14 +213,27 @@ void Saver::plan(SaveJob& job) {
   job.telemetry.plan_s = job.end_phase("plan");
 }
 
+std::uint64_t Saver::own() {
+  std::uint64_t generation = 0;
+  mpi::run_on_root(team_.comm, "open", [&] {
+    directory_.create();
+    generation = ownership_->claim();
+  });
+  team_.comm.broadcast(std::as_writable_bytes(std::span(&generation, 1)), 0);
+  return generation;
+}
+
 void Saver::open(SaveJob& job) {
   const auto& comm = team_.comm;
   auto& plan = *job.plan;
+  // Nothing is written before this: not for another job's directory.
+  if (job.generation == 0) job.generation = own();
+  job.part = store::part_file(directory_.path(), job.options.tag, job.generation);
   mpi::run_agreed(comm, "open", [&] {
     failpoint::pass("save.open");
     if (!team_.is_root()) return;
     directory_.create();
-    if (!store::Claim::any_in(directory_.path())) directory_.clear_leftovers();
+    if (!store::Claim::any_in(directory_.path())) directory_.clear_leftovers(job.generation);
     job.claim.emplace(job.part, directory_.next_sequence());
     job.part_may_exist = true;
     job.run = describe_run(team_, job, job.claim->sequence());
@@ -283,7 +313,7 @@ void Saver::publish(SaveJob& job) {
       tales.push_back(unpack_tale(told[rank], static_cast<int>(rank), extents[rank]));
       last_durable_ns = std::max(last_durable_ns, tales.back().durable_ns);
     }
-    publish_save(directory_.path(), job, tales);
+    publish_save(job, tales);
     verdict.publish_s = static_cast<double>(unix_ns() - last_durable_ns) / 1e9;
   });
   job.part_may_exist = false;
@@ -292,7 +322,7 @@ void Saver::publish(SaveJob& job) {
   job.report.sequence = sequence[0];
   job.end_phase("publish");
   if (team_.is_root()) {
-    retire_old_tags(directory_.path(), job, [&] {
+    retire_old_tags(job, [&] {
       directory_.note(job.run);
       return job.options.num_kept_ckpts ? directory_.list() : std::vector<store::TagEntry>{};
     });

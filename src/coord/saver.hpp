@@ -13,6 +13,7 @@
 #include "engine/engine.hpp"
 #include "engine/staging_pool.hpp"
 #include "store/directory.hpp"
+#include "store/ownership.hpp"
 #include "store/progress_board.hpp"
 
 namespace muster::coord {
@@ -26,8 +27,12 @@ struct Engines {
 // Keeps the plan of the last save, with its head.
 class Saver {
  public:
-  Saver(const Team& team, store::Directory& directory, const CheckpointerOptions& options, Engines engines,
-        store::ProgressBoard& board);
+  // ownership: on rank 0; null elsewhere. Borrows all but the engines.
+  Saver(const Team& team, store::Directory& directory, store::Ownership* ownership, const CheckpointerOptions& options,
+        Engines engines, store::ProgressBoard& board);
+
+  // Collective; see Checkpointer::own. The generation.
+  std::uint64_t own();
 
   // Collective; see Checkpointer::save. `describe` is local; the state that it returns must live as long as the call.
   using Describe = std::function<const State&()>;
@@ -49,10 +54,12 @@ class Saver {
   // To be called in a catch block.
   [[noreturn]] void rethrow_with_missing_ranks();
 
+  void throw_if_superseded(const SaveJob& job, const CollectiveError& error) const;
   void fill_report(SaveJob& job) const;
 
   const Team& team_;
   store::Directory& directory_;
+  store::Ownership* const ownership_;
   Engines engines_;
   store::ProgressBoard& board_;
   SavePlanner planner_;

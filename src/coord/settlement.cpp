@@ -11,6 +11,20 @@
 
 namespace muster::coord {
 
+namespace {
+
+// Who takes the directory over removes our part: what comes of that on any rank is not the thing to tell first.
+void tell_if_superseded(const SaveJob& job, Verdict& verdict) {
+  try {
+    store::throw_if_superseded(*job.ownership);
+  } catch (const Error&) {
+    std::erase_if(verdict.failures, [](const RankFailure& failure) { return failure.rank == 0; });
+    verdict.failures.insert(verdict.failures.begin(), mpi::failure_of(0, std::current_exception()));
+  }
+}
+
+}  // namespace
+
 Settlement::Settlement(const Team& team, store::Directory& directory, const store::ProgressBoard& board,
                        SavePosts& posts, AsyncSave& save)
     : team_(team),
@@ -75,7 +89,7 @@ Verdict Settlement::end(const std::vector<Bytes>& told) {
   if (verdict.failures.empty()) {
     try {
       failpoint::pass("async.publish");
-      publish_save(directory_.path(), job, tales);
+      publish_save(job, tales);
       job.part_may_exist = false;
       verdict.publish_s = static_cast<double>(unix_ns() - last_durable_ns) / 1e9;
     } catch (...) {
@@ -83,8 +97,9 @@ Verdict Settlement::end(const std::vector<Bytes>& told) {
       verdict.failures.push_back(mpi::failure_of(0, std::current_exception()));
     }
   }
+  if (!verdict.failures.empty()) tell_if_superseded(job, verdict);
   if (verdict.failures.empty()) {
-    retire_old_tags(directory_.path(), job, [&] {
+    retire_old_tags(job, [&] {
       directory_.note(job.run);
       return directory_.known();
     });

@@ -58,7 +58,7 @@ std::vector<plan::Want> Comparison::wants(const Catalog& catalog) const {
 
 Comparison compare(const LoadTarget& target, const Catalog& catalog, const SeenKeys& seen, const LoadOptions& options) {
   Comparison result;
-  result.wanted.resize((catalog.tensors.size() + kBits - 1) / kBits);
+  result.wanted.resize((catalog.tensors.size() + options.only.size() + kBits - 1) / kBits);
   const auto misfit = [&](std::string line) {
     result.differences.push_back({Difference::Kind::misfit, std::move(line)});
   };
@@ -108,19 +108,33 @@ Comparison compare(const LoadTarget& target, const Catalog& catalog, const SeenK
     result.destinations.push_back(std::move(destination));
   }
   for (const auto& problem : target.problems) misfit(problem);
+  for (const auto& line : target.missing) result.differences.push_back({Difference::Kind::missing, line});
+  for (const auto& line : target.unexpected) result.differences.push_back({Difference::Kind::unexpected, line});
+  for (std::size_t i = 0; i < options.only.size(); ++i) {
+    const auto matches = [&](std::string_view path) { return is_selected({options.only[i]}, std::string(path)); };
+    if (std::ranges::any_of(filled, matches) ||
+        std::ranges::any_of(saved, [&](const auto& tensor) { return matches(tensor.first); })) {
+      set(result.wanted, catalog.tensors.size() + i);
+    }
+  }
   std::sort(result.destinations.begin(), result.destinations.end(),
             [](const auto& a, const auto& b) { return a.want.tensor < b.want.tensor; });
   return result;
 }
 
-void add_unexpected(Comparison& comparison, const LoadTarget& target, const SeenKeys& seen,
-                    const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors) {
+void add_unwanted(Comparison& comparison, const LoadTarget& target, const SeenKeys& seen, const LoadOptions& options,
+                  const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors) {
   for (std::size_t i = 0; i < tensors; ++i) {
     const auto& path = seen.path(i);
     if (!seen.selects(path) || is_set(wanted_by_any, i)) continue;
     const auto section = path.substr(1, path.find('/', 1) - 1);
     if (std::ranges::find(target.sections, section) == target.sections.end()) continue;
     comparison.differences.push_back({Difference::Kind::unexpected, "unexpected in the checkpoint: " + path});
+  }
+  for (std::size_t i = 0; i < options.only.size(); ++i) {
+    if (is_set(wanted_by_any, tensors + i)) continue;
+    comparison.differences.push_back(
+        {Difference::Kind::missing, fmt::format("missing in the checkpoint: anything like '{}'", options.only[i])});
   }
 }
 

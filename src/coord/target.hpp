@@ -36,7 +36,8 @@ struct Difference {
 struct Comparison {
   std::vector<Destination> destinations;  // by tensor
   std::vector<Difference> differences;
-  std::vector<std::uint64_t> wanted;  // one bit for each tensor of the catalog
+  // One bit for each tensor of the catalog, then one for each pattern of `only`: whether it matches anything.
+  std::vector<std::uint64_t> wanted;
 
   // What to read for them.
   [[nodiscard]] std::vector<plan::Want> wants(const Catalog& catalog) const;
@@ -45,8 +46,8 @@ struct Comparison {
 // All but what is unexpected, which other ranks may want.
 Comparison compare(const LoadTarget& target, const Catalog& catalog, const SeenKeys& seen, const LoadOptions& options);
 
-// Adds that. `wanted_by_any`: the bits of all ranks together.
-void add_unexpected(Comparison& comparison, const LoadTarget& target, const SeenKeys& seen,
-                    const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors);
+// Adds that, and patterns of `only` that match nothing. `wanted_by_any`: the bits of all ranks together.
+void add_unwanted(Comparison& comparison, const LoadTarget& target, const SeenKeys& seen, const LoadOptions& options,
+                  const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors);
 
 }  // namespace muster::coord

@@ -1,20 +1,51 @@
 #include "engine/read_ahead.hpp"
 
 #include <algorithm>
+#include <muster/error.hpp>
 #include <system_error>
 
 #include "base/narrow.hpp"
 
 namespace muster::engine {
 
+namespace {
+
+// A range may begin and end within a block.
+constexpr std::size_t kMostBlockBytes = 64 << 10;
+
+std::size_t slot_bytes(const std::vector<FileRange>& ranges) {
+  std::uint64_t largest = 0;
+  for (const auto& range : ranges) largest = std::max(largest, range.bytes);
+  return align_up(largest, kMostBlockBytes) + kMostBlockBytes;
+}
+
+std::size_t slot_count(const std::vector<FileRange>& ranges, std::size_t buffers) {
+  return std::min(buffers, ranges.size());
+}
+
+}  // namespace
+
+std::size_t memory_bytes(const std::vector<FileRange>& ranges, std::size_t buffers) {
+  return slot_count(ranges, buffers) * slot_bytes(ranges);
+}
+
 ReadAhead::ReadAhead(const std::filesystem::path& path, std::vector<FileRange> ranges, StagingArena& arena,
                      const ReadAheadOptions& options)
-    : file_(path, posix::DirectFile::Access::read), ranges_(std::move(ranges)), arena_(arena) {
-  std::uint64_t largest = 0;
-  for (const auto& range : ranges_) largest = std::max(largest, range.bytes);
-  slots_.resize(std::min(static_cast<std::size_t>(options.buffers), ranges_.size()));
-  // A range may begin and end within a block.
-  for (auto& slot : slots_) slot.memory = arena_.take(align_up(largest, file_.block_bytes()) + file_.block_bytes());
+    : file_(path, posix::DirectFile::Access::read),
+      ranges_(std::move(ranges)),
+      arena_(arena),
+      in_use_(static_cast<std::size_t>(options.in_use)) {
+  slots_.resize(slot_count(ranges_, static_cast<std::size_t>(options.buffers)));
+  const auto bytes = slot_bytes(ranges_);
+  if (file_.block_bytes() > kMostBlockBytes ||
+      (!options.memory.empty() && options.memory.size() < slots_.size() * bytes)) {
+    throw Error(ErrorKind::internal, "too little memory to read into");
+  }
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    auto& slot = slots_[i];
+    if (options.memory.empty()) slot.owned = arena_.take(bytes);
+    slot.memory = options.memory.empty() ? slot.owned.bytes() : options.memory.subspan(i * bytes, bytes);
+  }
   try {
     for (int i = 0; i < options.threads && !ranges_.empty(); ++i) threads_.emplace_back([this] { work(); });
   } catch (const std::system_error&) {
@@ -29,12 +60,14 @@ ReadAhead::~ReadAhead() {
   }
   changed_.notify_all();
   for (auto& thread : threads_) thread.join();
-  for (auto& slot : slots_) arena_.give_back(std::move(slot.memory));
+  for (auto& slot : slots_) {
+    if (slot.owned.size() > 0) arena_.give_back(std::move(slot.owned));
+  }
 }
 
 std::span<std::byte> ReadAhead::next() {
   std::unique_lock lock(mutex_);
-  if (given_ > consumed_) {
+  if (given_ >= consumed_ + in_use_) {
     slots_[consumed_ % slots_.size()].filled = false;
     ++consumed_;
     changed_.notify_all();
@@ -73,8 +106,8 @@ void ReadAhead::read(const FileRange& range, Slot& slot) {
   const auto first = range.offset / block * block;
   const auto end = range.offset + range.bytes;
   const auto last = std::max(end, std::min(align_up(end, block), file_.size()));
-  file_.read_at(slot.memory.bytes().first(last - first), first);
-  slot.bytes = slot.memory.bytes().subspan(range.offset - first, range.bytes);
+  file_.read_at(slot.memory.first(last - first), first);
+  slot.bytes = slot.memory.subspan(range.offset - first, range.bytes);
 }
 
 }  // namespace muster::engine

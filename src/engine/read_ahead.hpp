@@ -22,9 +22,14 @@ struct FileRange {
 };
 
 struct ReadAheadOptions {
-  int buffers = 3;  // each as large as the largest range: one in use, the others on their way
+  int buffers = 3;  // each as large as the largest range: those in use, the others on their way
   int threads = 2;
+  int in_use = 1;                    // what next() returned stays valid for so many calls; less than buffers
+  std::span<std::byte> memory = {};  // of the caller's, for the buffers: memory_bytes() at least. Empty: of the arena
 };
+
+// What a caller has to bring for these ranges.
+std::size_t memory_bytes(const std::vector<FileRange>& ranges, std::size_t buffers);
 
 class ReadAhead {
  public:
@@ -36,13 +41,14 @@ class ReadAhead {
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
 
-  // The bytes of the next range, in the order given; valid until the next call. Throws what reading it failed with:
-  // Error{io}, or Error{corrupt} where the file ends inside it.
+  // The bytes of the next range, in the order given; valid until the next call, or as many as `in_use`. Throws what
+  // reading it failed with: Error{io}, or Error{corrupt} where the file ends inside it.
   std::span<std::byte> next();
 
  private:
   struct Slot {
-    AlignedMemory memory;
+    AlignedMemory owned;
+    std::span<std::byte> memory;
     std::span<std::byte> bytes;
     std::exception_ptr failure;
     bool filled = false;
@@ -54,6 +60,7 @@ class ReadAhead {
   posix::DirectFile file_;
   const std::vector<FileRange> ranges_;
   StagingArena& arena_;
+  const std::size_t in_use_;
   std::vector<Slot> slots_;  // range i is read into slot i % slots
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -234,7 +234,7 @@ class Merger::Settling {
       if (range.count == 0) continue;
       const auto together = voices_of(claims.subspan(first, last - first));
       if (range.first > covered) {
-        problem(tensor.path, part_text(order, {covered, range.first - covered}) + " held by no rank");
+        hole(tensor.path, order, {covered, range.first - covered}, claims);
         return;
       }
       if (range.first < covered) {
@@ -249,11 +249,25 @@ class Merger::Settling {
       before = choirs_.ranks_of(together);
     }
     if (covered != order.elements()) {
-      problem(tensor.path, part_text(order, {covered, order.elements() - covered}) + " held by no rank");
+      hole(tensor.path, order, {covered, order.elements() - covered}, claims);
       return;
     }
     tensor.holdings.shrink_to_fit();
     state_.tensors.push_back(std::move(tensor));
+  }
+
+  // Nobody holds the range: who holds the rest is who may have been meant to.
+  void hole(const std::string& path, const StorageOrder& order, const ElementRange& range,
+            std::span<const RangeClaim> claims) {
+    RankSet holders;
+    for (const auto& claim : claims) {
+      if (claim.range.count == 0) continue;
+      const auto& ranks = voices_[claim.voice];
+      holders.insert(holders.end(), ranks.begin(), ranks.end());
+    }
+    make_rank_set(holders);
+    const auto rest = holders.empty() ? "" : ", other parts by " + rank_text(holders);
+    problem(path, part_text(order, range) + " held by no rank" + rest);
   }
 
   // "elements [8, 16) are", or of a tensor in tiles the first of them: "block [0, 4) x [4, 8) is".

@@ -23,9 +23,9 @@ struct RehearsedJob {
 struct RehearsedRank {
   std::uint64_t tensors = 0;
   std::uint64_t state_bytes = 0;     // of the tensors that it loads, in the file's dtypes
-  std::uint64_t buffer_bytes = 0;    // of the load itself, but for a few blocks of the disk
+  std::uint64_t buffer_bytes = 0;    // of the load itself, about
   std::uint64_t read_bytes = 0;      // from storage: what LoadReport::read_bytes will say
-  std::uint64_t sent_bytes = 0;      // to other ranks, one copy for each
+  std::uint64_t sent_bytes = 0;      // to other ranks, one copy for each; those of its node may just look at it
   std::uint64_t received_bytes = 0;  // from other ranks
 };
 
@@ -37,7 +37,8 @@ struct Rehearsal {
 
 // Of the sections /model and /optimizer, by the rules; of the others, all of every tensor on every rank. But for /rng,
 // whose rows belong to the ranks that saved it. Numbered layers go to pipeline stages as Stages says. Without problems
-// the numbers are those of a load with default options of the same parts. Throws Error{usage} where the grid does not
+// the numbers are those of a load with default options by a job with the dtypes of the file, and masters where that has
+// them. Throws Error{usage} where the grid does not
 // fit the ranks.
 Rehearsal rehearse(const Catalog& catalog, const RehearsedJob& job);
 

@@ -37,6 +37,8 @@ void sort_newest_first(std::vector<TagEntry>& entries) {
   });
 }
 
+}  // namespace
+
 std::vector<std::filesystem::path> files_in(const std::filesystem::path& directory) {
   std::vector<std::filesystem::path> files;
   std::error_code error;
@@ -47,8 +49,6 @@ std::vector<std::filesystem::path> files_in(const std::filesystem::path& directo
   if (error && error != std::errc::no_such_file_or_directory) posix::fail("list", directory, error.value());
   return files;
 }
-
-}  // namespace
 
 std::optional<Directory::Stamp> Directory::stamp_of(const std::filesystem::path& file) {
   struct stat status {};
@@ -104,9 +104,10 @@ std::uint64_t Directory::next_sequence() {
   return largest + 1;
 }
 
-void Directory::clear_leftovers() const {
+void Directory::clear_leftovers(std::uint64_t generation) const {
   for (const auto& file : files_in(path_)) {
-    if (is_leftover(file)) posix::remove(file);
+    const auto left = leftover_generation(file);
+    if (left && *left <= generation) posix::remove(file);
   }
 }
 

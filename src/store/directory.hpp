@@ -22,6 +22,9 @@ struct TagEntry {
   std::string fault;           // where they are not: why
 };
 
+// Everything in a directory; nothing where it does not exist. Throws Error{io}.
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& directory);
+
 class Directory {
  public:
   explicit Directory(std::filesystem::path path) : path_(std::move(path)) {}
@@ -43,8 +46,9 @@ class Directory {
   // One more than the largest sequence number in the directory.
   std::uint64_t next_sequence();
 
-  // Removes what killed saves left (part files, temporary pointers). Only for the job that owns the directory.
-  void clear_leftovers() const;
+  // Removes what killed saves of this generation and those before it left (part files, temporary pointers). Only for
+  // the job that holds the directory in this generation; see ownership.hpp.
+  void clear_leftovers(std::uint64_t generation) const;
 
   // Creates it, with its parents, durably. Nothing happens where it is there.
   void create() const;

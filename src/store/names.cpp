@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <muster/error.hpp>
 #include <nlohmann/json.hpp>
 
@@ -13,7 +14,24 @@ namespace {
 constexpr std::size_t kMaxTagBytes = 200;  // leaves room for the part file's affixes within 255
 constexpr std::string_view kSuffix = ".h5";
 constexpr std::string_view kPartSuffix = ".h5.part";
-constexpr std::string_view kPointerTemporarySuffix = ".pointer.part";
+constexpr std::string_view kPointerSuffix = ".pointer.part";
+constexpr std::string_view kRetiredSuffix = ".retired.part";
+constexpr std::string_view kClaimSuffix = ".claim.part";
+constexpr std::string_view kGenerationPrefix = ".generation-";
+
+std::optional<std::uint64_t> number_of(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, number);
+  constexpr std::size_t kMostDigits = 18;
+  if (text.empty() || text.size() > kMostDigits || read.ec != std::errc() || read.ptr != end) return std::nullopt;
+  return number;
+}
+
+std::filesystem::path temporary(const std::filesystem::path& directory, std::string_view name, std::uint64_t generation,
+                                std::string_view suffix) {
+  return directory / fmt::format(".{}.g{}{}", name, generation, suffix);
+}
 
 bool is_utf8(std::string_view text) {
   try {
@@ -50,8 +68,27 @@ std::filesystem::path tag_file(const std::filesystem::path& directory, std::stri
   return directory / (std::string(tag) + std::string(kSuffix));
 }
 
-std::filesystem::path part_file(const std::filesystem::path& directory, std::string_view tag) {
-  return directory / ("." + std::string(tag) + std::string(kPartSuffix));
+std::filesystem::path part_file(const std::filesystem::path& directory, std::string_view tag,
+                                std::uint64_t generation) {
+  return temporary(directory, tag, generation, kPartSuffix);
+}
+
+std::filesystem::path pointer_part(const std::filesystem::path& directory, std::string_view name,
+                                   std::uint64_t generation) {
+  return temporary(directory, name, generation, kPointerSuffix);
+}
+
+std::filesystem::path retired_part(const std::filesystem::path& directory, std::string_view name,
+                                   std::uint64_t generation) {
+  return temporary(directory, name, generation, kRetiredSuffix);
+}
+
+std::filesystem::path generation_file(const std::filesystem::path& directory, std::uint64_t generation) {
+  return directory / fmt::format("{}{}", kGenerationPrefix, generation);
+}
+
+std::filesystem::path claim_part(const std::filesystem::path& directory, std::string_view token) {
+  return directory / fmt::format("{}{}{}", kGenerationPrefix, token, kClaimSuffix);
 }
 
 std::optional<std::string> tag_of(const std::filesystem::path& file) {
@@ -60,9 +97,22 @@ std::optional<std::string> tag_of(const std::filesystem::path& file) {
   return name.substr(0, name.size() - kSuffix.size());
 }
 
-bool is_leftover(const std::filesystem::path& file) {
+std::optional<std::uint64_t> generation_of(const std::filesystem::path& file) {
   const auto name = file.filename().string();
-  return name.starts_with('.') && (name.ends_with(kPartSuffix) || name.ends_with(kPointerTemporarySuffix));
+  if (!name.starts_with(kGenerationPrefix)) return std::nullopt;
+  return number_of(std::string_view(name).substr(kGenerationPrefix.size()));
+}
+
+std::optional<std::uint64_t> leftover_generation(const std::filesystem::path& file) {
+  const auto name = file.filename().string();
+  if (!name.starts_with('.')) return std::nullopt;
+  for (const auto suffix : {kPartSuffix, kPointerSuffix, kRetiredSuffix, kClaimSuffix}) {
+    if (!name.ends_with(suffix)) continue;
+    const auto stem = std::string_view(name).substr(0, name.size() - suffix.size());
+    const auto mark = stem.rfind(".g");
+    return mark == std::string_view::npos ? 0 : number_of(stem.substr(mark + 2)).value_or(0);
+  }
+  return std::nullopt;
 }
 
 }  // namespace muster::store

@@ -23,8 +23,9 @@ std::optional<std::string> read_pointer(const std::filesystem::path& directory, 
   return tag;
 }
 
-PendingPointer::PendingPointer(const std::filesystem::path& directory, const std::string& name, const std::string& tag)
-    : temporary_(directory / ("." + name + ".pointer.part")), target_(directory / name) {
+PendingPointer::PendingPointer(const std::filesystem::path& directory, const std::string& name, const std::string& tag,
+                               std::uint64_t generation)
+    : temporary_(pointer_part(directory, name, generation)), target_(directory / name) {
   try {
     posix::File file(temporary_, O_WRONLY | O_CREAT | O_TRUNC);
     file.write_at(as_bytes(tag + "\n"), 0);

@@ -1,17 +1,21 @@
-// How a checkpoint is published. `P` is .<tag>.h5.part, `T` is <tag>.h5, `L` is latest.
+// How a checkpoint is published. `P` is .<tag>.g<N>.h5.part, `T` is <tag>.h5, `L` is latest; N is the generation.
 //
 //   before  every rank has written and synced its bytes; rank 0 has written and synced head and tables; all agreed.
-//   1.      write .latest.pointer.part naming the tag, fsync it   a crash up to here: P is a leftover, cleared by the
-//                                                                 next save; T and L are as before
-//   2.      rename P to T                                         the tag is visible: complete, and with the highest
+//   1.      write .latest.g<N>.pointer.part naming the tag,       a crash up to here: P is a leftover, cleared by the
+//           fsync it                                              next save; T and L are as before
+//   2.      look whether generation N holds the directory still   whoever takes it over later removes P and the
+//                                                                 pointer's file before it does anything else
+//   3.      rename P to T                                         the tag is visible: complete, and with the highest
 //                                                                 sequence number, so a resume finds it whatever L says
-//   3.      fsync the directory                                   the tag survives a power cut
-//   4.      rename .latest.pointer.part to L                      L is atomically the new tag; it never names a tag
+//   4.      fsync the directory                                   the tag survives a power cut
+//   5.      rename .latest.g<N>.pointer.part to L                 L is atomically the new tag; it never names a tag
 //                                                                 that is not durable
-//   5.      fsync the directory                                   L survives a power cut
-//   after   retention (retention.cpp) removes old tags, oldest first: only ever after step 5
+//   6.      fsync the directory                                   L survives a power cut
+//   after   retention (retention.cpp) removes old tags, oldest first: only ever after step 6
 //
 // A step that fails is undone: the tag is withdrawn and L put back, so that a save that throws has published nothing.
+// Not so where the directory has been taken over after step 3: the tag was there before, and its new owner counts on
+// it.
 
 #include "store/publish.hpp"
 
@@ -23,6 +27,7 @@
 #include "store/claim.hpp"
 #include "store/names.hpp"
 #include "store/pointer.hpp"
+#include "store/removal.hpp"
 
 namespace muster::store {
 
@@ -37,17 +42,30 @@ void attempt(Step&& step) {
   }
 }
 
-void restore_latest(const std::filesystem::path& directory, const std::optional<std::string>& tag) {
-  if (tag) {
-    PendingPointer(directory, kLatestPointer, *tag).move();
+// Withdraws the tag and puts the pointer back. Throws Error{superseded}, and then has done nothing.
+void undo(Ownership& ownership, const std::string& tag, const std::optional<std::string>& previous) {
+  const auto& directory = ownership.directory();
+  PendingRemoval withdrawal(directory, tag_file({}, tag).string(), ownership.generation());
+  std::optional<PendingRemoval> no_pointer;
+  std::optional<PendingPointer> pointer;
+  if (previous) {
+    attempt([&] { pointer.emplace(directory, kLatestPointer, *previous, ownership.generation()); });
   } else {
-    posix::remove(directory / kLatestPointer);
+    no_pointer.emplace(directory, kLatestPointer, ownership.generation());
   }
+  ownership.check(tag + " had been published before, and stays");
+  attempt([&] { withdrawal.remove(); });
+  attempt([&] {
+    if (pointer) pointer->move();
+    if (no_pointer) no_pointer->remove();
+  });
+  attempt([&] { posix::sync_directory(directory); });
 }
 
 }  // namespace
 
-void publish(const std::filesystem::path& directory, const std::filesystem::path& part, const std::string& tag) {
+void publish(Ownership& ownership, const std::filesystem::path& part, const std::string& tag) {
+  const auto& directory = ownership.directory();
   // Saves of several Checkpointers may come here on threads of their own, for one `latest`.
   const std::lock_guard lock(Claim::publishing_in(directory));
   const auto target = tag_file(directory, tag);
@@ -55,24 +73,30 @@ void publish(const std::filesystem::path& directory, const std::filesystem::path
   const bool replaces = std::filesystem::exists(target);
 
   failpoint::pass("publish.before_pointer");
-  PendingPointer latest(directory, kLatestPointer, tag);  // 1
+  PendingPointer latest(directory, kLatestPointer, tag, ownership.generation());  // 1
+  failpoint::pass("publish.before_check");
+  ownership.check();  // 2
   failpoint::pass("publish.before_rename");
-  posix::rename(part, target);  // 2
+  try {
+    posix::rename(part, target);  // 3
+  } catch (const Error&) {
+    throw_if_superseded(ownership);
+    throw;
+  }
   try {
     failpoint::pass("publish.after_rename");
-    posix::sync_directory(directory);  // 3
+    posix::sync_directory(directory);  // 4
     failpoint::pass("publish.after_sync");
-    latest.move();  // 4
+    latest.move();  // 5
     failpoint::pass("publish.after_pointer");
-    posix::sync_directory(directory);  // 5
+    posix::sync_directory(directory);  // 6
   } catch (const Error& error) {
     if (replaces) {
-      throw Error(error.kind(),
-                  std::string(error.what()) + " (the new file has already replaced " + target.string() + " and stays)");
+      const auto stays = "the new file has already replaced " + target.string() + " and stays";
+      ownership.check(stays);
+      throw Error(error.kind(), std::string(error.what()) + " (" + stays + ")");
     }
-    attempt([&] { posix::remove(target); });
-    attempt([&] { restore_latest(directory, previous); });
-    attempt([&] { posix::sync_directory(directory); });
+    undo(ownership, tag, previous);
     throw;
   }
 }

@@ -1,10 +1,13 @@
 #include "store/retention.hpp"
 
 #include <algorithm>
+#include <list>
+#include <muster/error.hpp>
 
 #include "base/failpoint.hpp"
 #include "base/posix.hpp"
 #include "store/names.hpp"
+#include "store/removal.hpp"
 
 namespace muster::store {
 
@@ -29,6 +32,27 @@ void retire(const std::filesystem::path& directory, const std::vector<std::strin
     posix::remove(tag_file(directory, tag));
   }
   if (!tags.empty()) posix::sync_directory(directory);
+}
+
+void retire(Ownership& ownership, const std::vector<std::string>& tags) {
+  if (tags.empty()) return;
+  const auto& directory = ownership.directory();
+  std::list<PendingRemoval> removals;
+  for (const auto& tag : tags) {
+    removals.emplace_back(directory, tag_file({}, tag).string(), ownership.generation());
+  }
+  constexpr auto kConsequence = "no old checkpoint was removed";
+  ownership.check(kConsequence);
+  for (auto& removal : removals) {
+    failpoint::pass("retention.before_remove");
+    try {
+      removal.remove();
+    } catch (const Error&) {
+      ownership.check(kConsequence);
+      throw;
+    }
+  }
+  posix::sync_directory(directory);
 }
 
 }  // namespace muster::store

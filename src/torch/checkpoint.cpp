@@ -50,7 +50,7 @@ State describe(MPI_Comm comm, const SaveArgs& args) {
   if (model != nullptr) torch_adapter::describe_module(state, *model, places, buffers, leaves_out);
   if (optimizer != nullptr) {
     torch_adapter::describe_optimizer(state, *optimizer, model, places);
-    torch_adapter::describe_masters(state, args.parallel.optimizer_parts, *model, places);
+    torch_adapter::describe_masters(state, args.parallel.optimizer_parts, places, leaves_out);
   }
   if (args.scheduler.given()) torch_adapter::describe_scheduler(state, args.scheduler);
   if (args.rng) torch_adapter::describe_generator(state, rank_in(comm), size_of(comm));
@@ -65,7 +65,7 @@ LoadTarget prepare(MPI_Comm comm, const LoadArgs& args, const CheckpointContents
   const torch_adapter::Places places(args.parallel, rank_in(comm), size_of(comm), model);
   if (model != nullptr) torch_adapter::prepare_module(load, *model, places);
   if (optimizer != nullptr) torch_adapter::prepare_optimizer(load, *optimizer, model, places);
-  if (model != nullptr) torch_adapter::prepare_parts(load, args.parallel.optimizer_parts, *model, places);
+  if (model != nullptr) torch_adapter::prepare_parts(load, args.parallel.optimizer_parts, places);
   // After the optimizer: a scheduler of the program's may set learning rates when it is loaded.
   if (args.scheduler.given()) torch_adapter::prepare_scheduler(load, args.scheduler);
   if (args.rng) torch_adapter::prepare_generator(load, rank_in(comm));
@@ -89,6 +89,7 @@ SaveOptions options_of(const SaveArgs& args) {
   options.replace_existing = args.replace_existing;
   options.engine = args.engine;
   options.hints = args.hints;
+  options.reason = args.reason;
   options.grid = args.parallel.grid;
   return options;
 }

@@ -46,9 +46,22 @@ class LoadBuilder {
   }
   [[nodiscard]] State& state() { return target_.state; }
 
+  // Whether a tensor of the program that is wanted under this path will be filled.
+  [[nodiscard]] bool fills(const std::string& path, DType dtype, const Shape& global_shape) const {
+    const auto source = target_.made_from.find(path);
+    const bool is_made = source != target_.made_from.end();
+    const auto* from = saved(is_made ? source->second : path);
+    return from != nullptr && selects(path) && from->shape == global_shape &&
+           (fits(from->dtype, dtype) || (is_made && is_convertible(from->dtype, dtype)));
+  }
   void make_from(const std::string& path, std::string source) { target_.made_from[path] = std::move(source); }
   void want_whole(std::string section) { target_.sections.push_back(std::move(section)); }
   void problem(std::string line) { target_.problems.push_back(std::move(line)); }
+  void missing(std::string line) { target_.missing.push_back(std::move(line)); }
+  void unexpected(std::string line) { target_.unexpected.push_back(std::move(line)); }
+  [[nodiscard]] bool refuses_unexpected() const {
+    return args_->unexpected.value_or(args_->strict ? OnDifference::error : OnDifference::warn) == OnDifference::error;
+  }
   // Commits run in the order in which they were added.
   void on_commit(std::function<void()> commit) { commits_.push_back(std::move(commit)); }
 

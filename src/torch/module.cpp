@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <unordered_map>
-
 #include "torch/param_state.hpp"
 #include "torch/tensor.hpp"
 
@@ -27,23 +25,6 @@ std::vector<std::pair<std::string, torch::Tensor>> state_dict(const torch::nn::M
 
 namespace {
 
-// Masters are saved under the first name of a parameter that has several.
-class FirstNames {
- public:
-  FirstNames(const torch::nn::Module& module, const Places& places) {
-    for (const auto& item : module.named_parameters()) {
-      names_.emplace(item.value().unsafeGetTensorImpl(), places.global_key(item.key()));
-    }
-  }
-  [[nodiscard]] std::string of(const torch::Tensor& tensor, const std::string& name) const {
-    const auto found = names_.find(tensor.unsafeGetTensorImpl());
-    return found == names_.end() ? name : found->second;
-  }
-
- private:
-  std::unordered_map<const c10::TensorImpl*, std::string> names_;
-};
-
 bool has_finer_master(const torch::Tensor& tensor, const Places& places) {
   const auto* part = places.part_of_parameter(tensor);
   return part != nullptr && Places::is_master(*part) && part->optimized.element_size() > part->parameter.element_size();
@@ -54,12 +35,13 @@ bool has_finer_master(const torch::Tensor& tensor, const Places& places) {
 void describe_module(State& state, const torch::nn::Module& module, const Places& places, Buffers buffers,
                      bool leaves_out_low_precision) {
   const auto parameters = module.named_parameters().size();
-  const FirstNames first_names(module, places);
   std::size_t index = 0;
   for (const auto& [local_key, tensor] : state_dict(module)) {
     const bool is_buffer = index++ >= parameters;
     const auto key = places.global_key(local_key);
-    if (leaves_out_low_precision && has_finer_master(tensor, places) && first_names.of(tensor, key) == key) continue;
+    const auto* first_key = places.first_key(tensor);
+    const bool is_first_name = first_key != nullptr && *first_key == key;
+    if (leaves_out_low_precision && is_first_name && has_finer_master(tensor, places)) continue;
     auto path = object_path({kSection, key});
     const bool is_copied = is_buffer && buffers == Buffers::copied;
     add_placed(state, is_copied ? describe_copy(std::move(path), tensor) : describe_tensor(std::move(path), tensor),
@@ -69,15 +51,19 @@ void describe_module(State& state, const torch::nn::Module& module, const Places
 
 void prepare_module(LoadBuilder& load, const torch::nn::Module& module, const Places& places) {
   const auto items = state_dict(module);
-  const FirstNames first_names(module, places);
   for (const auto& [local_key, tensor] : items) {
     const auto key = places.global_key(local_key);
     const auto path = object_path({kSection, key});
     add_placed(load.state(), describe_tensor(path, tensor), places.placement(key, tensor));
-    const auto master = slot_path(first_names.of(tensor, key), kMasterSlot);
-    const auto* saved = load.saved(path);
-    if ((saved == nullptr || saved->dtype != to_dtype(tensor.scalar_type())) && load.saved(master) != nullptr) {
-      load.make_from(path, master);
+    if (const auto* first_key = places.first_key(tensor)) {
+      const auto master = slot_path(*first_key, kMasterSlot);
+      const auto* saved = load.saved(path);
+      const auto* saved_master = load.saved(master);
+      const auto dtype = to_dtype(tensor.scalar_type());
+      // One that was left out is rounded from its master; one that is there is not replaced by something rounded.
+      const bool is_better = saved == nullptr || (saved->dtype != dtype && saved_master != nullptr &&
+                                                  load.fits(saved_master->dtype, dtype));
+      if (saved_master != nullptr && is_better) load.make_from(path, master);
     }
     if (!is_writable(tensor)) {
       load.problem(

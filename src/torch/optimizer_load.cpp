@@ -115,6 +115,8 @@ class SlotReader {
   }
 
   [[nodiscard]] State& wanted() { return wanted_; }
+  // Whether any is there, but of no use.
+  [[nodiscard]] bool misfits() const { return misfits_; }
   // Whether a step with this state would find all that it needs.
   [[nodiscard]] bool complete() const {
     return complete_ &&
@@ -135,7 +137,9 @@ class SlotReader {
     if (saved == nullptr || saved->shape != shape || !load_.fits(saved->dtype, dtype)) {
       if (saved != nullptr || slot.required) wanted_.add(expectation(std::move(path), dtype, shape));
       if (strict_) place = torch::Tensor();
-      if (slot.required && !place.defined()) complete_ = false;
+      // Moments of before would go on with the step count of the checkpoint.
+      if (saved != nullptr) misfits_ = true;
+      if (slot.required && (saved != nullptr || !place.defined())) complete_ = false;
       return;
     }
     const auto type = to_scalar_type(dtype);
@@ -185,6 +189,7 @@ class SlotReader {
   bool strict_;
   State wanted_;
   bool complete_ = true;
+  bool misfits_ = false;
   std::vector<std::size_t> list_sizes_;
 };
 
@@ -242,8 +247,13 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
           now == nullptr);
       Kind::visit_slots(*next, reader);
       if (!reader.complete()) {
-        load.problem(fmt::format("{}: some of its slots are missing or do not fit, so none of them is loaded",
-                                 object_path({kOptimizerSection, key})));
+        auto line = fmt::format("{}: some of its slots are missing or do not fit, so none of them is loaded",
+                                object_path({kOptimizerSection, key}));
+        if (reader.misfits()) {
+          load.problem(std::move(line));
+        } else {
+          load.missing(std::move(line));
+        }
         // Without strictness the state stays as it is; with it, the core lists what is wrong with each slot.
         if (!load.strict()) continue;
       }
@@ -261,7 +271,7 @@ void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, co
   const auto path = object_path({kOptimizerSection, kParamGroupsKey});
   const auto* document = load.contents().find_document(path);
   if (document == nullptr) {
-    load.problem(path + ": the checkpoint has no optimizer");
+    load.missing(path + ": the checkpoint has no optimizer");
     return;
   }
   const auto match = load.is_partial()      ? GroupMatch::options_only
@@ -270,7 +280,12 @@ void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, co
   auto parsed = parse_param_groups(*document, optimizer, keys, match, load.strict(),
                                    [&load](const std::string& key) { return load.key_here(key); });
   for (const auto& line : parsed.problems) load.problem(line);
-  if (!parsed.usable || (load.strict() && !parsed.problems.empty())) return;
+  for (const auto& line : parsed.missing) load.missing(line);
+  for (const auto& line : parsed.unexpected) load.unexpected(line);
+  if (!parsed.usable || (load.strict() && !(parsed.problems.empty() && parsed.missing.empty())) ||
+      (load.refuses_unexpected() && !parsed.unexpected.empty())) {
+    return;
+  }
   const auto restored = std::make_shared<Restored>();
   restored->options = std::move(parsed.options);
   // Tensors made here outlive the load: they must be usable in training whatever mode the caller is in.

@@ -1,8 +1,6 @@
 #include "torch/optimizer_parts.hpp"
 
-#include <muster/error.hpp>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -14,47 +12,49 @@ namespace muster::torch_adapter {
 
 namespace {
 
-// Calls use(global key, part, description of its values as a part of the master) for every part that is a master.
+// Calls use(global key, part) for every part that is a master.
 template <class Use>
-void for_each_master(const std::vector<OptimizerPart>& parts, const torch::nn::Module& model, const Places& places,
-                     Use&& use) {
-  if (parts.empty()) return;
-  std::unordered_map<const c10::TensorImpl*, std::string> keys;
-  for (const auto& item : model.named_parameters()) {
-    keys.emplace(item.value().unsafeGetTensorImpl(), places.global_key(item.key()));
-  }
+void for_each_master(const std::vector<OptimizerPart>& parts, const Places& places, Use&& use) {
   for (const auto& part : parts) {
-    if (!Places::is_master(part) || part.range.count == 0) continue;
-    use(keys.at(part.parameter.unsafeGetTensorImpl()), part);
+    const auto* key = places.first_key(part.parameter);
+    if (key != nullptr && Places::is_master(part)) use(*key, part);
   }
 }
 
 }  // namespace
 
-void describe_masters(State& state, const std::vector<OptimizerPart>& parts, const torch::nn::Module& model,
-                      const Places& places) {
-  for_each_master(parts, model, places, [&](const std::string& key, const OptimizerPart& part) {
-    add_placed(state, describe_tensor(slot_path(key, kMasterSlot), part.optimized),
-               places.optimizer_placement(key, part.optimized));
+void describe_masters(State& state, const std::vector<OptimizerPart>& parts, const Places& places,
+                      bool stand_for_weights) {
+  for_each_master(parts, places, [&](const std::string& key, const OptimizerPart& part) {
+    auto path = slot_path(key, kMasterSlot);
+    if (part.range.count > 0) {
+      add_placed(state, describe_tensor(std::move(path), part.optimized),
+                 places.optimizer_placement(key, part.optimized));
+    } else if (stand_for_weights) {
+      // Were all ranks' parts empty, nobody would have the weights: then the save must not succeed.
+      state.add(std::move(path), to_dtype(part.optimized.scalar_type()),
+                places.placement(key, part.parameter).global_shape, nullptr, Shard::flat(0, 0));
+    }
   });
 }
 
-void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, const torch::nn::Module& model,
-                   const Places& places) {
+void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, const Places& places) {
   std::vector<OptimizerPart> renewed;  // from the parameters as they are then
   for (const auto& part : parts) {
     if (!Places::is_master(part) && part.range.count > 0) renewed.push_back(part);
   }
-  for_each_master(parts, model, places, [&](const std::string& key, const OptimizerPart& part) {
-    auto path = slot_path(key, kMasterSlot);
+  for_each_master(parts, places, [&](const std::string& key, const OptimizerPart& part) {
+    if (part.range.count == 0) return;
+    const auto path = slot_path(key, kMasterSlot);
     const auto parameter = object_path({"model", key});
-    if (!load.selects(path)) {
-      if (load.selects(parameter)) renewed.push_back(part);
-      return;
-    }
-    if (load.saved(path) == nullptr) load.make_from(path, parameter);
-    add_placed(load.state(), describe_tensor(std::move(path), part.optimized),
-               places.optimizer_placement(key, part.optimized));
+    const auto shape = places.placement(key, part.parameter).global_shape;
+    const auto dtype = to_dtype(part.optimized.scalar_type());
+    const bool fills_parameter = load.fills(parameter, to_dtype(part.parameter.scalar_type()), shape);
+    if (load.saved(path) == nullptr && fills_parameter) load.make_from(path, parameter);
+    // The parameter is not to lie beside a master of before, nor the master beside a parameter of before.
+    if (fills_parameter && !load.fills(path, dtype, shape)) renewed.push_back(part);
+    if (!load.selects(path)) return;
+    add_placed(load.state(), describe_tensor(path, part.optimized), places.optimizer_placement(key, part.optimized));
   });
   load.on_commit([renewed = std::move(renewed)] {
     const torch::NoGradGuard no_grad;

@@ -9,12 +9,13 @@
 
 namespace muster::torch_adapter {
 
-void describe_masters(State& state, const std::vector<OptimizerPart>& parts, const torch::nn::Module& model,
-                      const Places& places);
+// `stand_for_weights`: the parameters themselves are not saved.
+void describe_masters(State& state, const std::vector<OptimizerPart>& parts, const Places& places,
+                      bool stand_for_weights);
 
 // After a load of the model, too: a step would put what the parts have over what was loaded. A master that the
-// checkpoint does not have, or that is not to be loaded though the parameter is, is made from the parameter.
-void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, const torch::nn::Module& model,
-                   const Places& places);
+// checkpoint does not have, that is not to be loaded or does not fit, though the parameter is filled, is made from
+// that.
+void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, const Places& places);
 
 }  // namespace muster::torch_adapter

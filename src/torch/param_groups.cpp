@@ -66,48 +66,62 @@ bool read_option(const json& text, c10::optional<T>& value) {
   return true;
 }
 
-// "it has no ..." where the lists of parameters differ; empty where they are the same. State is found by key, so the
-// order within a group matters to LBFGS alone, whose state is that of all parameters one after the other.
-std::string difference(const json& params, std::vector<std::string> here, GroupMatch match, bool ordered,
-                       const std::function<std::string(const std::string&)>& key_here) {
-  if (match == GroupMatch::options_only) return {};
-  if (!params.is_array()) return "'params' is not an array";
+std::string shown(const std::vector<std::string>& keys) {
+  constexpr std::size_t kShown = 5;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kShown, keys.size()); ++i) text += (i ? ", '" : "'") + keys[i] + "'";
+  if (keys.size() > kShown) text += fmt::format(" and {} more", keys.size() - kShown);
+  return text;
+}
+
+// In what the lists of parameters differ; each empty where it is nothing.
+struct ListDifference {
+  std::string problem;
+  std::string missing;
+  std::string unexpected;
+  [[nodiscard]] bool any() const { return !problem.empty() || !missing.empty() || !unexpected.empty(); }
+};
+
+// State is found by key, so the order within a group matters to LBFGS alone, whose state is that of all parameters one
+// after the other.
+ListDifference difference(const json& params, std::vector<std::string> here, GroupMatch match, bool ordered,
+                          const std::function<std::string(const std::string&)>& key_here) {
+  ListDifference found;
+  if (match == GroupMatch::options_only && !ordered) return found;
+  const auto problem = [&](const char* text) {
+    found.problem = text;
+    return found;
+  };
+  if (!params.is_array()) return problem("'params' is not an array");
   std::vector<std::string> saved;
   for (const auto& key : params) {
-    if (!key.is_string()) return "'params' holds something that is not a name";
+    if (!key.is_string()) return problem("'params' holds something that is not a name");
     saved.push_back(key_here(key.get<std::string>()));
   }
   if (ordered) {
-    if (saved == here) return {};
+    if (saved == here) return found;
     if (std::is_permutation(saved.begin(), saved.end(), here.begin(), here.end())) {
-      return "the same parameters are in another order";
+      return problem("the same parameters are in another order");
     }
   }
   std::sort(saved.begin(), saved.end());
   std::sort(here.begin(), here.end());
-  if (saved == here) return {};
+  if (saved == here) return found;
   const auto missing_in = [](const std::vector<std::string>& all, const std::vector<std::string>& some) {
     std::vector<std::string> missing;
     std::set_difference(all.begin(), all.end(), some.begin(), some.end(), std::back_inserter(missing));
     return missing;
   };
-  const auto shown = [](const std::vector<std::string>& keys) {
-    constexpr std::size_t kShown = 5;
-    std::string text;
-    for (std::size_t i = 0; i < std::min(kShown, keys.size()); ++i) text += (i ? ", '" : "'") + keys[i] + "'";
-    if (keys.size() > kShown) text += fmt::format(" and {} more", keys.size() - kShown);
-    return text;
-  };
-  std::string text;
-  if (const auto only_saved = missing_in(saved, here); match == GroupMatch::same && !only_saved.empty()) {
-    text = "saved with " + shown(only_saved) + ", which this optimizer does not have there";
+  // Keys are names with a model and positions without one.
+  constexpr const char* kHint = " (was the model given with the optimizer both times?)";
+  if (const auto only_saved = missing_in(saved, here); match != GroupMatch::part && !only_saved.empty()) {
+    found.unexpected = "saved with " + shown(only_saved) + ", which this optimizer does not have there" + kHint;
   }
   if (const auto only_here = missing_in(here, saved); !only_here.empty()) {
-    text += (text.empty() ? "" : "; ") + std::string("saved without ") + shown(only_here);
+    found.missing = "saved without " + shown(only_here) + kHint;
   }
-  if (text.empty() && match == GroupMatch::part) return {};
-  // Keys are names with a model and positions without one.
-  return text.empty() ? "a parameter is listed twice" : text + " (was the model given with the optimizer both times?)";
+  if (!found.any() && match != GroupMatch::part) found.problem = "a parameter is listed twice";
+  return found;
 }
 
 template <class Kind>
@@ -123,11 +137,12 @@ class GroupParser {
       parsed_.usable = false;
       return problem("is not an object");
     }
-    if (const auto text = difference(group.value("params", json()), keys, match, kOneState, key_here); !text.empty()) {
-      // State that is kept by parameter is of use to the parameters that are still there.
-      if (kOneState) parsed_.usable = false;
-      problem(text);
-    }
+    const auto found = difference(group.value("params", json()), keys, match, kOneState, key_here);
+    // State that is kept by parameter is of use to the parameters that are still there.
+    if (kOneState && found.any()) parsed_.usable = false;
+    if (!found.problem.empty()) problem(found.problem);
+    if (!found.missing.empty()) parsed_.missing.push_back(where_ + ": " + found.missing);
+    if (!found.unexpected.empty()) parsed_.unexpected.push_back(where_ + ": " + found.unexpected);
     auto options = std::make_unique<typename Kind::Options>(dynamic_cast<const typename Kind::Options&>(now));
     std::set<std::string> known{"params"};
     Kind::visit_options(*options, [&](const char* name, auto& value) {

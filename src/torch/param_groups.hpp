@@ -29,6 +29,8 @@ struct ParsedGroups {
   bool usable = true;  // off: the saved state is of no use to this optimizer
   std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options;  // one a group, where usable
   std::vector<std::string> problems;                                     // all that does not fit
+  std::vector<std::string> missing;                                      // parameters that the document does not have
+  std::vector<std::string> unexpected;                                   // and those that the optimizer does not have
 };
 
 // What a group of an optimizer has to do with that of the checkpoint.

@@ -11,27 +11,16 @@ namespace muster::torch_adapter {
 
 namespace {
 
-using Names = std::unordered_map<const c10::TensorImpl*, std::string>;
-
-Names names_in(const torch::nn::Module& model, const Places& places) {
-  Names names;
-  for (const auto& item : model.named_parameters()) {
-    // The first of several names of a tied parameter; the name of the groups document is taken.
-    const auto key = places.global_key(item.key());
-    if (key == kParamGroupsKey) continue;
-    names.emplace(item.value().unsafeGetTensorImpl(), key);
-    if (const auto* part = places.part_of_parameter(item.value())) {
-      names.emplace(part->optimized.unsafeGetTensorImpl(), key);
-    }
-  }
-  return names;
+// Null for a parameter that the model does not have.
+const std::string* name_of(const torch::Tensor& parameter, const Places& places) {
+  const auto* part = places.part(parameter);
+  return places.first_key(part != nullptr ? part->parameter : parameter);
 }
 
 }  // namespace
 
 std::vector<std::vector<std::string>> parameter_keys(const torch::optim::Optimizer& optimizer,
                                                      const torch::nn::Module* model, const Places& places) {
-  const Names names = model != nullptr ? names_in(*model, places) : Names();
   std::unordered_map<const c10::TensorImpl*, std::size_t> position_of_tensor;
   std::unordered_map<std::string, std::size_t> position_of_key;
   std::vector<std::vector<std::string>> keys;
@@ -47,8 +36,15 @@ std::vector<std::vector<std::string>> parameter_keys(const torch::optim::Optimiz
         throw Error(ErrorKind::usage,
                     fmt::format("parameters {} and {} of the optimizer are the same tensor", at->second, position));
       }
-      const auto name = names.find(tensor);
-      auto key = name != names.end() ? name->second : fmt::format("{}{}", model != nullptr ? "param_" : "", position);
+      const auto* name = name_of(parameter, places);
+      if (name == nullptr && places.needs_names()) {
+        // Called by its position, one rank's would be taken for a replica of another's.
+        throw Error(ErrorKind::usage,
+                    fmt::format("parameter {} of the optimizer is neither one of the model's nor an optimizer part: "
+                                "nothing says where it lies in the job's",
+                                position));
+      }
+      auto key = name != nullptr ? *name : fmt::format("{}{}", model != nullptr ? "param_" : "", position);
       if (const auto [at, is_new] = position_of_key.emplace(key, position); !is_new) {
         throw Error(ErrorKind::usage,
                     fmt::format("parameters {} and {} of the optimizer would both be called '{}': one of them is not a "

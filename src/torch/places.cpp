@@ -6,6 +6,7 @@
 #include <muster/sharding.hpp>
 #include <utility>
 
+#include "torch/param_groups.hpp"
 #include "torch/tensor.hpp"
 
 namespace muster::torch_adapter {
@@ -14,8 +15,19 @@ Places::Places(const Parallelism& parallel, int rank, int world_size, const torc
     : parallel_(parallel),
       grid_(parallel.grid, world_size),
       rank_(rank),
-      is_parallel_(parallel.grid.pipeline > 1 || parallel.grid.expert > 1 || !parallel.optimizer_parts.empty()) {
-  check_parts(model);
+      is_parallel_(parallel.grid.pipeline > 1 || parallel.grid.expert > 1 || !parallel.optimizer_parts.empty()),
+      needs_names_(is_parallel_ || parallel.grid.tensor > 1 || !parallel.rules.empty() || parallel.global_key) {
+  if (model != nullptr) {
+    for (const auto& item : model->named_parameters()) {
+      auto key = global_key(item.key());
+      // The name of the groups document is taken.
+      if (key != kParamGroupsKey) first_keys_.emplace(item.value().unsafeGetTensorImpl(), std::move(key));
+    }
+  }
+  if (model == nullptr && !parallel.optimizer_parts.empty()) {
+    throw Error(ErrorKind::usage, "optimizer parts are given without the model");
+  }
+  check_parts();
   for (const auto& part : parallel.optimizer_parts) {
     // One empty tensor may serve all parts that are empty.
     const bool is_new_tensor =
@@ -25,11 +37,7 @@ Places::Places(const Parallelism& parallel, int rank, int world_size, const torc
   }
 }
 
-void Places::check_parts(const torch::nn::Module* model) const {
-  if (parallel_.optimizer_parts.empty()) return;
-  if (model == nullptr) throw Error(ErrorKind::usage, "optimizer parts are given without the model");
-  std::unordered_map<const c10::TensorImpl*, std::string> names;
-  for (const auto& item : model->named_parameters()) names.emplace(item.value().unsafeGetTensorImpl(), item.key());
+void Places::check_parts() const {
   std::size_t number = 0;
   for (const auto& [optimized, parameter, range] : parallel_.optimizer_parts) {
     const auto refuse = [&](const std::string& why) {
@@ -37,23 +45,28 @@ void Places::check_parts(const torch::nn::Module* model) const {
     };
     ++number;
     if (!optimized.defined() || !parameter.defined()) refuse("a tensor is undefined");
-    const auto name = names.find(parameter.unsafeGetTensorImpl());
-    if (name == names.end()) refuse("its parameter is not one of the model's");
-    if (!parameter.is_contiguous()) refuse(name->second + " is not dense and row-major");
+    const auto* key = first_key(parameter);
+    if (key == nullptr) refuse("its parameter is not one of the model's");
+    if (!parameter.is_contiguous()) refuse(*key + " is not dense and row-major");
     const auto elements = static_cast<std::uint64_t>(parameter.numel());
     if (range.first > elements || range.count > elements - range.first) {
-      refuse(fmt::format("elements [{}, {}) of {}, which has {}", range.first, range.first + range.count, name->second,
-                         elements));
+      refuse(
+          fmt::format("elements [{}, {}) of {}, which has {}", range.first, range.first + range.count, *key, elements));
     }
     if (optimized.dim() != 1 || static_cast<std::uint64_t>(optimized.numel()) != range.count) {
-      refuse(fmt::format("of {} elements of {}, but optimized is {}", range.count, name->second,
-                         to_string(shape_of(optimized))));
+      refuse(
+          fmt::format("of {} elements of {}, but optimized is {}", range.count, *key, to_string(shape_of(optimized))));
     }
   }
 }
 
 std::string Places::global_key(const std::string& key) const {
   return parallel_.global_key ? parallel_.global_key(key) : key;
+}
+
+const std::string* Places::first_key(const torch::Tensor& parameter) const {
+  const auto found = first_keys_.find(parameter.unsafeGetTensorImpl());
+  return found == first_keys_.end() ? nullptr : &found->second;
 }
 
 Placement Places::placement(const std::string& global_key, const torch::Tensor& tensor) const {

@@ -16,8 +16,13 @@ class Places {
 
   // Whether ranks may have tensors that others lack.
   [[nodiscard]] bool is_parallel() const { return is_parallel_; }
+  // Whether a tensor of which the job knows no name could be part of something larger.
+  [[nodiscard]] bool needs_names() const { return needs_names_; }
   // What a key of this rank's module is called in the job.
   [[nodiscard]] std::string global_key(const std::string& key) const;
+  // The first global key of a parameter of the model; null where it is none. Its optimizer state and its master are
+  // under that one, whatever other names it has.
+  [[nodiscard]] const std::string* first_key(const torch::Tensor& parameter) const;
   // Of a tensor of this rank, by its global key.
   [[nodiscard]] Placement placement(const std::string& global_key, const torch::Tensor& tensor) const;
 
@@ -33,12 +38,14 @@ class Places {
   [[nodiscard]] Placement optimizer_placement(const std::string& global_key, const torch::Tensor& optimized) const;
 
  private:
-  void check_parts(const torch::nn::Module* model) const;
+  void check_parts() const;
 
   const Parallelism& parallel_;
   ParallelGrid grid_;
   int rank_;
   bool is_parallel_;
+  bool needs_names_;
+  std::unordered_map<const c10::TensorImpl*, std::string> first_keys_;
   std::unordered_map<const c10::TensorImpl*, const OptimizerPart*> parts_;  // by what is optimized
   std::unordered_map<const c10::TensorImpl*, const OptimizerPart*> parts_of_parameters_;
 };

@@ -44,7 +44,7 @@ void prepare_generator(LoadBuilder& load, int rank) {
   const auto path = generator_path();
   if (!load.selects(path)) return;
   const auto* saved = load.saved(path);
-  if (saved == nullptr) return load.problem(path + ": the checkpoint has no state of the random generators");
+  if (saved == nullptr) return load.missing(path + ": the checkpoint has no state of the random generators");
   const auto size = narrow<std::uint64_t>(generator_state().numel());
   if (saved->dtype != DType::uint8 || saved->shape.size() != 2 || saved->shape[1] != size) {
     return load.problem(fmt::format("{}: {} {} is not one row of {} bytes a rank, which this LibTorch needs", path,

@@ -19,7 +19,7 @@ void describe_scheduler(State& state, const SchedulerRef& scheduler) {
 void prepare_scheduler(LoadBuilder& load, const SchedulerRef& scheduler) {
   const auto path = scheduler_path();
   const auto* document = load.contents().find_document(path);
-  if (document == nullptr) return load.problem(path + ": the checkpoint has no scheduler");
+  if (document == nullptr) return load.missing(path + ": the checkpoint has no scheduler");
   if (!document->is_object() || !document->contains("class") || !(*document)["class"].is_string() ||
       !document->contains("state")) {
     return load.problem(path + ": is not {\"class\": name, \"state\": ...}");

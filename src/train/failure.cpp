@@ -37,6 +37,7 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::busy:
     case ErrorKind::timeout:
     case ErrorKind::internal:
+    case ErrorKind::superseded:
       break;
   }
   return kExitOther;

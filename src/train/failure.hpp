@@ -24,6 +24,7 @@ inline constexpr int kExitDone = 0;
 inline constexpr int kExitCheckpoint = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitOther = 3;
+inline constexpr int kExitStopped = 75;  // saved, to go on later; EX_TEMPFAIL of sysexits.h
 
 int exit_code(ErrorKind kind);
 

@@ -36,11 +36,12 @@ void make_reproducible() {
   at::globalContext().setDeterministicAlgorithms(true, false);
 }
 
-void print_from_0(const mpi::CommView& comm, const std::string& text) {
+int print_from_0(const mpi::CommView& comm, const std::string& text) {
   if (comm.rank() == 0) std::fputs(text.c_str(), stdout);
+  return kExitDone;
 }
 
-void train(const mpi::CommView& comm, int argc, char** argv) {
+int train(const mpi::CommView& comm, int argc, char** argv) {
   CommandLine line;
   together(comm, [&] { line = parse_command_line(argc, argv); });
   std::string arguments;
@@ -53,8 +54,12 @@ void train(const mpi::CommView& comm, int argc, char** argv) {
   make_reproducible();
   const Ranks ranks(comm, grid_of(line.options));
   const auto text = Text::read(comm, line.options.text, line.options.context);
-  Trainer(ranks, line.options, text).run();
+  Trainer trainer(ranks, line.options, text);
+  const bool is_done = trainer.run();
   finalize_checkpoint(comm.handle());
+  if (is_done) return kExitDone;
+  if (line.options.requeue) trainer.requeue();
+  return kExitStopped;
 }
 
 void print_error(const std::string& message) { std::fprintf(stderr, "muster-train: %s\n", message.c_str()); }
@@ -72,8 +77,7 @@ int run(int argc, char** argv) {
     return exit_code(error.kind());
   };
   try {
-    train(comm, argc, argv);
-    return kExitDone;
+    return train(comm, argc, argv);
   } catch (const AgreedError& error) {
     return leave(error);
   } catch (const CollectiveError& error) {
@@ -90,6 +94,8 @@ int run(int argc, char** argv) {
 }  // namespace muster::train
 
 int main(int argc, char** argv) {
+  // Whoever follows the output in a file sees each line as it is printed, with a launcher or without.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   int provided = MPI_THREAD_SINGLE;
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) {
     std::fputs("muster-train: MPI does not start\n", stderr);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mpi/info.hpp"
+#include "policy/signal_watch.hpp"
 
 namespace muster::train {
 namespace {
@@ -67,11 +68,17 @@ The learning rate goes on from the checkpoint, so --lr counts for a run from the
 the optimizer and the schedule must be those of the checkpoint; --batch, --seed and --text may change.
 With --loss-log the lines up to the resumed step are kept and those after it dropped.
 
+When to save and stop besides: each rank listens to the signals of --on-signal, and all ranks act at the end of the step
+after next at the latest. Before the job's time limit (MUSTER_JOB_END or SLURM_JOB_END_TIME, in seconds since 1970, else
+asked of Slurm) the run saves and stops as late as a save still fits for sure, judged by the last ones.
+
 Exit status:
   0  done (or help was asked for)
   1  no such checkpoint, or it is damaged, or it does not fit this model
   2  wrong usage: an option or its value, a text that cannot be read or is too short
   3  could not read or write, or anything else that went wrong
+ 75  stopped before the last step, by a signal or the job's end; saved: the same command goes on
+ 85  the same with --requeue; Slurm was asked to start the job again
 )";
 
 template <class T>
@@ -87,6 +94,7 @@ struct Raw {
   std::string resume = "auto";
   std::string optimizer = "adamw";
   std::string engine = "auto";
+  std::string on_signal = "USR1=stop,TERM=stop,USR2=save";
   std::vector<std::string> hints;
   std::int64_t crash_at = 0;
   std::vector<std::string> stray;  // arguments that belong to no option
@@ -102,9 +110,18 @@ po::options_description describe(Options& options, Raw& raw) {
        "write `step,loss` lines to this CSV file, the loss with all its digits");
 
   po::options_description run("Run", kLineLength);
-  run.add_options()                                                                                             //
-      ("steps", value(options.steps, "N"), "train up to this step, counted from the very start")                //
-      ("save-every", value(options.save_every, "K"), "save every K steps and at the end; 0: at the end only")   //
+  run.add_options()                                                                                            //
+      ("steps", value(options.steps, "N"), "train up to this step, counted from the very start")               //
+      ("save-every", value(options.save_every, "K"), "save every K steps and at the end; 0: at the end only")  //
+      ("save-minutes", value(options.save_minutes, "T"),
+       "save when T minutes have passed since the last save; 0: never")  //
+      ("mtbf", value(options.mtbf_hours, "HOURS"),
+       "mean time between failures of the job: save at the interval that loses the least time; 0: unknown")  //
+      ("on-signal", value(raw.on_signal, "LIST"), "what signals to a rank do: save, or save and stop")       //
+      ("ignore-job-end", po::bool_switch(&options.ignore_job_end),
+       "do not save and stop before the job's time limit, see below")  //
+      ("requeue", po::bool_switch(&options.requeue),
+       "where the run stops before its last step, ask Slurm to start the job again")                            //
       ("keep-last", value(options.keep_last, "N"), "keep this many newest checkpoints; 0: all")                 //
       ("resume", value(raw.resume, "auto|never|TAG"), "what to start from, see below")                          //
       ("overwrite", po::bool_switch(&options.overwrite), "with --resume never: replace tags of the same name")  //
@@ -179,6 +196,22 @@ void require_positive(const char* option, double value) {
   reject(message.str());
 }
 
+// "USR1=stop,USR2=save"; empty: none.
+std::map<int, OnSignal> parse_signals(const std::string& text) {
+  std::map<int, OnSignal> signals;
+  std::istringstream list(text);
+  for (std::string item; std::getline(list, item, ',');) {
+    const auto equals = item.find('=');
+    const auto action = equals == std::string::npos ? std::string() : item.substr(equals + 1);
+    if (action != "stop" && action != "save") {
+      reject("--on-signal has \"" + item + "\", and takes SIGNAL=stop or SIGNAL=save, separated by commas");
+    }
+    signals[policy::signal_number(item.substr(0, equals))] =
+        action == "stop" ? OnSignal::save_and_stop : OnSignal::save;
+  }
+  return signals;
+}
+
 void require_valid(const Options& options) {
   constexpr std::int64_t kManySteps = 1'000'000'000'000;
   constexpr std::int64_t kInt32Max = std::numeric_limits<std::int32_t>::max();
@@ -186,6 +219,8 @@ void require_valid(const Options& options) {
   if (options.directory.empty()) reject("--dir is missing: the directory of the checkpoints");
   require_between("--steps", options.steps, 1, kManySteps);
   require_between("--save-every", options.save_every, 0, kManySteps);
+  if (!(std::isfinite(options.save_minutes) && options.save_minutes >= 0)) reject("--save-minutes must be 0 or more");
+  if (!(std::isfinite(options.mtbf_hours) && options.mtbf_hours >= 0)) reject("--mtbf must be 0 or more");
   require_between("--keep-last", options.keep_last, 0, kInt32Max);
   require_between("--in-flight", options.in_flight, 1, 1 << 10);
   require_between("--batch", options.batch, 1, 1 << 20);
@@ -261,6 +296,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   } else if (raw.optimizer != "adamw") {
     reject("--optimizer is \"" + raw.optimizer + "\", and must be adamw or sgd");
   }
+  options.signals = parse_signals(raw.on_signal);
   options.engine = engine_choice(raw.engine);
   options.hints = mpi::parse_hints(raw.hints);
   if (found.count("crash-at") != 0) options.crash_at = raw.crash_at;

@@ -6,6 +6,7 @@
 #include <map>
 #include <muster/checkpoint.hpp>
 #include <muster/grid.hpp>
+#include <muster/policy.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -21,7 +22,12 @@ struct Options {
   std::filesystem::path loss_log;  // empty: none
   std::int64_t steps = 100;
   std::int64_t save_every = 50;  // 0: at the end only
-  std::int64_t keep_last = 3;    // 0: all
+  double save_minutes = 0;       // 0: not by time
+  double mtbf_hours = 0;         // 0: not known
+  std::map<int, OnSignal> signals = SavePolicyOptions().signals;
+  bool ignore_job_end = false;
+  bool requeue = false;
+  std::int64_t keep_last = 3;  // 0: all
   Resume resume = Resume::newest;
   std::string resume_tag;  // with Resume::tag
   bool overwrite = false;

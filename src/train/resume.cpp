@@ -85,6 +85,8 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
   }
 
   if (options.resume == Resume::tag) args.tag = options.resume_tag;
+  // Now, so that no rank of an earlier start that lives on somewhere publishes anything that this run does not know.
+  shared_checkpointer(comm.handle(), directory).own();
   const auto report = load_checkpoint_report(comm.handle(), directory, args);
   Resumed resumed{.step = step_in(report), .last_loss = std::nullopt};
   if (report.user_content) {
@@ -99,7 +101,6 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
   return resumed;
 }
 
-// Collective. Finds out before the first step, not at the first save, that nothing can be saved.
 void prepare_directory(const mpi::CommView& comm, const std::filesystem::path& directory) {
   together(comm, [&] {
     if (comm.rank() != 0) return;
@@ -108,6 +109,7 @@ void prepare_directory(const mpi::CommView& comm, const std::filesystem::path& d
     if (!error && access(directory.c_str(), W_OK | X_OK) != 0) error.assign(errno, std::generic_category());
     if (error) throw Error(ErrorKind::io, "--dir: cannot write to " + directory.string() + ": " + error.message());
   });
+  shared_checkpointer(comm.handle(), directory).own();
 }
 
 }  // namespace muster::train

@@ -25,7 +25,8 @@ struct Resumed {
 std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options, std::uint64_t text_bytes,
                               LoadArgs args, Progress& progress);
 
-// Collective. Finds out before the first step, not at the first save, that nothing can be saved.
+// Collective. Takes the directory, and finds out before the first step, not at the first save, that nothing can be
+// saved. Throws AgreedError{io}, CollectiveError{busy} where another job holds it.
 void prepare_directory(const mpi::CommView& comm, const std::filesystem::path& directory);
 
 }  // namespace muster::train

@@ -12,31 +12,57 @@ constexpr double kBytesPerGb = 1e9;
 
 std::string tag_of(std::int64_t step) { return fmt::format("step_{}", step); }
 
+SavePolicyOptions policy_options(const Options& options) {
+  SavePolicyOptions policy;
+  policy.every_steps = options.save_every;
+  policy.every_minutes = options.save_minutes;
+  policy.signals = options.signals;
+  policy.before_job_end = !options.ignore_job_end;
+  policy.mean_hours_between_failures = options.mtbf_hours;
+  return policy;
+}
+
 }  // namespace
 
 Saves::Saves(const mpi::CommView& comm, const Options& options, Progress& progress, Describe describe)
-    : comm_(comm), options_(options), progress_(progress), describe_(std::move(describe)) {}
+    : comm_(comm),
+      options_(options),
+      progress_(progress),
+      describe_(std::move(describe)),
+      policy_(comm.handle(), policy_options(options)) {}
 
-bool Saves::due(std::int64_t step) const {
-  return step == options_.steps || (options_.save_every != 0 && step % options_.save_every == 0);
-}
-
-void Saves::begin_step(std::int64_t finished_step) {
+bool Saves::begin_step(std::int64_t finished_step) {
   finished_step_ = finished_step;
   extra_saves_ = 0;
+  due_ = policy_.should_save(finished_step) || finished_step == options_.steps;
+  return due_;
 }
 
+bool Saves::should_stop() const { return policy_.should_stop() && finished_step_ < options_.steps; }
+
 void Saves::save_if_due() {
-  if (!due(finished_step_)) return tell_of_ended();
+  if (!due_) return tell_of_ended();
+  if (policy_.reason() != SaveReason::none && policy_.reason() != SaveReason::steps) {
+    const auto left_s = policy_.job_left_s();
+    progress_.say(fmt::format("saving after step {}: {}{}{}", finished_step_, policy_.why(),
+                              left_s ? fmt::format("; {:.1f} s of the job are left", *left_s) : "",
+                              should_stop() ? "; the run stops then" : ""));
+  }
   auto args = describe_(tag_of(finished_step_));
+  args.reason = policy_.reason() == SaveReason::none ? "the last step" : policy_.why();
   if (!options_.async) {
     tell(save_checkpoint(comm_.handle(), options_.directory, args));
     progress_.skip_time();
     return;
   }
   // The last one must not be left out.
-  if (finished_step_ == options_.steps) args.async.when_busy = WhenBusy::wait;
+  if (finished_step_ == options_.steps || should_stop()) args.async.when_busy = WhenBusy::wait;
   if (!save_in_background(args)) progress_.say("left out " + args.tag + ": the save before it is in flight still");
+}
+
+void Saves::requeue() {
+  progress_.say("asking Slurm to start the job again");
+  policy_.requeue();
 }
 
 bool Saves::save_in_background(SaveArgs& args) {
@@ -66,6 +92,7 @@ void Saves::finish() {
 }
 
 void Saves::tell(const SaveReport& report) {
+  policy_.note_save(report);
   const auto bytes = static_cast<double>(report.file_bytes);
   auto line = fmt::format("saved {}: {:.2f} MB in {:.3f} s, {:.3f} GB/s", report.tag, bytes / kBytesPerMb,
                           report.total_s, report.total_s > 0 ? bytes / kBytesPerGb / report.total_s : 0);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <muster/policy.hpp>
 #include <muster/torch.hpp>
 #include <string>
 
@@ -27,9 +28,12 @@ class Saves {
 
   // The rest is collective over comm.
 
-  [[nodiscard]] bool due(std::int64_t step) const;
-  // After a step: what is described from here on is the state after it.
-  void begin_step(std::int64_t finished_step);
+  // Where the run starts from: the state after this step is saved already.
+  void resume_at(std::int64_t finished_step) { finished_step_ = finished_step; }
+  // After a step: what is described from here on is the state after it. Whether it is to be saved.
+  bool begin_step(std::int64_t finished_step);
+  // Whether the run is to end before its last step.
+  [[nodiscard]] bool should_stop() const;
   // Saves the state where it is due, and tells of saves that have ended.
   void save_if_due();
   // With --always-saving: so many saves of what the last step left that one is always being written.
@@ -38,6 +42,8 @@ class Saves {
   void wait_staged();
   // Until all are in the file.
   void finish();
+  // Ends the program; see SavePolicy::requeue.
+  [[noreturn]] void requeue();
 
  private:
   // False where it is left out.
@@ -49,6 +55,8 @@ class Saves {
   const Options& options_;
   Progress& progress_;
   Describe describe_;
+  SavePolicy policy_;
+  bool due_ = false;
   std::deque<SaveHandle> in_flight_;  // with --async, oldest first
   std::int64_t finished_step_ = 0;
   std::int64_t extra_saves_ = 0;  // of the last step, with --always-saving

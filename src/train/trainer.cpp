@@ -70,16 +70,16 @@ Trainer::Trainer(const Ranks& ranks, const Options& options, const Text& text)
                             options.text.filename().string(), text.size_bytes(), description_of(ranks_)));
 }
 
-void Trainer::run() {
+bool Trainer::run() {
   const auto& world = ranks_.world();
   if (const auto resumed = resume(world, options_, text_.size_bytes(), load_args(), progress_)) {
     finished_steps_ = resumed->step;
     last_loss_ = resumed->last_loss.value_or(0);
-    saves_.begin_step(finished_steps_);
+    saves_.resume_at(finished_steps_);
   }
   if (finished_steps_ >= options_.steps) {
     progress_.say(fmt::format("nothing to do: step {} of {} is done", finished_steps_, options_.steps));
-    return;
+    return true;
   }
   prepare_directory(world, options_.directory);
   together(world, [&] {
@@ -89,12 +89,16 @@ void Trainer::run() {
   for (std::int64_t step = finished_steps_ + 1; step <= options_.steps; ++step) {
     last_loss_ = train_step(step);
     finished_steps_ = step;
-    saves_.begin_step(step);
-    progress_.step(step, last_loss_, saves_.due(step));
+    progress_.step(step, last_loss_, saves_.begin_step(step));
     if (step == options_.crash_at) crash();
     saves_.save_if_due();
+    if (saves_.should_stop()) break;
   }
   saves_.finish();
+  if (finished_steps_ == options_.steps) return true;
+  progress_.say(
+      fmt::format("stopped after step {} of {}; the same command goes on from there", finished_steps_, options_.steps));
+  return false;
 }
 
 double Trainer::train_step(std::int64_t step) {

@@ -28,8 +28,11 @@ class Trainer {
   Trainer(const Ranks& ranks, const Options& options, const Text& text);
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
-  // Collective over the world. Resumes where options say so, trains and saves up to the last step.
-  void run();
+  // Collective over the world. Resumes where options say so, trains and saves up to the last step. False where it was
+  // told to stop before; what was reached is saved.
+  bool run();
+  // Collective, after that. Ends the program and asks Slurm to start the job again.
+  [[noreturn]] void requeue() { saves_.requeue(); }
 
  private:
   // Forward and backward of this rank's sequences, the sum of all gradients, the update, the line of the loss log.

@@ -1,4 +1,4 @@
-#include "bench/child_process.hpp"
+#include "base/child_process.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -17,7 +17,7 @@
 
 #include "base/clock.hpp"
 
-namespace muster::bench {
+namespace muster {
 
 namespace {
 
@@ -65,6 +65,12 @@ class Attributes {
   posix_spawnattr_t attributes_{};
 };
 
+std::vector<std::string> own_environment() {
+  std::vector<std::string> entries;
+  for (char** entry = environ; *entry != nullptr; ++entry) entries.emplace_back(*entry);
+  return entries;
+}
+
 // posix_spawn wants them so.
 std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   std::vector<char*> pointers;
@@ -97,13 +103,15 @@ class ChildProcess::Pipe {
   std::array<int, 2> ends_{-1, -1};
 };
 
-ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::vector<std::string>& environment)
+ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                           StderrTo stderr_to)
     : program_(arguments.front()) {
   Pipe input;
   Pipe output;
   FileActions actions;
   actions.dup(input.reader(), STDIN_FILENO);
   actions.dup(output.writer(), STDOUT_FILENO);
+  if (stderr_to == StderrTo::output) actions.dup(output.writer(), STDERR_FILENO);
   const Attributes attributes;
   check_spawn(::posix_spawnp(&pid_, program_.c_str(), actions.get(), attributes.get(), pointers_to(arguments).data(),
                              pointers_to(environment).data()),
@@ -112,16 +120,33 @@ ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std:
   from_child_ = output.take_reader();
 }
 
+ChildProcess::ChildProcess(const std::vector<std::string>& arguments, StderrTo stderr_to)
+    : ChildProcess(arguments, own_environment(), stderr_to) {}
+
 ChildProcess::~ChildProcess() {
   ::close(to_child_);
   ::close(from_child_);
+  if (pid_ < 0) return;
+  try {
+    wait(kEndTimeoutS);
+  } catch (const std::exception&) {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+}
+
+int ChildProcess::wait(double timeout_s) {
   const Stopwatch watch;
-  while (::waitpid(pid_, nullptr, WNOHANG) == 0) {
-    if (watch.seconds() > kEndTimeoutS) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-      return;
+  int status = 0;
+  for (;;) {
+    const auto ended = ::waitpid(pid_, &status, WNOHANG);
+    if (ended < 0 && errno == EINTR) continue;
+    if (ended != 0) {
+      pid_ = -1;
+      if (ended < 0) return -1;
+      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
+    if (watch.seconds() > timeout_s) throw Error(ErrorKind::timeout, program_ + " does not end");
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
@@ -136,14 +161,9 @@ void ChildProcess::write_line(const std::string& line) {
   }
 }
 
-std::string ChildProcess::read_line(double timeout_s) {
+bool ChildProcess::receive(double timeout_s) {
   const Stopwatch watch;
   for (;;) {
-    if (const auto end = received_.find('\n'); end != std::string::npos) {
-      auto line = received_.substr(0, end);
-      received_.erase(0, end + 1);
-      return line;
-    }
     const double left_s = timeout_s - watch.seconds();
     if (left_s <= 0) throw Error(ErrorKind::timeout, program_ + " does not answer");
     pollfd waited{from_child_, POLLIN, 0};
@@ -154,9 +174,30 @@ std::string ChildProcess::read_line(double timeout_s) {
     const auto got = ::read(from_child_, block.data(), block.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw Error(ErrorKind::io, "read from " + program_ + ": " + std::strerror(errno));
-    if (got == 0) throw Error(ErrorKind::io, program_ + " ended before it answered");
     received_.append(block.data(), static_cast<std::size_t>(got));
+    return got > 0;
   }
 }
 
-}  // namespace muster::bench
+std::string ChildProcess::read_line(double timeout_s) {
+  const Stopwatch watch;
+  for (;;) {
+    if (const auto end = received_.find('\n'); end != std::string::npos) {
+      auto line = received_.substr(0, end);
+      received_.erase(0, end + 1);
+      return line;
+    }
+    if (!receive(timeout_s - watch.seconds())) throw Error(ErrorKind::io, program_ + " ended before it answered");
+  }
+}
+
+std::string ChildProcess::read_to_end(double timeout_s) {
+  constexpr std::size_t kMost = std::size_t{1} << 20;
+  const Stopwatch watch;
+  while (receive(timeout_s - watch.seconds())) {
+    if (received_.size() > kMost) throw Error(ErrorKind::io, program_ + " does not stop talking");
+  }
+  return std::exchange(received_, {});
+}
+
+}  // namespace muster

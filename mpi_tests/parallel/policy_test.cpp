@@ -1,0 +1,242 @@
+// SavePolicy on real ranks: the same answers everywhere, whatever one rank alone knows.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <muster/policy.hpp>
+#include <sstream>
+#include <thread>
+
+#include "base/clock.hpp"
+#include "support/collective.hpp"
+#include "support/expect_error.hpp"
+#include "support/sample.hpp"
+#include "support/scratch.hpp"
+
+namespace muster {
+namespace {
+
+using test::error_of;
+using test::same_everywhere;
+using test::world_rank;
+using test::world_size;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+SavePolicyOptions never() { return {.before_job_end = false}; }
+
+// A loop of some steps; which were saved.
+std::vector<std::int64_t> saved_steps(SavePolicy& policy, std::int64_t first, std::int64_t last) {
+  std::vector<std::int64_t> saved;
+  for (auto step = first; step <= last; ++step) {
+    if (policy.should_save(step)) saved.push_back(step);
+  }
+  return saved;
+}
+
+TEST(SavePolicyTest, SavesAtMultiples) {
+  auto options = never();
+  options.every_steps = 10;
+  SavePolicy policy(MPI_COMM_WORLD, options);
+  EXPECT_THAT(saved_steps(policy, 1, 35), ElementsAre(10, 20, 30));
+  SavePolicy resumed(MPI_COMM_WORLD, options);
+  EXPECT_THAT(saved_steps(resumed, 21, 41), ElementsAre(30, 40));
+  // Not asked at each step, and asked more than once.
+  SavePolicy seldom(MPI_COMM_WORLD, options);
+  EXPECT_FALSE(seldom.should_save(7));
+  EXPECT_TRUE(seldom.should_save(14));
+  EXPECT_EQ(seldom.reason(), SaveReason::steps);
+  EXPECT_FALSE(seldom.should_save(14));
+  EXPECT_EQ(seldom.reason(), SaveReason::none);
+  EXPECT_EQ(seldom.why(), "");
+  EXPECT_TRUE(seldom.should_save(20));
+  EXPECT_FALSE(seldom.should_stop());
+}
+
+TEST(SavePolicyTest, ASignalToOneRankIsHeardByAll) {
+  SavePolicy policy(MPI_COMM_WORLD, never());
+  const int last = world_size() - 1;
+  EXPECT_FALSE(policy.should_save(1));
+  if (world_rank() == last) std::raise(SIGUSR2);
+  EXPECT_FALSE(policy.should_save(2));  // it tells
+  EXPECT_TRUE(policy.should_save(3));   // all have heard
+  EXPECT_EQ(policy.reason(), SaveReason::signal);
+  EXPECT_EQ(policy.why(), "SIGUSR2 came to rank " + std::to_string(last));
+  EXPECT_FALSE(policy.should_stop());
+  EXPECT_FALSE(policy.should_save(4));
+  if (world_rank() == 0) std::raise(SIGTERM);
+  EXPECT_FALSE(policy.should_save(5));
+  EXPECT_TRUE(policy.should_save(6));
+  EXPECT_TRUE(policy.should_stop());
+  if (world_rank() == 0) std::raise(SIGTERM);  // sent again by who lost patience: no second save
+  EXPECT_FALSE(policy.should_save(7));
+  EXPECT_FALSE(policy.should_save(8));
+  EXPECT_TRUE(policy.should_stop());
+}
+
+TEST(SavePolicyTest, OneSignalThatReachesRanksOnBothSidesOfACallIsOneSave) {
+  SavePolicy policy(MPI_COMM_WORLD, never());
+  if (world_rank() == 0) std::raise(SIGUSR2);
+  EXPECT_FALSE(policy.should_save(1));
+  if (world_rank() != 0) std::raise(SIGUSR2);
+  EXPECT_TRUE(policy.should_save(2));
+  EXPECT_FALSE(policy.should_save(3));
+  EXPECT_FALSE(policy.should_save(4));
+}
+
+TEST(SavePolicyTest, SignalsAtRandomMomentsGiveTheSameAnswersOnAllRanks) {
+  auto options = never();
+  options.every_steps = 7;
+  options.every_minutes = 0.2 / 60;
+  SavePolicy policy(MPI_COMM_WORLD, options);
+  test::Random random(static_cast<std::uint64_t>(world_rank()) * 77 + 5);
+  std::atomic<bool> is_over{false};
+  int sent = 0;
+  // From a thread of its own, so that they come anywhere inside and outside of the calls.
+  std::thread sender([&, seed = random()] {
+    test::Random pause(seed);
+    while (!is_over) {
+      std::this_thread::sleep_for(std::chrono::microseconds(test::pick(pause, 0, 3000)));
+      ::kill(::getpid(), SIGUSR2);
+      ++sent;
+    }
+  });
+  std::ostringstream told;
+  int by_signal = 0;
+  int by_time = 0;
+  for (std::int64_t step = 1; step <= 3000; ++step) {
+    if (test::pick(random, 0, 40) == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
+    told << policy.should_save(step) << static_cast<int>(policy.reason()) << policy.why() << policy.should_stop()
+         << '\n';
+    by_signal += policy.reason() == SaveReason::signal ? 1 : 0;
+    by_time += policy.reason() == SaveReason::minutes ? 1 : 0;
+  }
+  is_over = true;
+  sender.join();
+  EXPECT_TRUE(same_everywhere(told.str()));
+  EXPECT_GT(sent, 0);
+  EXPECT_GT(by_signal, 10);
+  EXPECT_FALSE(policy.should_stop());
+  // Ends with signals that were taken and not told: the next policy does not hear of them.
+  SavePolicy next(MPI_COMM_WORLD, never());
+  EXPECT_FALSE(next.should_save(1));
+  EXPECT_FALSE(next.should_save(2));
+}
+
+TEST(SavePolicyTest, RankZerosClockIsEveryones) {
+  auto options = never();
+  options.every_minutes = 0.2 / 60;
+  SavePolicy policy(MPI_COMM_WORLD, options);
+  const Stopwatch watch;
+  int saves = 0;
+  std::string why;
+  for (std::int64_t step = 1; saves < 3; ++step) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (!policy.should_save(step)) continue;
+    ++saves;
+    EXPECT_EQ(policy.reason(), SaveReason::minutes);
+    why += policy.why();
+  }
+  EXPECT_GE(watch.seconds(), 0.6);
+  EXPECT_THAT(why, HasSubstr("the interval is 0.2 s"));
+  EXPECT_TRUE(same_everywhere(why));
+}
+
+TEST(SavePolicyTest, StopsBeforeTheJobsEnd) {
+  const double end_s = static_cast<double>(unix_ns()) / 1e9 + 3;
+  SavePolicy policy(MPI_COMM_WORLD, {.job_end_unix_s = end_s, .end_margin_s = 0, .first_save_s = 0});
+  policy.note_save(1.0, 0.2);
+  std::int64_t step = 1;
+  while (!policy.should_save(step)) {
+    ++step;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(policy.reason(), SaveReason::job_end);
+  EXPECT_TRUE(policy.should_stop());
+  EXPECT_THAT(policy.why(), HasSubstr("and saves took up to 1.0 s"));
+  EXPECT_TRUE(same_everywhere(policy.why() + std::to_string(step)));
+  EXPECT_EQ(policy.job_left_s().has_value(), world_rank() == 0);
+  if (policy.job_left_s()) {
+    EXPECT_GT(*policy.job_left_s(), 1.0);
+    EXPECT_LT(*policy.job_left_s(), 1.6);
+  }
+  EXPECT_FALSE(policy.should_save(step + 1));
+  EXPECT_FALSE(policy.should_save(step + 2));
+}
+
+TEST(SavePolicyTest, TheEnvironmentSaysWhenTheJobEnds) {
+  // Rank 0's counts; the others' may be wrong.
+  ::setenv("MUSTER_JOB_END", world_rank() == 0 ? "1000" : "9e9", 1);
+  SavePolicy policy(MPI_COMM_WORLD);
+  EXPECT_FALSE(policy.should_save(1));
+  EXPECT_TRUE(policy.should_save(2));
+  EXPECT_EQ(policy.reason(), SaveReason::job_end);
+  ::setenv("MUSTER_JOB_END", world_rank() == 0 ? "soon" : "9e9", 1);
+  const auto error = test::collective_error(ErrorKind::usage, "policy", [] { SavePolicy wrong(MPI_COMM_WORLD); });
+  EXPECT_THAT(error.what(), HasSubstr("MUSTER_JOB_END is \"soon\""));
+  ::unsetenv("MUSTER_JOB_END");
+}
+
+TEST(SavePolicyTest, RanksAtDifferentStepsAreFound) {
+  if (world_size() == 1) GTEST_SKIP() << "needs two ranks";
+  SavePolicy policy(MPI_COMM_WORLD, never());
+  EXPECT_FALSE(policy.should_save(world_rank() == 1 ? 5 : 4));
+  const auto message = error_of(ErrorKind::mismatch, [&] { policy.should_save(6); });
+  EXPECT_THAT(message, HasSubstr("from 4 to 5"));
+  EXPECT_FALSE(policy.should_save(7));
+}
+
+TEST(SavePolicyTest, NonsenseIsRefused) {
+  for (const auto& options : {SavePolicyOptions{.every_steps = -1}, SavePolicyOptions{.every_minutes = -1},
+                              SavePolicyOptions{.max_save_share = 0}, SavePolicyOptions{.timeout_s = 0},
+                              SavePolicyOptions{.mean_hours_between_failures = -2}}) {
+    error_of(ErrorKind::usage, [&] { SavePolicy policy(MPI_COMM_WORLD, options); });
+  }
+  test::collective_error(ErrorKind::usage, "policy", [] {
+    SavePolicy policy(MPI_COMM_WORLD, {.signals = {{SIGKILL, OnSignal::save}}});
+  });
+}
+
+TEST(SavePolicyTest, WhoDoesNotCallIsNamedAndThenGoesOn) {
+  if (world_size() == 1) GTEST_SKIP() << "needs two ranks";
+  testing::internal::CaptureStderr();
+  const int late = world_size() == 4 ? 2 : 0;
+  SavePolicy policy(MPI_COMM_WORLD, {.before_job_end = false, .warn_after_s = 0.3});
+  EXPECT_FALSE(policy.should_save(1));
+  if (world_rank() == late) {
+    // Away from MPI and muster: in an evaluation of its own.
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+  }
+  EXPECT_FALSE(policy.should_save(2));
+  EXPECT_FALSE(policy.should_save(3));
+  MPI_Barrier(MPI_COMM_WORLD);
+  const auto log = testing::internal::GetCapturedStderr();
+  const int first = late == 0 ? 1 : 0;
+  if (world_rank() == first) {
+    EXPECT_THAT(log, HasSubstr("rank " + std::to_string(late) + ", which did not call it"));
+  } else {
+    EXPECT_EQ(log, "");
+  }
+}
+
+TEST(SavePolicyTest, WhoNeverCallsIsGivenUp) {
+  if (world_size() == 1) GTEST_SKIP() << "needs two ranks";
+  SavePolicy policy(MPI_COMM_WORLD, {.before_job_end = false, .warn_after_s = 0.3, .timeout_s = 2});
+  if (world_rank() != 0) {
+    // The last vote needs every rank to have come once.
+    EXPECT_FALSE(policy.should_save(1));
+    const auto message = error_of(ErrorKind::timeout, [&] { policy.should_save(2); });
+    EXPECT_THAT(message, HasSubstr("rank 0, which did not call it"));
+    error_of(ErrorKind::timeout, [&] { policy.should_save(3); });
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Sourced by the tests, with the directory of the programs as $1 and options for slurm/local-cluster.sh in ${cluster[@]}:
+# starts the test again inside a cluster of its own, which ends with it, and gives it what follows.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repository=$(cd "$here/../.." && pwd)
+bin=$(cd "$1" && pwd)
+# shellcheck disable=SC2154  # cluster is set where this is sourced
+if [ -z "${MUSTER_TEST_CLUSTER-}" ]; then
+  export MUSTER_TEST_CLUSTER=yes
+  exec "$repository/slurm/local-cluster.sh" run "${cluster[@]}" bash "$0" "$@"
+fi
+
+# A folder for what the test leaves, in which it stands; if it fails, that is shown.
+scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-slurm-XXXXXX")
+cd "$scratch" || exit 1
+at_end() {
+  local status=$?
+  if [ "$status" -ne 0 ]; then
+    tail -n 40 "$scratch"/*.out "$(dirname "$(dirname "$SLURM_CONF")")/log/slurmctld.log" || true
+  fi
+  rm -rf "$scratch"
+  exit "$status"
+}
+trap at_end EXIT
+
+say_and_fail() {
+  echo "$*"
+  exit 1
+}
+
+text=/usr/share/common-licenses/GPL-3
+[ -r "$text" ] || text=$repository/LICENSE
+# training RUN ARGUMENTS...: sets train, the command of a small training run with checkpoints and losses of
+# that name, which prints every step of ${log_every}.
+training() {
+  local run=$1
+  shift
+  # shellcheck disable=SC2034  # is used where this is sourced
+  train=("$bin/muster-train" --text "$text" --batch 4 --context 32 --layers 2 --width 32 --heads 2 --lr 0.002 --seed 5
+    --dir "$scratch/$run" --loss-log "$scratch/$run.csv" --log-every "${log_every:-1000}" "$@")
+}
+
+# Waits until a command succeeds.
+wait_until() { # wait_until SECONDS COMMAND...
+  local seconds=$1 end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || say_and_fail "after $seconds s still not so: $*"
+    sleep 0.1
+  done
+}
+
+# Submits a job and waits for its end, also over restarts: sets job, and status to its exit status. (sbatch --wait looks but
+# every ten seconds.)
+submit() { # submit SBATCH_ARGUMENTS...
+  job=$(sbatch --parsable "$@")
+  wait_for_end "$job"
+}
+wait_for_end() { # wait_for_end JOB [SECONDS]
+  wait_until "${2:-120}" has_ended "$1"
+  # shellcheck disable=SC2034
+  status=$(scontrol show job "$1" | sed -n 's/.* ExitCode=\([0-9]*\):.*/\1/p')
+}
+has_ended() { scontrol show job "$1" | grep -qE 'JobState=(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED|BOOT_FAIL) '; }
+
+says() { # says FILE TEXT: the file has the text
+  grep -qF -- "$2" "$1" || say_and_fail "$1 does not say '$2'"
+}
+
+# Slurm lets a requeued job wait for six seconds; this makes them two for JOB, until it has ended. (Within one second of its end
+# slurmd takes the new start for the old one, and refuses it: "Job credential revoked".)
+hurry() {
+  while squeue -h -j "$1" 2>/dev/null | grep -q .; do
+    if squeue -h -j "$1" -t PENDING -o %r | grep -q BeginTime; then
+      sleep 2
+      scontrol update JobId="$1" StartTime=now 2>/dev/null || true
+    fi
+    sleep 0.2
+  done
+}
+
+# The losses of two runs up to a step are the same bit by bit, and within rounding after that.
+compare_losses() { # compare_losses RUN REFERENCE STEPS [SAME]
+  python3 - "$scratch/$1.csv" "$scratch/$2.csv" "$3" "${4:-$3}" <<'PY'
+import csv, sys
+a, b = ([(int(r["step"]), r["loss"]) for r in csv.DictReader(open(f))] for f in sys.argv[1:3])
+steps, same = map(int, sys.argv[3:])
+name = sys.argv[1].rsplit("/")[-1]
+assert [s for s, _ in a] == [s for s, _ in b] == list(range(1, steps + 1)), f"{name}: other steps"
+for x, y in zip(a[:same], b[:same]):
+    assert x == y, f"{name}: step {x[0]} has the loss {x[1]}, and not {y[1]}"
+worst = max([abs(float(x) - float(y)) / float(y) for (_, x), (_, y) in zip(a[same:], b[same:])], default=0)
+print(f"{name}: {same} losses identical, {steps - same} within {worst:.1e}")
+assert worst < 1e-3, f"{name}: not within rounding"
+assert float(b[-1][1]) < 0.9 * float(b[0][1]), "the model learns nothing"
+PY
+}

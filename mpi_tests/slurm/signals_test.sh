@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Which signals reach the ranks under the templates, and that the job starts again. Usage: signals_test.sh BIN_DIRECTORY
+# The ranks are no training, but shells that write down what they get, take a second as if they saved, and end with 75.
+set -euo pipefail
+cluster=(--kill-wait 5)
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/in_cluster.sh"
+export PATH=$bin:$PATH
+
+cat >rank.sh <<'SH'
+#!/bin/bash
+# rank.sh STARTS --dir DIR: on the last start there is nothing left to do.
+rank=${SLURM_PROCID:-0}
+if [ -n "${OMPI_COMM_WORLD_RANK-}" ]; then rank=$OMPI_COMM_WORLD_RANK; fi
+got=
+for signal in USR1 TERM; do trap "got=$signal; echo rank $rank got $signal" $signal; done
+echo "rank $rank started"
+[ "${SLURM_RESTART_COUNT:-0}" -lt $(($1 - 1)) ] || exit 0
+while [ -z "$got" ]; do sleep 0.1; done
+# Slurm sends a signal to all processes of a step, so a longer sleep would end with it.
+for _ in {1..10}; do sleep 0.1; done
+echo "rank $rank saved"
+exit 75
+SH
+chmod +x rank.sh
+all_say() { # all_say FILE TIMES TEXT: each of the 4 ranks, at least so many times
+  [ "$(grep -sE "^rank [0-3] $3" "$1" | sort | uniq -c | awk -v times="$2" '$1 >= times' | wc -l)" -eq 4 ]
+}
+template=$repository/slurm/train-preemptible.sbatch
+
+start() { # start NAME SBATCH_OPTIONS...: sets job; its ranks are up
+  local name=$1
+  shift
+  job=$(sbatch --parsable --output="$name.out" "$@" "$template" ./rank.sh 2 --dir "$scratch/none")
+  hurry "$job" &
+  wait_until 30 all_say "$name.out" 1 started
+}
+ended() { # ended NAME SIGNAL: each rank got it, saved, and started again
+  wait_for_end "$job" 60
+  [ "$status" -eq 0 ] || say_and_fail "$1: exit status $status"
+  all_say "$1.out" 1 "got $2" || say_and_fail "$1: not $2 at each rank"
+  all_say "$1.out" 1 saved || say_and_fail "$1: killed before all had saved"
+  all_say "$1.out" 2 started || say_and_fail "$1: not started twice"
+  says "$1.out" "train-preemptible.sbatch: stopped early, to be started again"
+  says "$1.out" "train-preemptible.sbatch: done"
+  echo "$1: $2 at each rank, time to save, started again"
+}
+preempt() { sbatch --parsable --partition=high --nodes=2 --exclusive --output=high.out --wrap "sleep 2" >high; }
+
+start warned
+scancel --signal=USR1 "$job"
+ended warned USR1
+
+start requeued
+scontrol requeue "$job"
+ended requeued TERM
+
+# With GraceTime=0 the job's own signal and SIGTERM come at once, and to some ranks twice.
+start preempted
+preempt
+ended preempted TERM
+[ "$(scontrol show job "$(cat high)" | grep -c JobState=COMPLETED)" -eq 1 ]
+
+# What the cluster calls GraceTime, and the job's own signal at its beginning.
+scontrol update PartitionName=low GraceTime=10
+start graceful
+preempt
+ended graceful USR1
+scontrol update PartitionName=low GraceTime=0
+
+# mpirun hands on what comes to the batch script.
+job=$(sbatch --parsable --output=mpirun.out "$repository/slurm/train-mpirun.sbatch" ./rank.sh 2)
+wait_until 30 all_say mpirun.out 1 started
+scancel --batch --signal=USR1 "$job"
+wait_for_end "$job" 60
+[ "$status" -eq 75 ] || say_and_fail "mpirun: exit status $status"
+all_say mpirun.out 1 "got USR1" || say_and_fail "mpirun: not USR1 at each rank"
+all_say mpirun.out 1 saved || say_and_fail "mpirun: killed before all had saved"
+says mpirun.out "not done yet"
+echo "mpirun: USR1 at each rank, time to save"

@@ -1,0 +1,17 @@
+# What a job sees of Slurm: each test starts a throw-away cluster of its own, and fails where that does not start.
+function(muster_slurm_test name)
+  add_test(NAME slurm.${name} COMMAND ${ARGN})
+  set_tests_properties(slurm.${name} PROPERTIES LABELS slurm TIMEOUT 300 PROCESSORS 2)
+endfunction()
+
+muster_slurm_test(cluster ${CMAKE_CURRENT_LIST_DIR}/cluster_test.sh)
+muster_slurm_test(signals ${CMAKE_CURRENT_LIST_DIR}/signals_test.sh ${CMAKE_BINARY_DIR}/bin)
+if(MUSTER_TORCH)
+  muster_slurm_test(srun ${CMAKE_CURRENT_LIST_DIR}/srun_test.sh ${CMAKE_BINARY_DIR}/bin)
+  foreach(template train train-mpirun)
+    muster_slurm_test(${template} ${CMAKE_CURRENT_LIST_DIR}/templates_test.sh ${CMAKE_BINARY_DIR}/bin ${template})
+  endforeach()
+  foreach(name chain node_loss restarts)
+    muster_slurm_test(${name} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.sh ${CMAKE_BINARY_DIR}/bin)
+  endforeach()
+endif()

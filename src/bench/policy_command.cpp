@@ -1,0 +1,182 @@
+// muster-bench policy
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <muster/policy.hpp>
+#include <sstream>
+
+#include "base/clock.hpp"
+#include "bench/command.hpp"
+#include "bench/exit_code.hpp"
+#include "bench/launched_rank.hpp"
+#include "bench/report.hpp"
+#include "bench/session.hpp"
+#include "bench/statistics.hpp"
+#include "cli/text.hpp"
+#include "mpi/check.hpp"
+
+namespace muster::bench {
+
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr const char* kHelp = R"(usage: mpirun -n RANKS muster-bench policy [options]
+
+What SavePolicy::should_save costs a training loop. Each round runs the same steps three times, the first two in turns
+as first and second: without asking, asking after every step, and asking after every step of a loop without its
+own collective. A step is some work of each rank and an allreduce of one number, as of the loss.
+
+  mpirun -n 4 muster-bench policy --steps 2000 --work-us 1000 --rounds 9
+)";
+
+struct PolicyOptions {
+  int steps = 2000;
+  int work_us = 1000;
+  int rounds = 9;
+  std::string json_file;
+};
+
+std::optional<PolicyOptions> parse(const Arguments& arguments) {
+  PolicyOptions options;
+  po::options_description described("options", 118);
+  described.add_options()                                                                 //
+      ("steps", po::value(&options.steps)->default_value(options.steps), "of each loop")  //
+      ("work-us", po::value(&options.work_us)->default_value(options.work_us),
+       "microseconds of work a step and rank")                                                                //
+      ("rounds", po::value(&options.rounds)->default_value(options.rounds), "after one that does not count")  //
+      ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE")                 //
+      ("help,h", "this page");
+  po::variables_map found;
+  try {
+    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(arguments).options(described).positional({}).style(style).run(), found);
+    po::notify(found);
+  } catch (const po::error& error) {
+    throw UsageError(error.what());
+  }
+  if (found.count("help") != 0) {
+    std::ostringstream text;
+    text << kHelp << '\n' << described;
+    if (launched_rank() == 0) fmt::print("{}", text.str());
+    return std::nullopt;
+  }
+  if (options.steps < 1) throw UsageError(fmt::format("--steps is {}, and must be 1 or more", options.steps));
+  if (options.work_us < 0) throw UsageError(fmt::format("--work-us is {}, and must be 0 or more", options.work_us));
+  if (options.rounds < 1) throw UsageError(fmt::format("--rounds is {}, and must be 1 or more", options.rounds));
+  return options;
+}
+
+// Processor time, not time that passes: ranks that share a core do not work at once.
+void work(int microseconds) {
+  const auto cpu_ns = [] {
+    timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return time.tv_sec * 1'000'000'000L + time.tv_nsec;
+  };
+  const auto end = cpu_ns() + microseconds * 1000L;
+  while (cpu_ns() < end) {
+  }
+}
+
+struct Loop {
+  bool asks = true;
+  bool has_allreduce = true;
+};
+
+struct Cost {
+  double step_us = 0;  // of the loop, by the step
+  double call_us = 0;  // the median of what a call of should_save took on this rank
+};
+
+class Loops {
+ public:
+  Loops(const mpi::CommView& comm, const PolicyOptions& options)
+      : comm_(comm),
+        options_(options),
+        policy_(comm.handle(), {.every_steps = 1'000'000'000, .before_job_end = false}) {}
+
+  Cost run(const Loop& loop) {
+    std::vector<double> calls_us;
+    calls_us.reserve(static_cast<std::size_t>(options_.steps));
+    comm_.barrier();
+    const Stopwatch watch;
+    for (int i = 0; i < options_.steps; ++i) {
+      work(options_.work_us);
+      double loss = 1;
+      if (loop.has_allreduce) {
+        mpi::check(MPI_Allreduce(MPI_IN_PLACE, &loss, 1, MPI_DOUBLE, MPI_SUM, comm_.handle()), "MPI_Allreduce");
+      }
+      if (!loop.asks) continue;
+      const Stopwatch call;
+      policy_.should_save(++step_);
+      calls_us.push_back(call.seconds() * 1e6);
+    }
+    comm_.barrier();
+    return {.step_us = watch.seconds() * 1e6 / options_.steps, .call_us = loop.asks ? median(calls_us) : 0};
+  }
+
+ private:
+  const mpi::CommView& comm_;
+  const PolicyOptions& options_;
+  SavePolicy policy_;
+  std::int64_t step_ = 0;
+};
+
+int measure(const mpi::CommView& comm, const Arguments& arguments, const PolicyOptions& options) {
+  constexpr Loop kPlain{.asks = false};
+  constexpr Loop kAsking{};
+  constexpr Loop kAlone{.has_allreduce = false};
+  const auto started_at = utc_now();
+  Loops loops(comm, options);
+  std::vector<double> plain_us;
+  std::vector<double> added_us;
+  std::vector<double> call_us;
+  std::vector<double> alone_us;
+  for (int round = 0; round <= options.rounds; ++round) {
+    const bool plain_first = round % 2 == 0;
+    const auto first = loops.run(plain_first ? kPlain : kAsking);
+    const auto second = loops.run(plain_first ? kAsking : kPlain);
+    const auto& plain = plain_first ? first : second;
+    const auto& asking = plain_first ? second : first;
+    const auto alone = loops.run(kAlone);
+    if (round == 0) continue;
+    plain_us.push_back(plain.step_us);
+    added_us.push_back(asking.step_us - plain.step_us);
+    call_us.push_back(asking.call_us);
+    alone_us.push_back(alone.call_us);
+  }
+  if (comm.rank() != 0) return kFine;
+  cli::TextTable table({"OF A STEP", "MEDIAN us", "[MIN..MAX]"}, {1, 2});
+  nlohmann::json json{{"format", 1},
+                      {"command", "policy"},
+                      {"command_line", arguments},
+                      {"ranks", comm.size()},
+                      {"started_at", started_at}};
+  const auto add = [&](const char* what, const char* key, const std::vector<double>& values) {
+    const auto spread = spread_of(values);
+    table.add({what, fmt::format("{:.1f}", spread.median), fmt::format("[{:.1f}..{:.1f}]", spread.min, spread.max)});
+    json[key] = {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}};
+  };
+  add("without asking", "plain_us", plain_us);
+  add("more with should_save", "added_us", added_us);
+  add("median call of rank 0", "call_us", call_us);
+  add("the same, no other collective", "call_alone_us", alone_us);
+  fmt::print("should_save after each of {} steps, {} ranks, {} us of work a step, {} rounds\n\n", options.steps,
+             comm.size(), options.work_us, options.rounds);
+  table.print();
+  if (!options.json_file.empty()) write_json(options.json_file, json);
+  return kFine;
+}
+
+}  // namespace
+
+int policy(const Arguments& arguments) {
+  const auto options = parse(arguments);
+  if (!options) return kFine;
+  return run_in_session([&](const mpi::CommView& comm) { return measure(comm, arguments, *options); });
+}
+
+}  // namespace muster::bench

@@ -1,0 +1,72 @@
+#include "policy/roll_call.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include "base/narrow.hpp"
+#include "mpi/check.hpp"
+
+namespace muster::policy {
+
+namespace {
+
+constexpr int kTag = 1;
+constexpr int kMostListeners = 64;  // enough to hear of it, few enough not to flood a large job
+constexpr double kListenS = 1;
+
+}  // namespace
+
+RollCall::RollCall(const mpi::CommView& comm) : comm_(comm), heard_(narrow<std::size_t>(comm.size())) {}
+
+RollCall::~RollCall() {
+  if (!sent_.empty()) static_cast<void>(new std::list<Message>(std::move(sent_)));  // MPI may still read them
+}
+
+std::optional<std::vector<int>> RollCall::absent(std::uint64_t call) {
+  if (told_ != call) tell(call);
+  listen();
+  if (comm_.rank() >= kMostListeners || since_.seconds() < kListenS) return std::nullopt;
+  std::vector<int> missing;
+  for (int rank = 0; rank < comm_.size(); ++rank) {
+    if (heard_[narrow<std::size_t>(rank)] != call) missing.push_back(rank);
+  }
+  return missing;
+}
+
+bool RollCall::is_first() const {
+  const auto own = narrow<std::ptrdiff_t>(comm_.rank());
+  return std::none_of(heard_.begin(), heard_.begin() + own, [&](auto call) { return call == told_; });
+}
+
+void RollCall::tell(std::uint64_t call) {
+  told_ = call;
+  since_ = {};
+  heard_[narrow<std::size_t>(comm_.rank())] = call;
+  sent_.remove_if([](Message& message) {
+    int done = 0;
+    mpi::check(MPI_Test(&message.request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    return done != 0;
+  });
+  for (int to = 0; to < std::min(comm_.size(), kMostListeners); ++to) {
+    if (to == comm_.rank()) continue;
+    auto& message = sent_.emplace_back();
+    message.call = call;
+    mpi::check(MPI_Isend(&message.call, 1, MPI_UINT64_T, to, kTag, comm_.handle(), &message.request), "MPI_Isend");
+  }
+}
+
+void RollCall::listen() {
+  for (;;) {
+    int is_there = 0;
+    MPI_Status status{};
+    mpi::check(MPI_Iprobe(MPI_ANY_SOURCE, kTag, comm_.handle(), &is_there, &status), "MPI_Iprobe");
+    if (is_there == 0) return;
+    auto& heard = heard_[narrow<std::size_t>(status.MPI_SOURCE)];
+    std::uint64_t call = 0;
+    mpi::check(MPI_Recv(&call, 1, MPI_UINT64_T, status.MPI_SOURCE, kTag, comm_.handle(), MPI_STATUS_IGNORE),
+               "MPI_Recv");
+    heard = std::max(heard, call);
+  }
+}
+
+}  // namespace muster::policy

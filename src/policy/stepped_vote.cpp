@@ -1,0 +1,102 @@
+#include "policy/stepped_vote.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <chrono>
+#include <muster/error.hpp>
+#include <thread>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "base/rank_text.hpp"
+#include "mpi/check.hpp"
+
+namespace muster::policy {
+
+namespace {
+
+constexpr double kLastWaitS = 1;
+
+}  // namespace
+
+SteppedVote::SteppedVote(MPI_Comm comm, double warn_after_s, double timeout_s)
+    : owner_(mpi::Comm::duplicate(comm)),
+      comm_(owner_.view(timeout_s)),
+      warn_after_s_(warn_after_s),
+      roll_call_(comm_) {}
+
+SteppedVote::~SteppedVote() {
+  if (!flight_) return;
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (finalized == 0) {
+    try {
+      const Stopwatch since;
+      while (!is_over()) {
+        if (since.seconds() > kLastWaitS) break;
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
+      if (flight_->request == MPI_REQUEST_NULL) return;
+    } catch (const std::exception&) {  // as if it did not end
+    }
+  }
+  owner_.abandon();
+  static_cast<void>(flight_.release());
+}
+
+bool SteppedVote::is_over() {
+  int done = 0;
+  mpi::check(MPI_Test(&flight_->request, &done, MPI_STATUS_IGNORE), "MPI_Iallreduce");
+  return done != 0;
+}
+
+std::optional<Ballot> SteppedVote::finish() {
+  if (!flight_) throw Error(ErrorKind::timeout, "should_save: an earlier call gave up waiting for other ranks");
+  if (calls_ == 0) return std::nullopt;
+  wait();
+  return flight_->all;
+}
+
+void SteppedVote::start(const Ballot& ballot) {
+  ++calls_;
+  flight_->mine = ballot;
+  mpi::check(MPI_Iallreduce(&flight_->mine, &flight_->all, kBallotValues, MPI_INT64_T, MPI_MAX, comm_.handle(),
+                            &flight_->request),
+             "MPI_Iallreduce");
+}
+
+void SteppedVote::wait() {
+  constexpr int kPolls = 200;
+  constexpr int kYields = 2000;
+  for (int turn = 0; turn < kYields; ++turn) {
+    if (is_over()) return;
+    if (turn >= kPolls) sched_yield();
+  }
+  const Stopwatch since;
+  double warn_at_s = warn_after_s_;
+  // As others count them: those who wait in their call n wait for ranks that did not make it.
+  const auto call = calls_ + 1;
+  while (!is_over()) {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    const double waited_s = since.seconds();
+    if (waited_s < warn_at_s) continue;
+    const auto absent = roll_call_.absent(call);
+    if (waited_s > comm_.timeout_s()) {
+      owner_.abandon();
+      static_cast<void>(flight_.release());
+      throw Error(ErrorKind::timeout,
+                  fmt::format("rank {}: waited {:.0f} s in should_save for {}, which did not call it", comm_.rank(),
+                              waited_s, absent && !absent->empty() ? rank_text(*absent) : "other ranks"));
+    }
+    if (!absent || absent->empty()) continue;
+    if (roll_call_.is_first()) {
+      log_warning(
+          fmt::format("should_save: waiting for {:.0f} s for {}, which did not call it", waited_s, rank_text(*absent)));
+    }
+    warn_at_s = 2 * waited_s;
+  }
+}
+
+}  // namespace muster::policy

@@ -1,0 +1,93 @@
+#include "store/holder.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <random>
+
+#include "base/bytes.hpp"
+#include "base/clock.hpp"
+#include "base/hash.hpp"
+
+namespace muster::store {
+
+namespace {
+
+std::string from_environment(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr ? value : "";
+}
+
+std::uint64_t number_of(const std::string& text) {
+  std::uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// Open MPI's names of a launch come again after some ten thousand; where its launcher listens does not.
+std::string launch_name() {
+  const auto launch = from_environment("PMIX_NAMESPACE");
+  if (!launch.empty()) return launch + from_environment("OMPI_MCA_orte_hnp_uri");
+  return from_environment("SLURM_STEP_ID");
+}
+
+std::uint64_t random_number() {
+  std::random_device random;
+  return (std::uint64_t{random()} << 32) | random();
+}
+
+}  // namespace
+
+Holder this_holder() {
+  static const std::uint64_t of_this_process = random_number();
+  Holder holder{.process = this_process(),
+                .cluster = from_environment("SLURM_CLUSTER_NAME"),
+                .job = from_environment("SLURM_JOB_ID"),
+                .restart = number_of(from_environment("SLURM_RESTART_COUNT")),
+                .launch = launch_name(),
+                .token = {},
+                .since = utc_now(),
+                .released = false};
+  const auto run = fmt::format("{} {} {} {}", holder.cluster, holder.job, holder.restart, holder.launch);
+  holder.token = fmt::format("{:016x}{:016x}", of_this_process, hash_bytes(as_bytes(run)));
+  return holder;
+}
+
+nlohmann::json to_json(const Holder& holder) {
+  return {{"host", holder.process.host}, {"machine", holder.process.machine},
+          {"boot", holder.process.boot}, {"pid_namespace", holder.process.pid_namespace},
+          {"pid", holder.process.pid},   {"pid_start", holder.process.pid_start},
+          {"cluster", holder.cluster},   {"job", holder.job},
+          {"restart", holder.restart},   {"launch", holder.launch},
+          {"token", holder.token},       {"since", holder.since},
+          {"released", holder.released}};
+}
+
+std::optional<Holder> holder_from(const nlohmann::json& json) {
+  try {
+    return Holder{.process = {.host = json.at("host"),
+                              .machine = json.at("machine"),
+                              .boot = json.at("boot"),
+                              .pid_namespace = json.at("pid_namespace"),
+                              .pid = json.at("pid"),
+                              .pid_start = json.at("pid_start")},
+                  .cluster = json.at("cluster"),
+                  .job = json.at("job"),
+                  .restart = json.at("restart"),
+                  .launch = json.at("launch"),
+                  .token = json.at("token"),
+                  .since = json.at("since"),
+                  .released = json.at("released")};
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+}
+
+std::string text_of(const Holder& holder) {
+  const auto where = fmt::format("on {} (pid {}) since {}", holder.process.host, holder.process.pid, holder.since);
+  if (holder.job.empty()) return "a process " + where;
+  return fmt::format("job {} (restart {}) {}", holder.job, holder.restart, where);
+}
+
+}  // namespace muster::store
