@@ -59,8 +59,8 @@ class ParallelGrid {
   // group(rank, {Axis::tensor}), the replicas of its dense parameters are group(rank, {Axis::context, Axis::expert,
   // Axis::data}), those of its experts group(rank, {Axis::context, Axis::data}).
   [[nodiscard]] std::vector<int> group(int rank, std::initializer_list<Axis> axes) const;
-  // The number of that group among all of its kind, the same on all of its ranks and on no other: a colour for
-  // MPI_Comm_split, with the rank as its key.
+  // The number of that group among all of its kind, the same on all of its ranks and on no other. (GroupComm makes its
+  // communicator.)
   [[nodiscard]] int group_number(int rank, std::initializer_list<Axis> axes) const;
 
  private:

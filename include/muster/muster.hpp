@@ -4,6 +4,7 @@
 #include <muster/checkpoint.hpp>
 #include <muster/error.hpp>
 #include <muster/grid.hpp>
+#include <muster/group_comm.hpp>
 #include <muster/policy.hpp>
 #include <muster/rules.hpp>
 #include <muster/sharding.hpp>

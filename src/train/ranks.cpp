@@ -13,20 +13,16 @@ ParallelGrid agreed_grid(const mpi::CommView& world, const Grid& grid) {
   return *agreed;
 }
 
-mpi::Comm group(const mpi::CommView& world, const ParallelGrid& grid, Axis axis) {
-  return mpi::Comm::split(world.handle(), grid.group_number(world.rank(), {axis}), grid.coordinate(world.rank(), axis));
-}
-
 }  // namespace
 
 Ranks::Ranks(const mpi::CommView& world, const Grid& grid)
     : world_(world),
       grid_(agreed_grid(world, grid)),
-      tensor_owner_(group(world, grid_, Axis::tensor)),
-      pipeline_owner_(group(world, grid_, Axis::pipeline)),
-      data_owner_(group(world, grid_, Axis::data)),
-      tensor_(tensor_owner_.view(world.timeout_s())),
-      pipeline_(pipeline_owner_.view(world.timeout_s())),
-      data_(data_owner_.view(world.timeout_s())) {}
+      tensor_owner_(world.handle(), grid_, {Axis::tensor}),
+      pipeline_owner_(world.handle(), grid_, {Axis::pipeline}),
+      data_owner_(world.handle(), grid_, {Axis::data}),
+      tensor_(tensor_owner_.handle(), world.timeout_s()),
+      pipeline_(pipeline_owner_.handle(), world.timeout_s()),
+      data_(data_owner_.handle(), world.timeout_s()) {}
 
 }  // namespace muster::train

@@ -2,6 +2,7 @@
 // The ranks of the job as a grid, and the groups that this rank works in.
 
 #include <muster/grid.hpp>
+#include <muster/group_comm.hpp>
 
 #include "mpi/comm.hpp"
 
@@ -26,9 +27,9 @@ class Ranks {
  private:
   mpi::CommView world_;
   ParallelGrid grid_;
-  mpi::Comm tensor_owner_;
-  mpi::Comm pipeline_owner_;
-  mpi::Comm data_owner_;
+  GroupComm tensor_owner_;
+  GroupComm pipeline_owner_;
+  GroupComm data_owner_;
   mpi::CommView tensor_;
   mpi::CommView pipeline_;
   mpi::CommView data_;
