@@ -2,14 +2,9 @@
 # A training run that saves in the background. Usage: train_async_test.sh BIN_DIRECTORY
 # Its losses are those of a run that saves at once, bit by bit: killed and resumed, with and without overlapped copying.
 set -euo pipefail
-bin=$1
-here=$(cd "$(dirname "$0")" && pwd)
-mpirun=$here/../../scripts/mpirun.sh
-scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-train-XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/training.sh"
 
-text=/usr/share/common-licenses/GPL-3
-[ -r "$text" ] || text=$here/../../LICENSE
 train() { # train RUN ARGUMENTS...
   local run=$1
   shift

@@ -2,14 +2,9 @@
 # Training on grids of ranks, without any checkpoint. Usage: train_grids_test.sh BIN_DIRECTORY
 # Over 20 steps all grids go through the losses of one rank, within rounding; grids that do not fit are refused.
 set -euo pipefail
-bin=$1
-here=$(cd "$(dirname "$0")" && pwd)
-mpirun=$here/../../scripts/mpirun.sh
-scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-train-XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/training.sh"
 
-text=/usr/share/common-licenses/GPL-3
-[ -r "$text" ] || text=$here/../../LICENSE
 model=(--text "$text" --batch 6 --context 24 --layers 3 --width 32 --heads 4 --seed 5 --quiet)
 lr=0.002
 train() { # train RANKS RUN ARGUMENTS...: killed before its first save
@@ -20,15 +15,7 @@ train() { # train RANKS RUN ARGUMENTS...: killed before its first save
   [ "$status" -eq 137 ] || { cat "$scratch/$run.err"; echo "$run: exit status $status, not that of a kill"; exit 1; }
 }
 within() { # within BOUND RUN REFERENCE
-  python3 - "$1" "$scratch/$2.csv" "$scratch/$3.csv" <<'PY'
-import csv, sys
-a, b = ([(int(r["step"]), float(r["loss"])) for r in csv.DictReader(open(f))] for f in sys.argv[2:])
-assert [s for s, _ in a] == [s for s, _ in b] == list(range(1, 21)), "steps differ"
-worst = max(abs(x - y) / y for (_, x), (_, y) in zip(a, b))
-print(f"{sys.argv[2].rsplit('/')[-1]}: largest relative difference {worst:.2e}")
-assert worst <= float(sys.argv[1]), "not within rounding"
-assert b[-1][1] < 0.9 * b[0][1], "the model learns nothing"
-PY
+  compare_losses "$2" "$3" --steps 20 --within "$1"
 }
 
 train 1 one

@@ -3,14 +3,9 @@
 # Saved after 20 steps on 8 grids, with and without ZeRO-1. The 50 steps after it have the losses of the run that was
 # never interrupted: bit by bit on the same grid, within rounding on another.
 set -euo pipefail
-bin=$1
-here=$(cd "$(dirname "$0")" && pwd)
-mpirun=$here/../../scripts/mpirun.sh
-scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-train-XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/training.sh"
 
-text=/usr/share/common-licenses/GPL-3
-[ -r "$text" ] || text=$here/../../LICENSE
 train() { # train RUN "RANKS ARGUMENTS..." MORE...
   local run=$1
   local -a grid
@@ -27,17 +22,7 @@ resume() { # resume RUN FROM "RANKS ARGUMENTS...": what FROM left after 20 steps
   train "$1" "$3" --resume step_20
 }
 within() { # within FIRST ALL RUN REFERENCE: bounds of the first difference, which is all of what was loaded, and of all
-  python3 - "$1" "$2" "$scratch/$3.csv" "$scratch/$4.csv" <<'PY'
-import csv, sys
-a, b = ([(int(r["step"]), float(r["loss"])) for r in csv.DictReader(open(f))] for f in sys.argv[3:])
-assert [s for s, _ in a] == [s for s, _ in b] == list(range(1, 71)), "steps differ"
-assert a[:20] == b[:20], "not resumed from the reference"
-differences = [abs(x - y) / y for (_, x), (_, y) in zip(a[20:], b[20:])]
-worst = max(differences)
-print(f"{sys.argv[3].rsplit('/')[-1]}: relative difference {differences[0]:.2e} at first, largest {worst:.2e}")
-assert differences[0] <= float(sys.argv[1]) and worst <= float(sys.argv[2]), "not within rounding"
-assert b[-1][1] < 0.9 * b[0][1], "the model learns nothing"
-PY
+  compare_losses "$3" "$4" --steps 70 --identical 20 --first "$1" --within "$2"
 }
 
 grids=("1" "2 --tp 2" "2 --pp 2" "2 --zero1" "4 --tp 2 --zero1" "4 --tp 2 --pp 2" "3 --pp 3" "4 --tp 4")

@@ -3,15 +3,10 @@
 # At the same number of ranks the resumed losses are those of an uninterrupted run bit by bit, over 60 steps; at another
 # number they are the same within rounding.
 set -euo pipefail
-bin=$1
-optimizer=${2:-adamw}
-here=$(cd "$(dirname "$0")" && pwd)
-mpirun=$here/../../scripts/mpirun.sh
-scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-train-XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/training.sh"
 
-text=/usr/share/common-licenses/GPL-3
-[ -r "$text" ] || text=$here/../../LICENSE
+optimizer=${2:-adamw}
 train() { # train RANKS RUN ARGUMENTS...
   local ranks=$1 run=$2
   shift 2
@@ -34,14 +29,6 @@ cmp "$scratch/whole.csv" "$scratch/broken.csv"
 echo "identical: $(($(wc -l <"$scratch/whole.csv") - 1)) losses, 60 of them after the resume from step_24"
 
 train 4 wider --resume step_24
-python3 - "$scratch/whole.csv" "$scratch/wider.csv" <<'PY'
-import csv, sys
-a, b = ([(int(r["step"]), float(r["loss"])) for r in csv.DictReader(open(f))] for f in sys.argv[1:])
-assert [s for s, _ in a] == [s for s, _ in b] == list(range(1, 85)), "steps differ"
-worst = max(abs(x - y) / x for (_, x), (_, y) in zip(a, b))
-print(f"on 4 ranks: largest relative difference {worst:.2e}")
-assert worst < 1e-3, "not within rounding"
-assert a[-1][1] < 0.9 * a[0][1], "the model learns nothing"
-PY
+compare_losses wider whole --steps 84 --within 1e-3
 "$bin/muster" verify "$scratch/wider" --all
 [ "$("$bin/muster" ls "$scratch/wider" --json | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["tags"]))')" = 2 ]

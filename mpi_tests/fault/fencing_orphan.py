@@ -10,90 +10,24 @@ must end with "superseded" on all ranks and leave the directory as it is: no tag
 pointer moved, no file of the second one touched. Then the second one goes on, and all tags pass `muster verify`.
 """
 
-import argparse
 import os
 import random
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 
-RANKS = 2
+from save_loop_job import Failure, SaveLoopJob, parser_for, run
+
 PATIENCE_S = 120
 
 
-class Failure(Exception):
-    pass
+def start(arguments, directory, name, **variables):
+    return SaveLoopJob(arguments, os.path.join(directory, "ckpts"), os.path.join(directory, name), PATIENCE_S, **variables)
 
 
-class Job:
-    """One start of the program under its launcher."""
-
-    def __init__(self, arguments, directory, name, variables):
-        self.log = os.path.join(directory, name)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("MUSTER_", "SLURM_"))}
-        environment["OMPI_MCA_odls_base_sigkill_timeout"] = "0"
-        command = [arguments.launcher, "-n", str(RANKS)]
-        if arguments.in_background:
-            variables = dict(variables, MUSTER_SAVE_LOOP="async")
-        for variable, value in variables.items():
-            command += ["-x", f"{variable}={value}"]
-        command += [arguments.program, os.path.join(directory, "ckpts"), self.log, str(PATIENCE_S)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        env=environment, start_new_session=True)
-        self.lines = []
-        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
-        self.reader.start()
-
-    def output(self):
-        return "".join(list(self.lines))
-
-    def pids(self):
-        for line in list(self.lines):
-            if line.startswith("pids"):
-                return [int(pid) for pid in line.split()[1:]]
-        return []
-
-    def saved(self):
-        try:
-            with open(self.log) as lines:
-                return [line.strip() for line in lines if line.endswith("\n")]
-        except FileNotFoundError:
-            return []
-
-    def wait_for_saves(self, count):
-        end = time.monotonic() + PATIENCE_S
-        while len(self.saved()) < count:
-            if self.process.poll() is not None:
-                raise Failure(f"a job ended (exit code {self.process.returncode}) before it had saved:\n{self.output()}")
-            if time.monotonic() > end:
-                raise Failure(f"a job does not save:\n{self.output()}")
-            time.sleep(0.002)
-
-    def signal(self, number):
-        for pid in self.pids():
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-
-    def wait(self):
-        try:
-            self.process.wait(timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"a job does not end:\n{self.output()}") from None
-        self.reader.join(timeout=10)
-
-    def kill(self):
-        self.signal(signal.SIGKILL)
-        try:
-            self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        self.reader.join(timeout=10)
+def wait_for_saves(job, count):
+    job.wait_for(lambda: len(job.saved()) >= count, f"{count} saves", PATIENCE_S)
 
 
 def snapshot(checkpoints):
@@ -120,18 +54,18 @@ def one_round(arguments, directory, number):
     checkpoints = os.path.join(directory, "ckpts")
     as_requeued = number % 2 == 0
     slurm = {"SLURM_JOB_ID": str(4711 + number)} if as_requeued else {}
-    orphan = Job(arguments, directory, f"orphan{number}", slurm)
+    orphan = start(arguments, directory, f"orphan{number}", **slurm)
     second = None
     try:
-        orphan.wait_for_saves(2)
+        wait_for_saves(orphan, 2)
         time.sleep(random.uniform(0, 0.2))
         orphan.signal(signal.SIGSTOP)
         wait_until_stopped(orphan)
         saved_by_orphan = orphan.saved()
 
-        second = Job(arguments, directory, f"second{number}",
-                     dict(slurm, SLURM_RESTART_COUNT="1") if as_requeued else {"MUSTER_TAKE_OVER": "1"})
-        second.wait_for_saves(3)
+        takes_over = dict(slurm, SLURM_RESTART_COUNT="1") if as_requeued else {"MUSTER_TAKE_OVER": "1"}
+        second = start(arguments, directory, f"second{number}", **takes_over)
+        wait_for_saves(second, 3)
         time.sleep(random.uniform(0, 0.1))
         second.signal(signal.SIGSTOP)
         wait_until_stopped(second)
@@ -139,7 +73,7 @@ def one_round(arguments, directory, number):
         saved_by_second = second.saved()
 
         orphan.signal(signal.SIGCONT)
-        orphan.wait()
+        orphan.wait(PATIENCE_S)
         after = snapshot(checkpoints)
         words = orphan.output()
         # Its own unfinished work it may clear away, where the second one has not yet.
@@ -156,7 +90,7 @@ def one_round(arguments, directory, number):
                 raise Failure(f"both say to have saved {tag}")
 
         second.signal(signal.SIGCONT)
-        second.wait_for_saves(len(saved_by_second) + 2)
+        wait_for_saves(second, len(saved_by_second) + 2)
     finally:
         for job in (orphan, second):
             if job:
@@ -168,27 +102,11 @@ def one_round(arguments, directory, number):
         raise Failure(f"round {number}: {verified.stdout}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--launcher", required=True, help="mpirun or a script that takes its arguments")
-    parser.add_argument("--program", required=True, help="save_loop")
-    parser.add_argument("--muster", required=True, help="the command muster")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--async", dest="in_background", action="store_true", help="save in the background")
-    parser.add_argument("--seed", type=int, default=None)
-    arguments = parser.parse_args()
-    seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 30)
-    random.seed(seed)
-    with tempfile.TemporaryDirectory(prefix="muster-orphan-", dir=os.environ.get("MUSTER_TEST_DIR")) as directory:
-        try:
-            for number in range(arguments.rounds):
-                one_round(arguments, directory, number)
-        except Failure as failure:
-            print(f"seed {seed}: {failure}", file=sys.stderr)
-            return 1
+def all_rounds(arguments, directory):
+    for number in range(arguments.rounds):
+        one_round(arguments, directory, number)
     print(f"{arguments.rounds} orphans changed nothing")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(parser_for(__doc__, rounds=8).parse_args(), all_rounds))

@@ -80,18 +80,7 @@ hurry() {
 }
 
 # The losses of two runs up to a step are the same bit by bit, and within rounding after that.
-compare_losses() { # compare_losses RUN REFERENCE STEPS [SAME]
-  python3 - "$scratch/$1.csv" "$scratch/$2.csv" "$3" "${4:-$3}" <<'PY'
-import csv, sys
-a, b = ([(int(r["step"]), r["loss"]) for r in csv.DictReader(open(f))] for f in sys.argv[1:3])
-steps, same = map(int, sys.argv[3:])
-name = sys.argv[1].rsplit("/")[-1]
-assert [s for s, _ in a] == [s for s, _ in b] == list(range(1, steps + 1)), f"{name}: other steps"
-for x, y in zip(a[:same], b[:same]):
-    assert x == y, f"{name}: step {x[0]} has the loss {x[1]}, and not {y[1]}"
-worst = max([abs(float(x) - float(y)) / float(y) for (_, x), (_, y) in zip(a[same:], b[same:])], default=0)
-print(f"{name}: {same} losses identical, {steps - same} within {worst:.1e}")
-assert worst < 1e-3, f"{name}: not within rounding"
-assert float(b[-1][1]) < 0.9 * float(b[0][1]), "the model learns nothing"
-PY
+compare_losses() { # compare_losses RUN REFERENCE STEPS [IDENTICAL]
+  "$repository/mpi_tests/support/compare_losses.py" "$scratch/$1.csv" "$scratch/$2.csv" --steps "$3" \
+    --identical "${4:-$3}" --within 1e-3
 }

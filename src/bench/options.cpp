@@ -1,4 +1,5 @@
 #include "bench/options.hpp"
+#include "bench/command_line.hpp"
 
 #include <fmt/format.h>
 
@@ -8,7 +9,6 @@
 #include <sstream>
 
 #include "bench/byte_size.hpp"
-#include "bench/launched_rank.hpp"
 #include "bench/workload_json.hpp"
 #include "mpi/info.hpp"
 
@@ -199,20 +199,8 @@ std::optional<Options> parse(const Arguments& arguments, bool saves) {
   Options options;
   Raw raw;
   const auto described = describe(options, raw, saves);
-  po::variables_map found;
-  try {
-    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(arguments).options(described).positional({}).style(style).run(), found);
-    po::notify(found);
-  } catch (const po::error& error) {
-    throw UsageError(error.what());
-  }
-  if (found.count("help") != 0) {
-    std::ostringstream text;
-    text << (saves ? kSaveHelp : kLoadHelp) << '\n' << described << (saves ? kSaveExplanation : kLoadExplanation);
-    if (launched_rank() == 0) fmt::print("{}", text.str());
+  if (!read_options(arguments, described, saves ? kSaveHelp : kLoadHelp, saves ? kSaveExplanation : kLoadExplanation))
     return std::nullopt;
-  }
   if (raw.directory.empty()) throw UsageError("--dir is missing: where to write");
   constexpr int kManyRounds = 100000;
   require_between("--rounds", options.rounds.rounds, 1, kManyRounds);

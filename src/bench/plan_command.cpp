@@ -10,6 +10,7 @@
 
 #include "base/clock.hpp"
 #include "bench/command.hpp"
+#include "bench/command_line.hpp"
 #include "bench/exit_code.hpp"
 #include "bench/launched_rank.hpp"
 #include "bench/plan_scale.hpp"
@@ -96,20 +97,7 @@ std::optional<PlanOptions> parse(const Arguments& arguments) {
       ("rounds", po::value(&options.rounds)->default_value(options.rounds), "times to plan; the median counts")  //
       ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE")                    //
       ("help,h", "this page");
-  po::variables_map found;
-  try {
-    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(arguments).options(described).positional({}).style(style).run(), found);
-    po::notify(found);
-  } catch (const po::error& error) {
-    throw UsageError(error.what());
-  }
-  if (found.count("help") != 0) {
-    std::ostringstream text;
-    text << kHelp << '\n' << described;
-    if (launched_rank() == 0) fmt::print("{}", text.str());
-    return std::nullopt;
-  }
+  if (!read_options(arguments, described, kHelp)) return std::nullopt;
   if (options.scale.ranks < 1)
     throw UsageError(fmt::format("--ranks is {}, and must be 1 or more", options.scale.ranks));
   if (options.scale.tensors < 1 || options.scale.tensors > 10'000'000) {

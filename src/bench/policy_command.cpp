@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <muster/policy.hpp>
-#include <sstream>
 
 #include "base/clock.hpp"
 #include "bench/command.hpp"
+#include "bench/command_line.hpp"
 #include "bench/exit_code.hpp"
-#include "bench/launched_rank.hpp"
 #include "bench/report.hpp"
 #include "bench/session.hpp"
 #include "bench/statistics.hpp"
@@ -49,20 +48,7 @@ std::optional<PolicyOptions> parse(const Arguments& arguments) {
       ("rounds", po::value(&options.rounds)->default_value(options.rounds), "after one that does not count")  //
       ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE")                 //
       ("help,h", "this page");
-  po::variables_map found;
-  try {
-    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(arguments).options(described).positional({}).style(style).run(), found);
-    po::notify(found);
-  } catch (const po::error& error) {
-    throw UsageError(error.what());
-  }
-  if (found.count("help") != 0) {
-    std::ostringstream text;
-    text << kHelp << '\n' << described;
-    if (launched_rank() == 0) fmt::print("{}", text.str());
-    return std::nullopt;
-  }
+  if (!read_options(arguments, described, kHelp)) return std::nullopt;
   if (options.steps < 1) throw UsageError(fmt::format("--steps is {}, and must be 1 or more", options.steps));
   if (options.work_us < 0) throw UsageError(fmt::format("--work-us is {}, and must be 0 or more", options.work_us));
   if (options.rounds < 1) throw UsageError(fmt::format("--rounds is {}, and must be 1 or more", options.rounds));
