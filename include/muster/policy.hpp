@@ -31,7 +31,7 @@ enum class OnSignal : std::uint8_t {
   save_and_stop,  // should_stop() is true from then on
 };
 
-// The same on all ranks, but for job_end_unix_s, of which rank 0's counts.
+// The same on all ranks (Error{mismatch} else), but for job_end_unix_s, of which rank 0's counts.
 struct SavePolicyOptions {
   // At each multiple of so many steps; 0: not by steps.
   std::int64_t every_steps = 0;
@@ -42,12 +42,17 @@ struct SavePolicyOptions {
   std::map<int, OnSignal> signals = {
       {SIGUSR1, OnSignal::save_and_stop}, {SIGTERM, OnSignal::save_and_stop}, {SIGUSR2, OnSignal::save}};
 
-  // Save, and stop, as late before the job's end as a save is sure to fit: where 2 x the longest step + 1.5 x the
-  // longest of the last five saves + end_margin_s are left. Before the first save is measured, first_save_s stands for
-  // it. Both are taken as at most a tenth of the time that the job had left at the start.
+  // Save, and stop, as late before the job's end as a save fits that takes no more than 1.5 x the longest of the last
+  // five: where 2 x the longest step + as much + end_margin_s are left. Until the first save is noted (note_save, which
+  // may be told of one of an earlier start), first_save_s stands for it. end_margin_s and first_save_s are taken as at
+  // most a tenth of the time that the job had left at the start.
   bool before_job_end = true;
+  // So many background saves may be in flight when one is called for, and be waited for by it: time for them is kept
+  // free, too.
+  int saves_in_flight = 0;
   // Seconds since 1970. Unset: the environment's MUSTER_JOB_END or SLURM_JOB_END_TIME (the same unit), else rank 0 asks
-  // Slurm once, by squeue. A job without a limit has no end.
+  // Slurm once, by squeue. A job without a limit has no end; an end that has passed, or is more than a year off, is
+  // warned of and taken for none.
   std::optional<double> job_end_unix_s = std::nullopt;
   double end_margin_s = 30;
   double first_save_s = 60;
@@ -88,7 +93,8 @@ inline constexpr int kRequeueExitStatus = 85;
 
 class SavePolicy {
  public:
-  // Collective over comm, which is duplicated. Throws Error{usage} on options that make no sense.
+  // Collective over comm, which is duplicated. Throws CollectiveError on all ranks: usage for options that make no
+  // sense, mismatch where they differ.
   explicit SavePolicy(MPI_Comm comm, SavePolicyOptions options = {});
   // Collective in MPI's sense; does nothing after MPI_Finalize.
   ~SavePolicy();
@@ -99,9 +105,11 @@ class SavePolicy {
 
   // Called by all ranks the same number of times, from anywhere that all of them pass: after each step, and inside long
   // evaluations with the step before. `step`: how many steps are done, the same on all ranks. Whether to save now; the
-  // same on all ranks. True once a reason: asked twice at one step, every_steps answers once.
-  // Throws Error{mismatch} on all ranks, a call later, where they passed different steps; Error{timeout} on the ranks
-  // that wait where others did not call.
+  // same on all ranks. True once a reason: asked twice at one step, every_steps answers once. The other reasons may
+  // come at a step that was saved already: such a save needs SaveOptions::replace_existing or another tag. The first
+  // call counts as the one after a first step: a program that has just loaded trains before it asks. Throws
+  // Error{mismatch} on all ranks, a call later, where they passed different steps; Error{timeout} on the ranks that
+  // wait where others did not call.
   bool should_save(std::int64_t step);
 
   // Local: what the last should_save found, the same on all ranks. Why it returned true, or SaveReason::none; a line
@@ -112,15 +120,17 @@ class SavePolicy {
   [[nodiscard]] bool should_stop() const;
 
   // Local. What a save took, to judge the next by; rank 0's counts. Not needed of skipped saves.
-  // save_s: from its call until it was published; blocked_s: what the training loop waited for it.
+  // save_s: until it was published, without what it waited for saves before it; blocked_s: what the training loop
+  // waited.
   void note_save(const SaveReport& report);
   void note_save(double save_s, double blocked_s);
   // Local. Seconds from now to the job's end by rank 0's knowledge; none on other ranks, or where it is not known.
   [[nodiscard]] std::optional<double> job_left_s() const;
 
   // Collective. Ends the program so that Slurm starts the job again: rank 0 calls `scontrol requeue` for SLURM_JOB_ID
-  // where there is one, all ranks finalise MPI and exit with kRequeueExitStatus. Destructors of automatic objects do
-  // not run; saves in flight should have been waited for. Slurm kills what is left of the job a few seconds later.
+  // (of an array's task for that) where there is one and it was neither cancelled nor started again, all ranks finalise
+  // MPI and exit with kRequeueExitStatus. Destructors of automatic objects do not run; saves in flight should have been
+  // waited for. Slurm kills what is left of the job a few seconds later.
   [[noreturn]] void requeue();
 
  private:

@@ -80,6 +80,16 @@ TEST(SaveClock, StopsWhileASaveStillFits) {
   }
 }
 
+TEST(SaveClock, KeepsTimeFreeForSavesThatAreWaitedFor) {
+  for (const int in_flight : {0, 1, 3}) {
+    SaveClock clock({.end_s = 10000, .end_margin_s = 30, .saves_in_flight = in_flight}, 0);
+    clock.note_save(0, 100, 1);
+    const double needed_s = 150 * (1 + in_flight) + 30;
+    EXPECT_EQ(clock.due(10000 - needed_s - 1).reason, SaveReason::none);
+    EXPECT_EQ(clock.due(10000 - needed_s + 1).reason, SaveReason::job_end);
+  }
+}
+
 TEST(SaveClock, GuessesLittleOfAShortJob) {
   const SaveClock clock({.end_s = 100, .end_margin_s = 30, .first_save_s = 60}, 0);
   EXPECT_EQ(clock.due(74).reason, SaveReason::none);

@@ -79,7 +79,17 @@ TEST(SignalWatch, StaysFoundByAHandlerThatCameAfter) {
     EXPECT_THAT(watch.take(), ElementsAre(SIGUSR1));
   }
   std::raise(SIGUSR1);  // the later handler is still there, and so is what it calls
+  {
+    SignalWatch again({SIGUSR1});  // the two do not call each other
+    std::raise(SIGUSR1);
+    EXPECT_THAT(again.take(), ElementsAre(SIGUSR1));
+  }
   std::signal(SIGUSR1, SIG_DFL);
+  {
+    SignalWatch anew({SIGUSR1});
+    std::raise(SIGUSR1);  // would end the process
+    EXPECT_THAT(anew.take(), ElementsAre(SIGUSR1));
+  }
 }
 
 TEST(SignalNames, BothWays) {

@@ -12,6 +12,7 @@
 #include "base/child_process.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "policy/own_job.hpp"
 
 namespace muster::policy {
 
@@ -72,16 +73,15 @@ std::optional<double> parse_time_left(const std::string& text) {
 std::optional<double> job_end_unix_s() {
   if (const auto end = from_environment("MUSTER_JOB_END")) return end;
   if (const auto end = from_environment("SLURM_JOB_END_TIME")) return end;
-  const char* job = std::getenv("SLURM_JOB_ID");
-  if (job == nullptr) return std::nullopt;
+  const auto job = own_job();
+  if (!job) return std::nullopt;
   try {
-    ChildProcess squeue({"squeue", "-h", "-j", job, "-o", "%L"});
+    ChildProcess squeue({"squeue", "-h", "-j", *job, "-o", "%L"});
     const auto left_s = parse_time_left(squeue.read_line(kAnswerTimeoutS));
     if (!left_s) return std::nullopt;
     return static_cast<double>(unix_ns()) / kNsPerS + *left_s;
   } catch (const Error& error) {
-    log_warning(std::string("Slurm does not say when job ") + job +
-                " ends, and no save will be made before it: " + error.what());
+    log_warning("Slurm does not say when job " + *job + " ends, and no save will be made before it: " + error.what());
     return std::nullopt;
   }
 }

@@ -29,10 +29,11 @@ class RollCall {
   std::optional<std::vector<int>> absent(std::uint64_t call);
   // Whether this rank is the first of those that wait, and so the one to tell people.
   [[nodiscard]] bool is_first() const;
+  // Takes in what others told, without waiting.
+  void listen();
 
  private:
   void tell(std::uint64_t call);
-  void listen();
 
   mpi::CommView comm_;
   std::uint64_t told_ = 0;            // the last call that was told

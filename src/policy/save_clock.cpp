@@ -63,7 +63,8 @@ SaveClock::Due SaveClock::due(double now_s) const {
     const double longest_gap_s = gaps_s_.empty() ? 0 : std::ranges::max(gaps_s_);
     const double save_s = longest_save_s();
     // What is not called for now is called for one call later, and begins one more call later.
-    if (*left <= 2 * longest_gap_s + kSlack * save_s + settings_.end_margin_s) {
+    const double saves_s = kSlack * save_s * (1 + settings_.saves_in_flight);
+    if (*left <= 2 * longest_gap_s + saves_s + settings_.end_margin_s) {
       return {.reason = SaveReason::job_end, .first_s = *left, .second_s = save_s};
     }
   }

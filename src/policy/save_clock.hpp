@@ -18,6 +18,7 @@ class SaveClock {
     std::optional<double> end_s = std::nullopt;  // of the job
     double end_margin_s = 30;
     double first_save_s = 60;
+    int saves_in_flight = 0;  // at most, when one is called for, which waits for them
   };
   SaveClock(const Settings& settings, double now_s);
 

@@ -2,14 +2,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <muster/error.hpp>
 #include <muster/policy.hpp>
 #include <utility>
 #include <vector>
 
+#include "base/bytes.hpp"
 #include "base/clock.hpp"
+#include "base/hash.hpp"
 #include "base/log.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/check.hpp"
@@ -24,11 +29,14 @@ namespace muster {
 namespace {
 
 constexpr double kNsPerS = 1e9;
+constexpr double kSPerYear = 366 * 86400.0;
+constexpr double kTimeoutS = 1800;  // to agree on the options
 constexpr double kSPerHour = 3600;
 constexpr double kSPerMinute = 60;
 constexpr double kMsPerS = 1000;
 
-double now_s() { return static_cast<double>(unix_ns()) / kNsPerS; }
+// A clock that nobody sets.
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void require(bool holds, const char* what) {
   if (!holds) throw Error(ErrorKind::usage, std::string("SavePolicyOptions: ") + what);
@@ -36,7 +44,7 @@ void require(bool holds, const char* what) {
 
 bool is_number(double value, double least) { return std::isfinite(value) && value >= least; }
 
-SavePolicyOptions valid(SavePolicyOptions options) {
+void require_valid(const SavePolicyOptions& options) {
   require(options.every_steps >= 0, "every_steps must be 0 or more");
   require(is_number(options.every_minutes, 0), "every_minutes must be 0 or more");
   require(is_number(options.end_margin_s, 0), "end_margin_s must be 0 or more");
@@ -45,7 +53,43 @@ SavePolicyOptions valid(SavePolicyOptions options) {
   require(is_number(options.node_mean_hours_between_failures, 0), "node_mean_hours_between_failures must be 0 or more");
   require(options.max_save_share > 0 && options.max_save_share <= 1, "max_save_share must be above 0 and at most 1");
   require(options.warn_after_s > 0 && options.timeout_s > 0, "warn_after_s and timeout_s must be above 0");
+  require(options.saves_in_flight >= 0, "saves_in_flight must be 0 or more");
+  require(!options.job_end_unix_s || std::isfinite(*options.job_end_unix_s), "job_end_unix_s must be a number");
+}
+
+// All that ranks must have in common.
+std::string text_of(const SavePolicyOptions& options) {
+  auto text = fmt::format("{} {} {} {} {} {} {} {} {} {} {}", options.every_steps, options.every_minutes,
+                          options.before_job_end, options.end_margin_s, options.first_save_s, options.saves_in_flight,
+                          options.mean_hours_between_failures, options.node_mean_hours_between_failures,
+                          options.max_save_share, options.warn_after_s, options.timeout_s);
+  for (const auto& [signal, action] : options.signals) text += fmt::format(" {}:{}", signal, static_cast<int>(action));
+  return text;
+}
+
+// Collective. The options, where they make sense and all ranks pass the same.
+SavePolicyOptions agreed(MPI_Comm comm, SavePolicyOptions options) {
+  mpi::require_usable(comm);
+  const auto owner = mpi::Comm::duplicate(comm);
+  const auto all = owner.view(kTimeoutS);
+  mpi::run_agreed(all, "policy", [&] { require_valid(options); });
+  const auto hash = hash_bytes(as_bytes(text_of(options)));
+  std::array<std::uint64_t, 2> ends{hash, ~hash};
+  all.all_min(ends);
+  mpi::run_agreed(all, "policy", [&] {
+    if (ends[0] != ~ends[1]) throw Error(ErrorKind::mismatch, "SavePolicyOptions: the ranks pass different ones");
+  });
   return options;
+}
+
+// Seconds from now to the job's end, if that makes sense.
+std::optional<double> seconds_left(std::optional<double> end_unix_s) {
+  if (!end_unix_s) return std::nullopt;
+  const double left_s = *end_unix_s - static_cast<double>(unix_ns()) / kNsPerS;
+  if (left_s > 0 && left_s < kSPerYear) return left_s;
+  log_warning(fmt::format("the job is said to end at {:.0f} (seconds since 1970), which {}: no save is made before it",
+                          *end_unix_s, left_s > 0 ? "is more than a year off" : "has passed"));
+  return std::nullopt;
 }
 
 std::vector<int> numbers_of(const std::map<int, OnSignal>& signals) {
@@ -84,7 +128,7 @@ std::string_view name(SaveReason reason) {
 class SavePolicy::Impl {
  public:
   Impl(MPI_Comm comm, SavePolicyOptions options)
-      : options_(valid(std::move(options))), vote_(usable(comm), options_.warn_after_s, options_.timeout_s) {
+      : options_(agreed(comm, std::move(options))), vote_(comm, options_.warn_after_s, options_.timeout_s) {
     const auto nodes = mpi::node_of_ranks(vote_.comm());
     mpi::run_agreed(vote_.comm(), "policy", [&] {
       signals_.emplace(numbers_of(options_.signals));
@@ -126,13 +170,17 @@ class SavePolicy::Impl {
 
   [[noreturn]] void requeue() {
     const auto& comm = vote_.comm();
-    if (comm.rank() == 0) policy::requeue_job();
     try {
+      static_cast<void>(vote_.finish());
+      if (comm.rank() == 0) policy::requeue_job();
       comm.barrier();  // a rank that ends earlier may take the others with it
+      MPI_Finalize();
     } catch (const std::exception& error) {
+      // Ranks are missing, and MPI_Finalize would wait for them.
       log_warning(error.what());
+      std::fflush(nullptr);
+      std::_Exit(kRequeueExitStatus);
     }
-    MPI_Finalize();
     std::exit(kRequeueExitStatus);
   }
 
@@ -142,11 +190,6 @@ class SavePolicy::Impl {
   std::optional<policy::SaveClock> clock_;  // on rank 0
 
  private:
-  static MPI_Comm usable(MPI_Comm comm) {
-    mpi::require_usable(comm);
-    return comm;
-  }
-
   void start_clock(int nodes) {
     double mean_hours = options_.mean_hours_between_failures;
     if (mean_hours == 0) mean_hours = options_.node_mean_hours_between_failures / nodes;
@@ -156,10 +199,13 @@ class SavePolicy::Impl {
     settings.max_save_share = options_.max_save_share;
     settings.end_margin_s = options_.end_margin_s;
     settings.first_save_s = options_.first_save_s;
+    settings.saves_in_flight = options_.saves_in_flight;
+    const double begin_s = now_s();
     if (options_.before_job_end) {
-      settings.end_s = options_.job_end_unix_s ? options_.job_end_unix_s : policy::job_end_unix_s();
+      const auto left_s = seconds_left(options_.job_end_unix_s ? options_.job_end_unix_s : policy::job_end_unix_s());
+      if (left_s) settings.end_s = now_s() + *left_s;
     }
-    clock_.emplace(settings, now_s());
+    clock_.emplace(settings, begin_s);
   }
 
   // Rounded down, below 0 too.

@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstring>
 #include <muster/error.hpp>
 #include <mutex>
+#include <utility>
 
 namespace muster::policy {
 
@@ -19,6 +19,7 @@ namespace {
 struct Watched {
   std::atomic<std::uint64_t> came{0};
   int watches = 0;
+  bool is_called_by_another = false;  // whose handler was put over ours, and calls it, with or without a watch
   struct sigaction earlier {};
 };
 std::array<Watched, NSIG> watched;
@@ -43,8 +44,14 @@ void handle(int number, siginfo_t* info, void* context) {
 void watch(int number) {
   auto& own = watched[static_cast<std::size_t>(number)];
   if (own.watches++ > 0) return;
+  struct sigaction current {};
+  ::sigaction(number, nullptr, &current);
+  const bool is_handled = (current.sa_flags & SA_SIGINFO) != 0 ||
+                          (current.sa_handler != SIG_DFL && current.sa_handler != SIG_IGN);
+  // Over that handler ours would call it, and it ours, without end.
+  if (own.is_called_by_another && is_handled) return;
   // Known before the handler runs for the first time.
-  ::sigaction(number, nullptr, &own.earlier);
+  own.earlier = current;
   struct sigaction action {};
   action.sa_sigaction = handle;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
@@ -58,10 +65,21 @@ void unwatch(int number) {
   struct sigaction current {};
   ::sigaction(number, nullptr, &current);
   // Whoever came after us calls us, and must go on finding us.
-  if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == handle) {
-    ::sigaction(number, &own.earlier, nullptr);
-  }
+  own.is_called_by_another = (current.sa_flags & SA_SIGINFO) == 0 || current.sa_sigaction != handle;
+  if (!own.is_called_by_another) ::sigaction(number, &own.earlier, nullptr);
 }
+
+// sigabbrev_np(3) came with glibc 2.32, which clusters do not have everywhere.
+constexpr std::array kNames = {std::pair{SIGHUP, "HUP"},   std::pair{SIGINT, "INT"},       std::pair{SIGQUIT, "QUIT"},
+                               std::pair{SIGILL, "ILL"},   std::pair{SIGTRAP, "TRAP"},     std::pair{SIGABRT, "ABRT"},
+                               std::pair{SIGBUS, "BUS"},   std::pair{SIGFPE, "FPE"},       std::pair{SIGKILL, "KILL"},
+                               std::pair{SIGUSR1, "USR1"}, std::pair{SIGSEGV, "SEGV"},     std::pair{SIGUSR2, "USR2"},
+                               std::pair{SIGPIPE, "PIPE"}, std::pair{SIGALRM, "ALRM"},     std::pair{SIGTERM, "TERM"},
+                               std::pair{SIGCHLD, "CHLD"}, std::pair{SIGCONT, "CONT"},     std::pair{SIGSTOP, "STOP"},
+                               std::pair{SIGTSTP, "TSTP"}, std::pair{SIGTTIN, "TTIN"},     std::pair{SIGTTOU, "TTOU"},
+                               std::pair{SIGURG, "URG"},   std::pair{SIGXCPU, "XCPU"},     std::pair{SIGXFSZ, "XFSZ"},
+                               std::pair{SIGPROF, "PROF"}, std::pair{SIGVTALRM, "VTALRM"}, std::pair{SIGWINCH, "WINCH"},
+                               std::pair{SIGIO, "IO"},     std::pair{SIGPWR, "PWR"},       std::pair{SIGSYS, "SYS"}};
 
 bool can_be_handled(int number) {
   struct sigaction current {};
@@ -104,8 +122,10 @@ std::vector<int> SignalWatch::take() {
 }
 
 std::string signal_name(int number) {
-  const char* abbreviation = ::sigabbrev_np(number);
-  return abbreviation != nullptr ? std::string("SIG") + abbreviation : "signal " + std::to_string(number);
+  for (const auto& [known, name] : kNames) {
+    if (known == number) return std::string("SIG") + name;
+  }
+  return "signal " + std::to_string(number);
 }
 
 int signal_number(const std::string& name) {
@@ -118,9 +138,8 @@ int signal_number(const std::string& name) {
   std::string upper;
   for (const char letter : name) upper.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(letter))));
   if (upper.starts_with("SIG")) upper.erase(0, 3);
-  for (number = 1; number < NSIG; ++number) {
-    const char* abbreviation = ::sigabbrev_np(number);
-    if (abbreviation != nullptr && upper == abbreviation && can_be_handled(number)) return number;
+  for (const auto& [known, abbreviation] : kNames) {
+    if (upper == abbreviation && can_be_handled(known)) return known;
   }
   throw Error(ErrorKind::usage, "\"" + name + "\" is no signal that can be handled");
 }

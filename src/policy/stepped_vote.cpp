@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 #include <muster/error.hpp>
 #include <thread>
@@ -18,6 +19,7 @@ namespace muster::policy {
 namespace {
 
 constexpr double kLastWaitS = 1;
+constexpr double kNamesS = 2;  // for those who wait to hear of each other
 
 }  // namespace
 
@@ -56,6 +58,9 @@ std::optional<Ballot> SteppedVote::finish() {
   if (!flight_) throw Error(ErrorKind::timeout, "should_save: an earlier call gave up waiting for other ranks");
   if (calls_ == 0) return std::nullopt;
   wait();
+  // Nobody else takes in what ranks that waited have told one that never does.
+  constexpr std::uint64_t kCallsBetween = 64;
+  if (calls_ % kCallsBetween == 0) roll_call_.listen();
   return flight_->all;
 }
 
@@ -81,16 +86,16 @@ void SteppedVote::wait() {
   while (!is_over()) {
     std::this_thread::sleep_for(std::chrono::microseconds(50));
     const double waited_s = since.seconds();
-    if (waited_s < warn_at_s) continue;
+    if (waited_s < std::min(warn_at_s, comm_.timeout_s())) continue;
     const auto absent = roll_call_.absent(call);
-    if (waited_s > comm_.timeout_s()) {
+    if (waited_s >= comm_.timeout_s() + (absent ? 0 : kNamesS)) {
       owner_.abandon();
       static_cast<void>(flight_.release());
       throw Error(ErrorKind::timeout,
                   fmt::format("rank {}: waited {:.0f} s in should_save for {}, which did not call it", comm_.rank(),
                               waited_s, absent && !absent->empty() ? rank_text(*absent) : "other ranks"));
     }
-    if (!absent || absent->empty()) continue;
+    if (!absent || absent->empty() || waited_s < warn_at_s) continue;
     if (roll_call_.is_first()) {
       log_warning(
           fmt::format("should_save: waiting for {:.0f} s for {}, which did not call it", waited_s, rank_text(*absent)));
