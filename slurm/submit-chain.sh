@@ -30,9 +30,6 @@ if [ $# -lt 2 ]; then
 fi
 shift
 
-MUSTER_CHAIN_OPTIONS=
-if [ ${#options[@]} -gt 0 ]; then MUSTER_CHAIN_OPTIONS=$(printf '%q ' "${options[@]}"); fi
-export MUSTER_CHAIN_OPTIONS
-# A chain may be started from a job of another one.
-unset MUSTER_CHAIN_LINK MUSTER_CHAIN_NEWEST MUSTER_CHAIN_SAME
-exec sbatch "${options[@]}" "$(dirname "${BASH_SOURCE[0]}")/train-chained.sbatch" "$@"
+quoted=
+if [ ${#options[@]} -gt 0 ]; then quoted=$(printf '%q ' "${options[@]}"); fi
+exec sbatch "${options[@]}" "$(dirname "${BASH_SOURCE[0]}")/train-chained.sbatch" --chain-options "$quoted" -- "$@"

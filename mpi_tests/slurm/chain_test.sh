@@ -6,7 +6,10 @@ cluster=(--kill-wait 2)
 . "$(dirname "$0")/in_cluster.sh"
 export PATH=$bin:$PATH
 
-queue_is_empty() { ! squeue -h | grep -q .; }
+queue_is_empty() {
+  local queue
+  queue=$(squeue -h) && [ -z "$queue" ]
+}
 wait_for_chain() { # wait_for_chain: sets last, the number of the last job that ran
   wait_until 120 queue_is_empty
   last=$(find . -name 'train-chain-*.out' | sed 's/.*-\([0-9]*\).out/\1/' | sort -n | tail -n 1)
@@ -18,7 +21,7 @@ srun --mpi=pmix -N 2 -n 4 "${train[@]}" >whole.out
 cat >some_steps.sh <<'SH'
 #!/bin/bash
 # Stops after 20 steps a job, as the time limit would make it.
-steps=$((20 * (${MUSTER_CHAIN_LINK:-0} + 1)))
+steps=$((20 * MUSTER_CHAIN_LINK))
 "$@" --steps $steps || exit
 [ $steps -eq 60 ] || exit 75
 SH
@@ -44,6 +47,27 @@ MUSTER_MAX_RESTARTS=1 sbatch --parsable "$repository/slurm/train-chained.sbatch"
 wait_for_chain
 [ "$last" -eq $(($(cat first) + 2)) ] || say_and_fail "the last job is $last, the first was $(cat first)"
 says "train-chain-$last.out" "giving up: 1 more jobs without progress, the newest checkpoint is still: none"
+rm train-chain-*.out
+
+echo "asks to be requeued: each job is followed by one, and given up as any other"
+cat >asks.sh <<'SH'
+#!/bin/bash
+exit 85
+SH
+chmod +x asks.sh
+MUSTER_MAX_RESTARTS=1 "$repository/slurm/submit-chain.sh" --export=ALL -- ./asks.sh --dir none >first
+wait_for_chain
+[ "$last" -eq $(($(tr -dc 0-9 <first) + 2)) ] || say_and_fail "the last job is $last, the first was $(cat first)"
+says "train-chain-$last.out" "giving up: 1 more jobs without progress"
+[ "$(cat train-chain-*.out | grep -c 'stopped early')" -eq 2 ] || say_and_fail "a job was started again"
+rm train-chain-*.out
+
+echo "jobs that get no environment: given up all the same"
+ln -s "$bin/muster" muster
+"$repository/slurm/submit-chain.sh" --export=NONE -- ./asks.sh --dir none >first
+wait_for_chain
+[ "$last" -eq $(($(tr -dc 0-9 <first) + 4)) ] || say_and_fail "the last job is $last, the first was $(cat first)"
+says "train-chain-$last.out" "giving up: 3 more jobs without progress"
 rm train-chain-*.out
 
 echo "used in a wrong way: the chain ends"

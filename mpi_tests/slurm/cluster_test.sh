@@ -14,14 +14,23 @@ say_and_fail() {
   echo "$*"
   exit 1
 }
-no_leftovers() { # no_leftovers FOLDER: no process was started with it
+left_over() { # left_over FOLDER: a process that was started with it
   local process
   for process in /proc/[0-9]*; do
     if tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -qF -- "$1" ||
       tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qF -- "=$1/"; then
-      [ "$process" = "/proc/$$" ] || say_and_fail "left over: $(tr '\0' ' ' <"$process/cmdline")"
+      [ "$process" = "/proc/$$" ] || { tr '\0' ' ' <"$process/cmdline" && return; }
     fi
   done
+}
+no_leftovers() { # no_leftovers FOLDER: within some seconds
+  local process try
+  for ((try = 0; try < 50; try++)); do
+    process=$(left_over "$1" 2>/dev/null) || true
+    [ -n "$process" ] || return 0
+    sleep 0.2
+  done
+  say_and_fail "left over: $process"
 }
 
 echo "up and down, twice"
@@ -66,7 +75,6 @@ for signal in TERM KILL; do
   sleep 0.5
   kill "-$signal" "$box"
   wait "$box" 2>/dev/null || true
-  sleep 0.5
   no_leftovers "$scratch/$signal"
 done
 
@@ -75,7 +83,10 @@ echo "a node that dies and comes back"
 "$cluster" run bash -c '
   cluster=$1
   srun -N 2 tail -f /dev/null &
-  sleep 0.5
+  for ((i = 0; i < 300; i++)); do
+    [ "$(pgrep -cx tail)" -lt 2 ] || break
+    sleep 0.1
+  done
   [ "$(pgrep -cx tail)" -eq 2 ] || { pgrep -ax tail; exit 1; }
   "$cluster" kill-node n2 --orphans
   [ "$(pgrep -cx slurmd)" -eq 1 ] && [ "$(pgrep -cx tail)" -eq 2 ] || { echo "no orphan"; exit 1; }

@@ -6,7 +6,7 @@
 #   save        scancel --signal=USR2: saves and goes on
 #   requeue     scontrol requeue
 #   self        scancel --signal=USR1, and muster-train itself puts the job back into the queue
-#   limit       three time limits of a minute, in a chain
+#   limit       three time limits of a minute, in a chain, each seen coming
 #   mpirun      scancel --signal=USR1 to the batch script of train-mpirun.sbatch, and the same line again
 #   no-slurm    USR1 and TERM without Slurm: exit status 75, or 85 with --requeue
 # No checkpoint is due by steps, so what it goes on from was saved because of the signal; and no step is done twice.
@@ -18,7 +18,6 @@ export PATH=$bin:$PATH
 template=$repository/slurm/train-preemptible.sbatch
 
 steps=200
-if [ "$2" = limit ]; then steps=6000; fi
 log_every=1
 training run --steps "$steps" --save-every 0
 
@@ -42,22 +41,44 @@ stopped_and_resumed() { # stopped_and_resumed FILE...: what was saved last is wh
   each_step_once "$@"
   grep -h -E '^(saved|resumed|train-)' "$@"
 }
-ended() { # the job has ended well, and has lost nothing
+ended() { # ended [SECONDS]: the job has ended well, has lost nothing, and was saved so many seconds after the signal
   wait_for_end "$job" 120
   [ "$status" -eq 0 ] || say_and_fail "exit status $status"
   stopped_and_resumed job.out
+  if [ $# -gt 0 ]; then saved_within "$1"; fi
+}
+saved_within() {
+  python3 - run/history.jsonl "$signalled" "$1" <<'PY'
+import datetime, json, sys
+signalled_s, grace_s = map(float, sys.argv[2:])
+save = next(s for s in map(json.loads, open(sys.argv[1])) if "came to rank" in s["reason"])
+ended = datetime.datetime.strptime(save["ended_at"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+took_s = ended - signalled_s
+print(f"{save['reason']}: published after {took_s:.2f} s, of which the save took {save['total_s']:.3f} s; {grace_s - took_s:.1f} s were left")
+assert took_s < grace_s
+PY
+}
+signal() { # signal COMMAND...: remembers when
+  signalled=$(date +%s.%N)
+  "$@"
 }
 preempt() { sbatch --parsable --partition=high --nodes=2 --exclusive --output=high.out --wrap "sleep 2"; }
 
 case $2 in
-  preemption) start && preempt && ended ;;
+  preemption)
+    start && signal preempt && ended 10 # KillWait
+    "$repository/scripts/draw-timeline" run -o timeline.svg
+    for what in "start 1: job $job (restart 0) on n1" "start 2: job $job (restart 1) on n1" "came to rank" "started again"; do
+      says timeline.svg "$what"
+    done
+    ;;
   grace)
     scontrol update PartitionName=low GraceTime=20
-    start && preempt && ended
+    start && signal preempt && ended 20
     ;;
-  warning) start && scancel --signal=USR1 "$job" && ended ;;
-  requeue) start && scontrol requeue "$job" && ended ;;
-  self) start --requeue && scancel --signal=USR1 "$job" && ended ;;
+  warning) start && signal scancel --signal=USR1 "$job" && ended 120 ;; # as in the template
+  requeue) start && signal scontrol requeue "$job" && ended 10 ;;
+  self) start --requeue && signal scancel --signal=USR1 "$job" && ended 120 ;;
   save)
     start && scancel --signal=USR2 "$job"
     wait_for_end "$job" 120
@@ -67,15 +88,36 @@ case $2 in
     each_step_once job.out
     ;;
   limit)
-    "$repository/slurm/submit-chain.sh" --time=1 -- "${train[@]}"
-    queue_is_empty() { ! squeue -h | grep -qs .; }
+    # However fast this machine is: the fourth job does but some more steps.
+    cat >until_fourth.sh <<'SH'
+#!/bin/bash
+# until_fourth.sh DIR COMMAND
+steps=1000000
+if [ "$MUSTER_CHAIN_LINK" -ge 4 ]; then
+  newest=$(muster latest "$1")
+  steps=$((${newest#step_} + 20))
+fi
+shift
+exec "$@" --steps $steps
+SH
+    chmod +x until_fourth.sh
+    training run --save-every 0
+    # No signal that the ranks know, so that it is the job's end that they see coming.
+    MUSTER_DIR=$scratch/run "$repository/slurm/submit-chain.sh" --time=1 --signal=CONT@1 -- ./until_fourth.sh run "${train[@]}"
+    queue_is_empty() {
+      local queue
+      queue=$(squeue -h) && [ -z "$queue" ]
+    }
     wait_until 400 queue_is_empty
-    [ "$(find . -name 'train-chain-*.out' | wc -l)" -ge 4 ] || say_and_fail "not over three time limits: more steps are needed"
     mapfile -t outputs < <(find . -name 'train-chain-*.out' | sort -t- -k3n)
-    says "${outputs[-1]}" "train-chained.sbatch: done"
+    grep -h -E '^(saving|saved|resumed|train-)' "${outputs[@]}"
+    [ ${#outputs[@]} -eq 4 ] || say_and_fail "${#outputs[@]} jobs, and not four"
+    says "${outputs[-1]}" "train-chained.sbatch: done, in 4 jobs"
     each_step_once "${outputs[@]}"
-    grep -h -E '^(saved|resumed|train-)' "${outputs[@]}"
     if grep -l "DUE TO TIME LIMIT" "${outputs[@]}"; then say_and_fail "did not stop before the time limit"; fi
+    [ "$(grep -c '"reason":"the job ends in' run/history.jsonl)" -eq 3 ] || say_and_fail "not saved three times because of the job's end"
+    newest=$(muster latest run)
+    steps=${newest#step_}
     ;;
   mpirun)
     job=$(sbatch --parsable --output=first.out "$repository/slurm/train-mpirun.sbatch" "${train[@]}")

@@ -41,7 +41,8 @@ ended() { # ended NAME SIGNAL: each rank got it, saved, and started again
   all_say "$1.out" 1 "got $2" || say_and_fail "$1: not $2 at each rank"
   all_say "$1.out" 1 saved || say_and_fail "$1: killed before all had saved"
   all_say "$1.out" 2 started || say_and_fail "$1: not started twice"
-  says "$1.out" "train-preemptible.sbatch: stopped early, to be started again"
+  grep -qE "train-preemptible.sbatch: (stopped early, to be started again|Slurm has started the job again already)" "$1.out" ||
+    say_and_fail "$1: does not say that it is started again"
   says "$1.out" "train-preemptible.sbatch: done"
   echo "$1: $2 at each rank, time to save, started again"
 }
@@ -67,6 +68,17 @@ start graceful
 preempt
 ended graceful USR1
 scontrol update PartitionName=low GraceTime=0
+
+# Whoever cancels a job means it.
+start cancelled
+scancel "$job"
+wait_for_end "$job" 60
+all_say cancelled.out 1 saved || say_and_fail "cancelled: killed before all had saved"
+wait_until 20 grep -qs "the job was cancelled; not started again" cancelled.out
+sleep 1
+[ -z "$(squeue -h -j "$job" -t PENDING,RUNNING 2>/dev/null)" ] || say_and_fail "cancelled: started again"
+[ "$(grep -c '^train-preemptible.sbatch: start' cancelled.out)" -eq 1 ] || say_and_fail "cancelled: started again"
+echo "cancelled: TERM at each rank, time to save, not started again"
 
 # mpirun hands on what comes to the batch script.
 job=$(sbatch --parsable --output=mpirun.out "$repository/slurm/train-mpirun.sbatch" ./rank.sh 2)

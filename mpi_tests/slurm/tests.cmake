@@ -1,17 +1,26 @@
 # What a job sees of Slurm: each test starts a throw-away cluster of its own, and fails where that does not start.
+# Most of their time they wait for Slurm, so two of them at once do not get in each other's way.
 function(muster_slurm_test name)
   add_test(NAME slurm.${name} COMMAND ${ARGN})
-  set_tests_properties(slurm.${name} PROPERTIES LABELS slurm TIMEOUT 300 PROCESSORS 2)
+  set_tests_properties(slurm.${name} PROPERTIES LABELS slurm TIMEOUT 900 PROCESSORS 1)
 endfunction()
 
 muster_slurm_test(cluster ${CMAKE_CURRENT_LIST_DIR}/cluster_test.sh)
 muster_slurm_test(signals ${CMAKE_CURRENT_LIST_DIR}/signals_test.sh ${CMAKE_BINARY_DIR}/bin)
 if(MUSTER_TORCH)
+  # The longest first.
+  muster_slurm_test(interruptions ${CMAKE_CURRENT_LIST_DIR}/interruptions_test.sh ${CMAKE_BINARY_DIR}/bin)
+  foreach(case limit preemption grace warning save requeue self mpirun no-slurm)
+    muster_slurm_test(preempt.${case} ${CMAKE_CURRENT_LIST_DIR}/preempt_test.sh ${CMAKE_BINARY_DIR}/bin ${case})
+  endforeach()
   muster_slurm_test(srun ${CMAKE_CURRENT_LIST_DIR}/srun_test.sh ${CMAKE_BINARY_DIR}/bin)
   foreach(template train train-mpirun)
     muster_slurm_test(${template} ${CMAKE_CURRENT_LIST_DIR}/templates_test.sh ${CMAKE_BINARY_DIR}/bin ${template})
   endforeach()
-  foreach(name chain node_loss restarts)
+  foreach(name chain node_loss orphan restarts)
     muster_slurm_test(${name} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.sh ${CMAKE_BINARY_DIR}/bin)
   endforeach()
+  if(MUSTER_FAILPOINTS)
+    muster_slurm_test(phase_loss ${CMAKE_CURRENT_LIST_DIR}/phase_loss_test.sh ${CMAKE_BINARY_DIR}/bin)
+  endif()
 endif()

@@ -33,5 +33,7 @@ inline std::int64_t unix_ns() {
 
 // "2026-11-22T20:15:03Z"
 std::string utc_now();
+// "2026-11-22T20:15:03.214Z"
+std::string utc_now_ms();
 
 }  // namespace muster

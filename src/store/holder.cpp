@@ -47,7 +47,7 @@ Holder this_holder() {
                 .restart = number_of(from_environment("SLURM_RESTART_COUNT")),
                 .launch = launch_name(),
                 .token = {},
-                .since = utc_now(),
+                .since = utc_now_ms(),
                 .released = false};
   const auto run = fmt::format("{} {} {} {}", holder.cluster, holder.job, holder.restart, holder.launch);
   holder.token = fmt::format("{:016x}{:016x}", of_this_process, hash_bytes(as_bytes(run)));

@@ -17,7 +17,7 @@ struct Holder {
   std::uint64_t restart = 0;  // SLURM_RESTART_COUNT: Slurm starts the same job again
   std::string launch = {};    // one mpirun or srun; empty where there is none
   std::string token = {};     // the same for all that this process does for this launch, and for nobody else
-  std::string since = {};     // UTC
+  std::string since = {};     // UTC, to the millisecond
   bool released = false;      // it has ended in good order
 };
 
@@ -28,7 +28,7 @@ nlohmann::json to_json(const Holder& holder);
 // Nothing where it is no holder.
 std::optional<Holder> holder_from(const nlohmann::json& json);
 
-// "job 4711 (restart 1) on n2 (pid 4242) since 2026-11-22T20:15:03Z"
+// "job 4711 (restart 1) on n2 (pid 4242) since 2026-11-22T20:15:03.214Z"
 std::string text_of(const Holder& holder);
 
 }  // namespace muster::store

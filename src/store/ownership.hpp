@@ -45,6 +45,7 @@ class Ownership {
   void check(std::string_view consequence = "nothing was published");
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+  [[nodiscard]] const Holder& holder() const { return me_; }
   // As claimed last; 0: never.
   [[nodiscard]] std::uint64_t generation() const;
 

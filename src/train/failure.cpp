@@ -34,11 +34,13 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::exists:
       return kExitUsage;
     case ErrorKind::io:
-    case ErrorKind::busy:
     case ErrorKind::timeout:
     case ErrorKind::internal:
-    case ErrorKind::superseded:
       break;
+    case ErrorKind::superseded:
+      return kExitSuperseded;
+    case ErrorKind::busy:
+      return kExitBusy;
   }
   return kExitOther;
 }

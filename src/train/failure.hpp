@@ -24,7 +24,9 @@ inline constexpr int kExitDone = 0;
 inline constexpr int kExitCheckpoint = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitOther = 3;
-inline constexpr int kExitStopped = 75;  // saved, to go on later; EX_TEMPFAIL of sysexits.h
+inline constexpr int kExitSuperseded = 4;  // a later start of this job has the directory
+inline constexpr int kExitBusy = 5;        // another job has it
+inline constexpr int kExitStopped = 75;    // saved, to go on later; EX_TEMPFAIL of sysexits.h
 
 int exit_code(ErrorKind kind);
 

@@ -70,15 +70,18 @@ With --loss-log the lines up to the resumed step are kept and those after it dro
 
 When to save and stop besides: each rank listens to the signals of --on-signal, and all ranks act at the end of the step
 after next at the latest. Before the job's time limit (MUSTER_JOB_END or SLURM_JOB_END_TIME, in seconds since 1970, else
-asked of Slurm) the run saves and stops as late as a save still fits for sure, judged by the last ones.
+asked of Slurm) the run saves and stops as late as a save still fits that takes up to 1.5 times as long as the last ones.
 
 Exit status:
   0  done (or help was asked for)
   1  no such checkpoint, or it is damaged, or it does not fit this model
   2  wrong usage: an option or its value, a text that cannot be read or is too short
   3  could not read or write, or anything else that went wrong
+  4  superseded: a later start of this job has taken the directory; nothing of it was changed
+  5  another job holds the directory, the message says which; nothing of it was changed
  75  stopped before the last step, by a signal or the job's end; saved: the same command goes on
- 85  the same with --requeue; Slurm was asked to start the job again
+ 85  the same with --requeue: rank 0 has asked Slurm to start the job again. Where that fails, a warning says why, and
+     Slurm does it for jobs that end with the cluster's RequeueExit
 )";
 
 template <class T>
@@ -120,6 +123,10 @@ po::options_description describe(Options& options, Raw& raw) {
       ("on-signal", value(raw.on_signal, "LIST"), "what signals to a rank do: save, or save and stop")       //
       ("ignore-job-end", po::bool_switch(&options.ignore_job_end),
        "do not save and stop before the job's time limit, see below")  //
+      (
+          "first-save-seconds", value(options.first_save_seconds, "S"),
+          "what the first save may take, for the job's end; later ones are judged by those before, of earlier starts "
+          "too")  //
       ("requeue", po::bool_switch(&options.requeue),
        "where the run stops before its last step, ask Slurm to start the job again")                            //
       ("keep-last", value(options.keep_last, "N"), "keep this many newest checkpoints; 0: all")                 //
@@ -219,6 +226,9 @@ void require_valid(const Options& options) {
   if (options.directory.empty()) reject("--dir is missing: the directory of the checkpoints");
   require_between("--steps", options.steps, 1, kManySteps);
   require_between("--save-every", options.save_every, 0, kManySteps);
+  if (!(std::isfinite(options.first_save_seconds) && options.first_save_seconds >= 0)) {
+    reject("--first-save-seconds must be 0 or more");
+  }
   if (!(std::isfinite(options.save_minutes) && options.save_minutes >= 0)) reject("--save-minutes must be 0 or more");
   if (!(std::isfinite(options.mtbf_hours) && options.mtbf_hours >= 0)) reject("--mtbf must be 0 or more");
   require_between("--keep-last", options.keep_last, 0, kInt32Max);

@@ -23,7 +23,8 @@ struct Options {
   std::int64_t steps = 100;
   std::int64_t save_every = 50;  // 0: at the end only
   double save_minutes = 0;       // 0: not by time
-  double mtbf_hours = 0;         // 0: not known
+  double first_save_seconds = 60;
+  double mtbf_hours = 0;  // 0: not known
   std::map<int, OnSignal> signals = SavePolicyOptions().signals;
   bool ignore_job_end = false;
   bool requeue = false;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <muster/error.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -38,6 +40,15 @@ void refuse_checkpoints(const mpi::CommView& comm, const std::filesystem::path& 
       }
     }
   });
+}
+
+// Collective. As rank 0 sees it.
+bool directory_exists(const mpi::CommView& comm, const std::filesystem::path& directory) {
+  std::error_code ignored;  // what cannot be looked at is told by who reads it
+  std::array<std::byte, 1> exists{};
+  if (comm.rank() == 0) exists[0] = std::byte{std::filesystem::is_directory(directory, ignored)};
+  comm.broadcast(exists, 0);
+  return exists[0] != std::byte{};
 }
 
 // What the tensors and the scheduler do not tell: the heads are cut from tensors of the same shape; other data is
@@ -76,6 +87,9 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
                        "replace them with --resume never --overwrite");
   }
   if (options.resume == Resume::never) return std::nullopt;
+  // First of all, so that no rank of an earlier start that lives on somewhere publishes anything that this run does not
+  // know.
+  if (directory_exists(comm, directory)) shared_checkpointer(comm.handle(), directory).own();
   if (options.resume == Resume::newest && !has_checkpoint(comm.handle(), directory)) {
     refuse_checkpoints(comm, directory, ErrorKind::corrupt,
                        " holds checkpoints, but none of them is sound: see `muster verify`, name another --dir, or "
@@ -85,8 +99,6 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
   }
 
   if (options.resume == Resume::tag) args.tag = options.resume_tag;
-  // Now, so that no rank of an earlier start that lives on somewhere publishes anything that this run does not know.
-  shared_checkpointer(comm.handle(), directory).own();
   const auto report = load_checkpoint_report(comm.handle(), directory, args);
   Resumed resumed{.step = step_in(report), .last_loss = std::nullopt};
   if (report.user_content) {

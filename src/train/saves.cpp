@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
+
+#include "store/history.hpp"
 
 namespace muster::train {
 namespace {
@@ -18,6 +23,8 @@ SavePolicyOptions policy_options(const Options& options) {
   policy.every_minutes = options.save_minutes;
   policy.signals = options.signals;
   policy.before_job_end = !options.ignore_job_end;
+  policy.first_save_s = options.first_save_seconds;
+  policy.saves_in_flight = options.async ? options.in_flight : 0;
   policy.mean_hours_between_failures = options.mtbf_hours;
   return policy;
 }
@@ -30,6 +37,24 @@ Saves::Saves(const mpi::CommView& comm, const Options& options, Progress& progre
       progress_(progress),
       describe_(std::move(describe)),
       policy_(comm.handle(), policy_options(options)) {}
+
+void Saves::resume_at(std::int64_t finished_step) {
+  finished_step_ = finished_step;
+  if (comm_.rank() != 0) return;  // whose clock counts
+  constexpr std::size_t kSaves = 5;
+  try {
+    auto history = store::read_history(options_.directory);
+    std::erase_if(history, [](const auto& save) { return save.value("outcome", "") != "published"; });
+    const auto last = history.size() > kSaves ? history.end() - kSaves : history.begin();
+    std::for_each(last, history.end(), [&](const auto& save) {
+      const auto blocked_s = save.at("ranks").at("blocked_s").template get<std::vector<double>>();
+      policy_.note_save(save.at("total_s").template get<double>(), std::ranges::max(blocked_s));
+    });
+  } catch (const std::exception& error) {
+    // A note that nobody depends on: --first-save-seconds stands for it.
+    progress_.say(std::string("note: what saves took before is not known: ") + error.what());
+  }
+}
 
 bool Saves::begin_step(std::int64_t finished_step) {
   finished_step_ = finished_step;

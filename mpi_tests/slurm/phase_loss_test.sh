@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# A node dies in each phase of a save. Usage: phase_loss_test.sh BIN_DIRECTORY
+# One job for each phase, all on the same two nodes: a rank stops in the phase (failpoint), then its node is killed. Slurm
+# starts the jobs again, on the spare node; each goes on from the newest published tag, bit by bit as if nothing had been.
+set -euo pipefail
+cluster=(--nodes 3 --cpus 20 --kill-wait 2)
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/in_cluster.sh"
+
+# PHASE NEWEST [OPTION]: the newest published step when the node dies in that phase of the save of step 30; before it there
+# are 10 and 20.
+second_rank="engine.extent 20
+save.sync 20
+save.publish 20
+async.stage 20 --async
+async.write 20 --async
+async.sync 20 --async
+async.settle 20 --async"
+first_rank="save.open 20
+publish.before_pointer 20
+publish.before_rename 20
+publish.after_rename 30
+publish.after_sync 30
+publish.after_pointer 30
+retention.before_remove 30
+async.publish 20 --async"
+
+# Only the first start of a job has the failpoint.
+cat >first_start.sh <<'SH'
+#!/bin/bash
+# first_start.sh FAILPOINT COMMAND
+if [ -z "${SLURM_RESTART_COUNT-}" ]; then export MUSTER_FAILPOINT=$1; fi
+shift
+exec "$@"
+SH
+chmod +x first_start.sh
+export PATH=$bin:$PATH MUSTER_MAX_RESTARTS=6 MUSTER_RANKS_PER_NODE=1
+
+stopped() { # stopped COUNT: so many ranks stand still
+  [ "$(pgrep -c --runstates T -x muster-train)" -eq "$1" ]
+}
+
+lose_in_each() { # lose_in_each RANK NODE PHASES: runs and loses that many jobs at once
+  local phase newest options name jobs=() count=0
+  while read -r phase newest options; do
+    name=$phase
+    cp -r before "$name"
+    cp before.csv "$name.csv"
+    # shellcheck disable=SC2086
+    training "$name" --steps 40 --save-every 10 --keep-last 2 $options
+    jobs+=("$(sbatch --parsable --nodes=2 --mincpus=1 --output="$name.out" "$repository/slurm/train-preemptible.sbatch" \
+      ./first_start.sh "$phase@$1:stop" "${train[@]}")")
+    hurry "${jobs[-1]}" &
+    count=$((count + 1))
+  done <<<"$3"
+  wait_until 120 stopped "$count"
+  while read -r phase newest options; do
+    says "$phase.out" "start 1 on n[1-2]"
+    [ "$("$bin/muster" latest "$phase")" = "step_$newest" ] || say_and_fail "$phase: the newest is not step_$newest"
+  done <<<"$3"
+  "$repository/slurm/local-cluster.sh" kill-node "$2"
+  count=0
+  while read -r phase newest options; do
+    wait_for_end "${jobs[count]}" 240
+    count=$((count + 1))
+    [ "$status" -eq 0 ] || say_and_fail "$phase: exit status $status"
+    says "$phase.out" "resumed from step_$newest:"
+    says "$phase.out" "train-preemptible.sbatch: done"
+    compare_losses "$phase" whole 40
+    "$bin/muster" verify --all "$phase" >"$phase.verify" || say_and_fail "$(cat "$phase.verify")"
+    [ "$(find "$phase" -name '*.part' | wc -l)" -eq 0 ] || say_and_fail "$phase: unfinished files are left"
+    echo "$phase of rank $1: went on from step_$newest"
+  done <<<"$3"
+}
+
+training whole --steps 40 --save-every 10
+srun --mpi=pmix -N 2 -n 2 "${train[@]}" >whole.out
+training before --steps 20 --save-every 10
+srun --mpi=pmix -N 2 -n 2 "${train[@]}" >before.out
+lose_in_each 1 n2 "$second_rank"
+"$repository/slurm/local-cluster.sh" start-node n2
+both_idle() { [ "$(sinfo -h -N -p low -n n1,n2 -t idle -o %N | wc -l)" -eq 2 ]; }
+wait_until 60 both_idle
+lose_in_each 0 n1 "$first_rank"
