@@ -306,10 +306,6 @@ write_configuration() {
   me=$(id -un)
   memory_mib=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
   (umask 077 && head -c 1024 /dev/urandom >"$dir/munge/munge.key")
-  for ((i = 1; i <= nodes; i++)); do
-    mkdir -m 1777 "$dir/tmp/n$i"
-    mkdir "$dir/spool/n$i"
-  done
   {
     cat /etc/hosts
     echo "127.0.0.1 $(hostname)"
@@ -371,7 +367,8 @@ CONF
 keep_node() { # keep_node NODE
   while :; do
     # What jobs that died with the node have left there; the same job may come again, and would not start.
-    rm -rf "${dir:?}/spool/$1" && mkdir "$dir/spool/$1"
+    rm -rf "${dir:?}/spool/$1" "${dir:?}/tmp/$1"
+    mkdir "$dir/spool/$1" && mkdir -m 1777 "$dir/tmp/$1"
     # shellcheck disable=SC2016  # for the inner shell
     unshare --uts --mount sh -c '
       hostname "$1" && mount --bind "$2/etc/hosts" /etc/hosts && mount -t tmpfs -o mode=1777 tmpfs /dev/shm || exit 1

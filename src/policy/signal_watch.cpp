@@ -46,8 +46,8 @@ void watch(int number) {
   if (own.watches++ > 0) return;
   struct sigaction current {};
   ::sigaction(number, nullptr, &current);
-  const bool is_handled = (current.sa_flags & SA_SIGINFO) != 0 ||
-                          (current.sa_handler != SIG_DFL && current.sa_handler != SIG_IGN);
+  const bool is_handled =
+      (current.sa_flags & SA_SIGINFO) != 0 || (current.sa_handler != SIG_DFL && current.sa_handler != SIG_IGN);
   // Over that handler ours would call it, and it ours, without end.
   if (own.is_called_by_another && is_handled) return;
   // Known before the handler runs for the first time.

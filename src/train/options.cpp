@@ -123,10 +123,9 @@ po::options_description describe(Options& options, Raw& raw) {
       ("on-signal", value(raw.on_signal, "LIST"), "what signals to a rank do: save, or save and stop")       //
       ("ignore-job-end", po::bool_switch(&options.ignore_job_end),
        "do not save and stop before the job's time limit, see below")  //
-      (
-          "first-save-seconds", value(options.first_save_seconds, "S"),
-          "what the first save may take, for the job's end; later ones are judged by those before, of earlier starts "
-          "too")  //
+      ("first-save-seconds", value(options.first_save_seconds, "S"),
+       "what the first save may take, for the job's end; later ones are judged by those before, of earlier starts "
+       "too")  //
       ("requeue", po::bool_switch(&options.requeue),
        "where the run stops before its last step, ask Slurm to start the job again")                            //
       ("keep-last", value(options.keep_last, "N"), "keep this many newest checkpoints; 0: all")                 //
