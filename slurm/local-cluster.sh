@@ -366,9 +366,11 @@ CONF
 # Runs a node as long as the box lives: when its slurmd has ended, the node is off until it is started again.
 keep_node() { # keep_node NODE
   while :; do
-    # What jobs that died with the node have left there; the same job may come again, and would not start.
-    rm -rf "${dir:?}/spool/$1" "${dir:?}/tmp/$1"
-    mkdir "$dir/spool/$1" && mkdir -m 1777 "$dir/tmp/$1"
+    # What jobs that died with the node have left there; the same job may come again, and would not start. Orphans keep theirs.
+    if [ ! -e "$dir/run/$1.space" ] || ! processes_in mnt "$(cat "$dir/run/$1.space")" | grep -q .; then
+      rm -rf "${dir:?}/spool/$1" "${dir:?}/tmp/$1"
+      mkdir "$dir/spool/$1" && mkdir -m 1777 "$dir/tmp/$1"
+    fi
     # shellcheck disable=SC2016  # for the inner shell
     unshare --uts --mount sh -c '
       hostname "$1" && mount --bind "$2/etc/hosts" /etc/hosts && mount -t tmpfs -o mode=1777 tmpfs /dev/shm || exit 1

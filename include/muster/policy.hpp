@@ -31,7 +31,7 @@ enum class OnSignal : std::uint8_t {
   save_and_stop,  // should_stop() is true from then on
 };
 
-// The same on all ranks (Error{mismatch} else), but for job_end_unix_s, of which rank 0's counts.
+// The same on all ranks (Error{mismatch} else), but for job_end_unix_s and first_save_s, of which rank 0's count.
 struct SavePolicyOptions {
   // At each multiple of so many steps; 0: not by steps.
   std::int64_t every_steps = 0;
@@ -43,8 +43,8 @@ struct SavePolicyOptions {
       {SIGUSR1, OnSignal::save_and_stop}, {SIGTERM, OnSignal::save_and_stop}, {SIGUSR2, OnSignal::save}};
 
   // Save, and stop, as late before the job's end as a save fits that takes no more than 1.5 x the longest of the last
-  // five: where 2 x the longest step + as much + end_margin_s are left. Until the first save is noted (note_save, which
-  // may be told of one of an earlier start), first_save_s stands for it. end_margin_s and first_save_s are taken as at
+  // five: where 2 x the longest step + as much + end_margin_s are left. Until the first save is noted (note_save),
+  // first_save_s stands for it. end_margin_s and first_save_s are taken as at
   // most a tenth of the time that the job had left at the start.
   bool before_job_end = true;
   // So many background saves may be in flight when one is called for, and be waited for by it: time for them is kept
@@ -90,6 +90,8 @@ double save_interval_s(double save_s, double mean_time_between_failures_s, doubl
 
 // With what requeue() ends a program. Slurm starts such a job again where its RequeueExit names the number.
 inline constexpr int kRequeueExitStatus = 85;
+// The same where the job was cancelled, or Slurm starts it again already. (EX_TEMPFAIL of sysexits.h.)
+inline constexpr int kStoppedExitStatus = 75;
 
 class SavePolicy {
  public:
@@ -129,8 +131,8 @@ class SavePolicy {
 
   // Collective. Ends the program so that Slurm starts the job again: rank 0 calls `scontrol requeue` for SLURM_JOB_ID
   // (of an array's task for that) where there is one and it was neither cancelled nor started again, all ranks finalise
-  // MPI and exit with kRequeueExitStatus. Destructors of automatic objects do not run; saves in flight should have been
-  // waited for. Slurm kills what is left of the job a few seconds later.
+  // MPI and exit with kRequeueExitStatus (else with kStoppedExitStatus). Destructors of automatic objects do not run;
+  // saves in flight should have been waited for. Slurm kills what is left of the job a few seconds later.
   [[noreturn]] void requeue();
 
  private:

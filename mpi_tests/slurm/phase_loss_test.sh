@@ -64,7 +64,9 @@ lose_in_each() { # lose_in_each RANK NODE PHASES: runs and loses that many jobs 
     wait_for_end "${jobs[count]}" 240
     count=$((count + 1))
     [ "$status" -eq 0 ] || say_and_fail "$phase: exit status $status"
-    says "$phase.out" "resumed from step_$newest:"
+    [ "$(grep -E '^(resumed from|no checkpoint in)' "$phase.out" | tail -n 1 | cut -d: -f1)" = "resumed from step_$newest" ] ||
+      say_and_fail "$phase: did not go on from step_$newest"
+    says "$phase.out" "start 2 on"
     says "$phase.out" "train-preemptible.sbatch: done"
     compare_losses "$phase" whole 40
     "$bin/muster" verify --all "$phase" >"$phase.verify" || say_and_fail "$(cat "$phase.verify")"

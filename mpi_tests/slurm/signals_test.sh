@@ -69,6 +69,14 @@ preempt
 ended graceful USR1
 scontrol update PartitionName=low GraceTime=0
 
+# Where Slurm only ends what it preempts, the template starts it again.
+scontrol update PartitionName=low PreemptMode=CANCEL
+start ended
+preempt
+wait_for_end "$job" 60
+[ "$(grep -c '^train-preemptible.sbatch: start' ended.out)" -ge 2 ] || say_and_fail "ended: not started again"
+scontrol update PartitionName=low PreemptMode=REQUEUE
+
 # Whoever cancels a job means it.
 start cancelled
 scancel "$job"

@@ -6,8 +6,8 @@
 
 namespace muster::policy {
 
-// As scontrol and squeue name it: "12", of an array's tasks "12_3" (SLURM_JOB_ID of one of them is that of the whole
-// array). None outside of Slurm.
+// As scontrol and squeue name it: "12"; "12_3" of that task of an array whose SLURM_JOB_ID is the whole array's. None
+// outside of Slurm.
 std::optional<std::string> own_job();
 
 }  // namespace muster::policy

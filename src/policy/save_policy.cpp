@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <muster/error.hpp>
@@ -59,8 +60,8 @@ void require_valid(const SavePolicyOptions& options) {
 
 // All that ranks must have in common.
 std::string text_of(const SavePolicyOptions& options) {
-  auto text = fmt::format("{} {} {} {} {} {} {} {} {} {} {}", options.every_steps, options.every_minutes,
-                          options.before_job_end, options.end_margin_s, options.first_save_s, options.saves_in_flight,
+  auto text = fmt::format("{} {} {} {} {} {} {} {} {} {}", options.every_steps, options.every_minutes,
+                          options.before_job_end, options.end_margin_s, options.saves_in_flight,
                           options.mean_hours_between_failures, options.node_mean_hours_between_failures,
                           options.max_save_share, options.warn_after_s, options.timeout_s);
   for (const auto& [signal, action] : options.signals) text += fmt::format(" {}:{}", signal, static_cast<int>(action));
@@ -170,10 +171,13 @@ class SavePolicy::Impl {
 
   [[noreturn]] void requeue() {
     const auto& comm = vote_.comm();
+    std::array<std::byte, 1> not_wanted{};
+    if (comm.rank() == 0) not_wanted[0] = std::byte{policy::requeue_job() == policy::Requeue::not_wanted};
     try {
       static_cast<void>(vote_.finish());
-      if (comm.rank() == 0) policy::requeue_job();
-      comm.barrier();  // a rank that ends earlier may take the others with it
+      // A rank that ends earlier may take the others with it.
+      comm.broadcast(not_wanted, 0);
+      comm.barrier();
       MPI_Finalize();
     } catch (const std::exception& error) {
       // Ranks are missing, and MPI_Finalize would wait for them.
@@ -181,7 +185,7 @@ class SavePolicy::Impl {
       std::fflush(nullptr);
       std::_Exit(kRequeueExitStatus);
     }
-    std::exit(kRequeueExitStatus);
+    std::exit(not_wanted[0] == std::byte{} ? kRequeueExitStatus : kStoppedExitStatus);
   }
 
   SaveReason reason_ = SaveReason::none;

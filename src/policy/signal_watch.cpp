@@ -19,7 +19,7 @@ namespace {
 struct Watched {
   std::atomic<std::uint64_t> came{0};
   int watches = 0;
-  bool is_called_by_another = false;  // whose handler was put over ours, and calls it, with or without a watch
+  void* caller = nullptr;  // a handler that was put over ours, and calls it, with or without a watch
   struct sigaction earlier {};
 };
 std::array<Watched, NSIG> watched;
@@ -41,15 +41,18 @@ void handle(int number, siginfo_t* info, void* context) {
   errno = error;
 }
 
+void* address_of(const struct sigaction& action) {
+  if ((action.sa_flags & SA_SIGINFO) != 0) return reinterpret_cast<void*>(action.sa_sigaction);
+  return reinterpret_cast<void*>(action.sa_handler);
+}
+
 void watch(int number) {
   auto& own = watched[static_cast<std::size_t>(number)];
   if (own.watches++ > 0) return;
   struct sigaction current {};
   ::sigaction(number, nullptr, &current);
-  const bool is_handled =
-      (current.sa_flags & SA_SIGINFO) != 0 || (current.sa_handler != SIG_DFL && current.sa_handler != SIG_IGN);
   // Over that handler ours would call it, and it ours, without end.
-  if (own.is_called_by_another && is_handled) return;
+  if (own.caller != nullptr && own.caller == address_of(current)) return;
   // Known before the handler runs for the first time.
   own.earlier = current;
   struct sigaction action {};
@@ -65,8 +68,9 @@ void unwatch(int number) {
   struct sigaction current {};
   ::sigaction(number, nullptr, &current);
   // Whoever came after us calls us, and must go on finding us.
-  own.is_called_by_another = (current.sa_flags & SA_SIGINFO) == 0 || current.sa_sigaction != handle;
-  if (!own.is_called_by_another) ::sigaction(number, &own.earlier, nullptr);
+  const bool is_ours = address_of(current) == reinterpret_cast<void*>(handle);
+  own.caller = is_ours ? nullptr : address_of(current);
+  if (is_ours) ::sigaction(number, &own.earlier, nullptr);
 }
 
 // sigabbrev_np(3) came with glibc 2.32, which clusters do not have everywhere.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <exception>
 #include <sstream>
+#include <thread>
 
 #include "base/child_process.hpp"
 
@@ -13,18 +15,26 @@ namespace {
 
 constexpr const char* kUnknownJob = "Invalid job id";
 
-// Nothing where squeue is not there, cannot reach Slurm, or takes too long.
-std::optional<std::string> states_of(const std::string& job) {
+std::optional<std::string> ask_once(const std::string& job) {
   constexpr double kTimeoutS = 10;
+  ChildProcess squeue({"squeue", "--noheader", "--jobs=" + job, "--format=%T"}, StderrTo::output);
+  auto answer = squeue.read_to_end(kTimeoutS);
+  const bool unknown = answer.find(kUnknownJob) != std::string::npos;
+  if (squeue.wait(kTimeoutS) != 0 && !unknown) return std::nullopt;
+  return answer;
+}
+
+// Nothing where squeue is not there, cannot reach Slurm (which may be busy for a moment), or takes too long.
+std::optional<std::string> states_of(const std::string& job) {
+  constexpr int kTries = 3;
   try {
-    ChildProcess squeue({"squeue", "--noheader", "--jobs=" + job, "--format=%T"}, StderrTo::output);
-    auto answer = squeue.read_to_end(kTimeoutS);
-    const bool unknown = answer.find(kUnknownJob) != std::string::npos;
-    if (squeue.wait(kTimeoutS) != 0 && !unknown) return std::nullopt;
-    return answer;
-  } catch (const std::exception&) {
-    return std::nullopt;
+    for (int i = 0; i < kTries; ++i) {
+      if (i > 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+      if (auto answer = ask_once(job)) return answer;
+    }
+  } catch (const std::exception&) {  // as where it does not answer
   }
+  return std::nullopt;
 }
 
 }  // namespace

@@ -17,13 +17,29 @@ constexpr double kBytesPerGb = 1e9;
 
 std::string tag_of(std::int64_t step) { return fmt::format("step_{}", step); }
 
-SavePolicyOptions policy_options(const Options& options) {
+// What the first save may take: as much as the longest of the last ones of earlier starts, if there are any.
+double first_save_s(const Options& options) {
+  constexpr std::ptrdiff_t kSaves = 5;
+  try {
+    std::vector<double> seconds;
+    for (const auto& save : store::read_history(options.directory)) {
+      if (save.value("outcome", "") == "published") seconds.push_back(save.at("total_s").get<double>());
+    }
+    const auto last = seconds.end() - std::min(kSaves, std::ssize(seconds));
+    const auto longest = std::max_element(last, seconds.end());
+    if (longest != seconds.end()) return *longest;
+  } catch (const std::exception&) {  // a note that nobody depends on
+  }
+  return options.first_save_seconds;
+}
+
+SavePolicyOptions policy_options(const Options& options, bool is_rank_0) {
   SavePolicyOptions policy;
   policy.every_steps = options.save_every;
   policy.every_minutes = options.save_minutes;
   policy.signals = options.signals;
   policy.before_job_end = !options.ignore_job_end;
-  policy.first_save_s = options.first_save_seconds;
+  if (is_rank_0) policy.first_save_s = first_save_s(options);
   policy.saves_in_flight = options.async ? options.in_flight : 0;
   policy.mean_hours_between_failures = options.mtbf_hours;
   return policy;
@@ -36,25 +52,7 @@ Saves::Saves(const mpi::CommView& comm, const Options& options, Progress& progre
       options_(options),
       progress_(progress),
       describe_(std::move(describe)),
-      policy_(comm.handle(), policy_options(options)) {}
-
-void Saves::resume_at(std::int64_t finished_step) {
-  finished_step_ = finished_step;
-  if (comm_.rank() != 0) return;  // whose clock counts
-  constexpr std::size_t kSaves = 5;
-  try {
-    auto history = store::read_history(options_.directory);
-    std::erase_if(history, [](const auto& save) { return save.value("outcome", "") != "published"; });
-    const auto last = history.size() > kSaves ? history.end() - kSaves : history.begin();
-    std::for_each(last, history.end(), [&](const auto& save) {
-      const auto blocked_s = save.at("ranks").at("blocked_s").template get<std::vector<double>>();
-      policy_.note_save(save.at("total_s").template get<double>(), std::ranges::max(blocked_s));
-    });
-  } catch (const std::exception& error) {
-    // A note that nobody depends on: --first-save-seconds stands for it.
-    progress_.say(std::string("note: what saves took before is not known: ") + error.what());
-  }
-}
+      policy_(comm.handle(), policy_options(options, comm.rank() == 0)) {}
 
 bool Saves::begin_step(std::int64_t finished_step) {
   finished_step_ = finished_step;

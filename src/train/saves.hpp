@@ -28,8 +28,8 @@ class Saves {
 
   // The rest is collective over comm.
 
-  // Where the run starts from: the state after this step is saved already. What saves took before tells what they take.
-  void resume_at(std::int64_t finished_step);
+  // Where the run starts from: the state after this step is saved already.
+  void resume_at(std::int64_t finished_step) { finished_step_ = finished_step; }
   // After a step: what is described from here on is the state after it. Whether it is to be saved.
   bool begin_step(std::int64_t finished_step);
   // Whether the run is to end before its last step.
