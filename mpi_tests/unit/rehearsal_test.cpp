@@ -27,8 +27,8 @@ PlannedTensor parameter(const std::string& key, Shape shape) {
   return {object_path({"model", key}), DType::float32, std::move(shape)};
 }
 
-PlannedTensor moment(const std::string& key, Shape shape) {
-  return {object_path({"optimizer", key, "exp_avg"}), DType::float32, std::move(shape)};
+PlannedTensor moment(const std::string& key, Shape shape, const std::string& slot = "exp_avg") {
+  return {object_path({"optimizer", key, slot}), DType::float32, std::move(shape)};
 }
 
 Catalog catalog_with(std::vector<PlannedTensor> tensors) {
@@ -228,12 +228,28 @@ TEST(Rehearsal, IsWhatTheRanksWouldComeToOneByOne) {
   }
 }
 
+TEST(Rehearsal, SaysWhichDegreesChangeNothing) {
+  const auto catalog = catalog_with({parameter("w", {8, 8}), moment("w", {8, 8})});
+  EXPECT_THAT(rehearse(catalog, job_of(4, {.tensor = 4})).notes,
+              ElementsAre("tp=4 cuts nothing without a rule: each of these ranks gets all of every tensor"));
+  EXPECT_THAT(rehearse(catalog, job_of(4, {.tensor = 4}, {column_parallel("*")})).notes, IsEmpty());
+  EXPECT_THAT(rehearse(catalog, zero1(job_of(1))).notes,
+              ElementsAre("dp=1: ZeRO-1 has no ranks to share the optimizer's tensors out to"));
+}
+
+TEST(Rehearsal, TellsOfOneCauseOnce) {
+  const auto catalog = catalog_with({parameter("w", {9, 8}), moment("w", {9, 8}), moment("w", {9, 8}, "exp_avg_sq")});
+  const auto told =
+      rehearse(catalog, job_of(2, {.tensor = 2}, {fused_column_parallel("*", std::vector<std::uint64_t>{5, 5})}));
+  EXPECT_EQ(told.problems.size(), 2U) << told.problems.back();  // model, optimizer
+}
+
 // Weights that were left out are made from masters, which every rank then reads, and not its chunk alone.
 TEST(Rehearsal, MakesLeftOutWeightsFromMasters) {
   const PlannedTensor master{object_path({"optimizer", "w", "master"}), DType::float32, {64, 8}};
   const auto told = rehearse(catalog_with({master, moment("w", {64, 8})}), zero1(job_of(4)));
   EXPECT_THAT(told.problems, IsEmpty());
-  EXPECT_THAT(told.notes, ElementsAre("tensors of the model made from masters: 1"));
+  EXPECT_THAT(told.notes, ElementsAre("tensors of the model made from masters, counted as float32: 1"));
   std::uint64_t read = 0;
   for (const auto& rank : told.ranks) {
     EXPECT_EQ(rank.state_bytes, (64 + 16 + 16) * 8 * sizeof(float));

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <limits>
@@ -286,6 +287,49 @@ TEST_F(Store, ResumePassesOverDamagedTagsAndNamesThem) {
   const auto order = store::resume_order(directory_);
   EXPECT_THAT(order.tags, ElementsAre("a"));
   EXPECT_THAT(order.warnings, ElementsAre(HasSubstr("skipping tag b"), HasSubstr("the newest sound tag is a")));
+}
+
+// As somebody whom files can be kept from.
+class AsNobody {
+ public:
+  AsNobody() : was_(::geteuid()) {
+    constexpr uid_t kNobody = 65534;
+    if (was_ == 0) {
+      EXPECT_EQ(::seteuid(kNobody), 0);
+    }
+  }
+  ~AsNobody() { EXPECT_EQ(::seteuid(was_), 0); }
+  AsNobody(const AsNobody&) = delete;
+  AsNobody& operator=(const AsNobody&) = delete;
+
+ private:
+  uid_t was_;
+};
+
+TEST_F(Store, ResumeDoesNotPassOverWhatItCannotOpen) {
+  save("a", 1);
+  save("b", 2);
+  std::filesystem::permissions(path(), std::filesystem::perms::all);
+  std::filesystem::permissions(path() / "a.h5", std::filesystem::perms::all);
+  std::filesystem::permissions(path() / "b.h5", std::filesystem::perms::none);
+  point("b");
+  {
+    const AsNobody nobody;
+    const auto entries = directory_.list();
+    ASSERT_EQ(entries.size(), 2U);
+    EXPECT_FALSE(entries[1].is_readable);
+    const auto message = test::error_of(ErrorKind::io, [&] { store::resume_order(directory_); });
+    EXPECT_THAT(message, AllOf(HasSubstr("b.h5"), HasSubstr("Permission denied"), HasSubstr("name a tag")));
+  }
+  point("a");  // the newest, as it says
+  {
+    const AsNobody nobody;
+    const auto order = store::resume_order(directory_);
+    EXPECT_THAT(order.tags, ElementsAre("a"));
+    EXPECT_THAT(order.warnings, ElementsAre(HasSubstr("skipping tag b")));
+  }
+  std::filesystem::permissions(path() / "b.h5", std::filesystem::perms::owner_all);
+  EXPECT_THAT(store::resume_order(directory_).tags, ElementsAre("b", "a"));
 }
 
 TEST_F(Store, ResumeOfAnEmptyDirectoryFindsNothing) {

@@ -30,13 +30,18 @@ std::vector<std::string> leftovers_in(const std::filesystem::path& directory) {
   return names;
 }
 
+std::string status_of(const store::TagEntry& entry) {
+  if (entry.run) return "sound";
+  return entry.is_readable ? "damaged" : "unreadable";
+}
+
 void print_json(const std::filesystem::path& directory, const std::vector<store::TagEntry>& entries) {
   auto tags = nlohmann::json::array();
   for (const auto& entry : entries) {
     nlohmann::json row{{"tag", entry.tag},
                        {"file", entry.file.string()},
                        {"file_bytes", entry.file_bytes},
-                       {"status", entry.run ? "sound" : "damaged"},
+                       {"status", status_of(entry)},
                        {"pointers", pointers_to(directory, entry.tag)}};
     if (entry.run) {
       row["step"] = entry.run->step ? nlohmann::json(*entry.run->step) : nlohmann::json(nullptr);
@@ -62,7 +67,7 @@ void print_table(const std::filesystem::path& directory, const std::vector<store
       table.add({entry.tag, or_dash(entry.run->step), entry.run->saved_at, human_bytes(entry.file_bytes),
                  std::to_string(entry.run->world_size), "sound", pointers});
     } else {
-      table.add({entry.tag, "-", "-", human_bytes(entry.file_bytes), "-", "damaged", pointers});
+      table.add({entry.tag, "-", "-", human_bytes(entry.file_bytes), "-", status_of(entry), pointers});
     }
   }
   if (entries.empty()) {
@@ -71,7 +76,7 @@ void print_table(const std::filesystem::path& directory, const std::vector<store
     table.print();
   }
   for (const auto& entry : entries) {
-    if (!entry.run) fmt::print("damaged: {}\n", entry.fault);
+    if (!entry.run) fmt::print("{}: {}\n", status_of(entry), entry.fault);
   }
   for (const auto& name : leftovers_in(directory)) {
     fmt::print("unfinished: {} (a save that is running, or was killed; the next save clears it)\n", name);
@@ -84,7 +89,7 @@ int list(const Arguments& arguments) {
   Parser parser("muster ls DIR [--json]",
                 "Lists the checkpoints of a directory, newest first by their sequence numbers.\n"
                 "STATUS is from head and tables; `muster verify` reads the payload as well.\n"
-                "Exit code 1 where no sound checkpoint is found.",
+                "Exit code 1 where no sound checkpoint is found, 3 where one cannot be opened.",
                 "directory");
   if (!parser.parse(arguments)) return kFine;
   const auto directory = parser.path();
@@ -94,6 +99,7 @@ int list(const Arguments& arguments) {
   } else {
     print_table(directory, entries);
   }
+  if (!std::ranges::all_of(entries, &store::TagEntry::is_readable)) return kNoAccess;
   return std::any_of(entries.begin(), entries.end(), [](const auto& entry) { return entry.run.has_value(); }) ? kFine
                                                                                                               : kNotSo;
 }

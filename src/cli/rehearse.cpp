@@ -111,14 +111,21 @@ void print_ranks(const plan::RehearsedJob& job, const plan::Rehearsal& rehearsal
   table.print();
 }
 
+// What many tensors have in common is told of the first ones.
+void print_some(const char* what, const Strings& lines) {
+  constexpr std::size_t kMost = 12;
+  for (std::size_t i = 0; i < std::min(kMost, lines.size()); ++i) fmt::print("  {}: {}\n", what, lines[i]);
+  if (lines.size() > kMost) fmt::print("  {}: and {} more (--json has all)\n", what, lines.size() - kMost);
+}
+
 void print_text(const std::filesystem::path& file, const Catalog& catalog, const plan::RehearsedJob& job,
                 const plan::Rehearsal& rehearsal, bool all_ranks) {
   fmt::print("{}: {} in {} tensors, saved by {} ranks\n", file.string(), human_bytes(catalog.run.payload_bytes),
              catalog.tensors.size(), catalog.run.world_size);
   fmt::print("to be loaded by {} ranks, {}{}\n", job.ranks, to_string(resolve(job.grid, job.ranks)),
              job.zero1 ? ", ZeRO-1" : "");
-  for (const auto& problem : rehearsal.problems) fmt::print("  does not fit: {}\n", problem);
-  for (const auto& note : rehearsal.notes) fmt::print("  note: {}\n", note);
+  print_some("does not fit", rehearsal.problems);
+  print_some("note", rehearsal.notes);
   if (!rehearsal.problems.empty()) {
     fmt::print("this load would not work\n");
     return;
@@ -174,6 +181,10 @@ int rehearse(const Arguments& arguments) {
   if (!parser.parse(arguments)) return kFine;
   const auto ranks = parser.get<int>("ranks");
   if (!ranks) throw UsageError("--ranks is missing");
+  constexpr int kMostRanks = 1'000'000;
+  if (*ranks < 1 || *ranks > kMostRanks) {
+    throw UsageError(fmt::format("--ranks is {}, and must be from 1 to {}", *ranks, kMostRanks));
+  }
   plan::RehearsedJob job;
   job.ranks = *ranks;
   job.zero1 = parser.has("zero1");

@@ -55,6 +55,7 @@ class Rehearsing {
   }
 
   Rehearsal run() {
+    check_grid();
     check_rules();
     check_stages();
     check_optimizer();
@@ -82,6 +83,19 @@ class Rehearsing {
       if (is_cut(name)) keys.push_back(name.key);
     }
     return {keys, grid_.degree(Axis::pipeline), job_.first_stage};
+  }
+
+  // Degrees that change nothing.
+  void check_grid() {
+    for (const auto axis : {Axis::tensor, Axis::expert}) {
+      if (grid_.degree(axis) == 1 || !job_.rules.empty()) continue;
+      result_.notes.push_back(
+          fmt::format("{}={} cuts nothing without a rule: each of these ranks gets all of every tensor", name(axis),
+                      grid_.degree(axis)));
+    }
+    if (job_.zero1 && grid_.degree(Axis::data) == 1) {
+      result_.notes.push_back("dp=1: ZeRO-1 has no ranks to share the optimizer's tensors out to");
+    }
   }
 
   void check_rules() {
@@ -129,7 +143,9 @@ class Rehearsing {
     for (const auto& [slot, known] : keys_of_slot)
       std::ranges::set_difference(known, keys, std::back_inserter(without));
     std::erase_if(without, [&](const auto& key) { return std::ranges::binary_search(made, key); });
-    if (!made.empty()) result_.notes.push_back(fmt::format("tensors of the model made from masters: {}", made.size()));
+    if (!made.empty())
+      result_.notes.push_back(
+          fmt::format("tensors of the model made from masters, counted as float32: {}", made.size()));
     if (!without.empty()) {
       result_.notes.push_back(fmt::format("state of the optimizer for no tensor of the model: /optimizer/{}{}",
                                           without.front(), without.size() > 1 ? ", ..." : ""));
@@ -153,7 +169,9 @@ class Rehearsing {
         try {
           shard = shard_of(job_.rules, name.key, shape, grid_, rank);
         } catch (const Error& error) {
-          if (misfits_.insert(i).second) result_.problems.push_back(fmt::format("{}: {}", name.section, error.what()));
+          // The slots of a parameter do not fit for one reason.
+          auto problem = fmt::format("{}: {}", name.section, error.what());
+          if (misfits_.insert(problem).second) result_.problems.push_back(std::move(problem));
           continue;
         }
         if (elements_held(shard, shape) == 0 && element_count(shape) > 0 && empty_.insert(i).second) {
@@ -261,7 +279,7 @@ class Rehearsing {
   std::vector<Name> names_;
   std::set<std::string> model_keys_;
   Stages stages_;
-  std::set<std::uint32_t> misfits_;
+  std::set<std::string> misfits_;
   std::set<std::uint32_t> empty_;
   Rehearsal result_;
 };

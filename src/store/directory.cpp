@@ -1,5 +1,6 @@
 #include "store/directory.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -16,8 +17,17 @@ namespace muster::store {
 
 namespace {
 
+bool can_be_opened(const std::filesystem::path& file) {
+  try {
+    const posix::File opened(file, O_RDONLY);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 TagEntry look_at(const std::string& tag, const std::filesystem::path& file, std::uint64_t bytes) {
-  TagEntry entry{.tag = tag, .file = file, .file_bytes = bytes, .run = {}, .fault = {}};
+  TagEntry entry{.tag = tag, .file = file, .file_bytes = bytes, .run = {}, .fault = {}, .is_readable = true};
   try {
     entry.run = h5::read_run(file);
     if (entry.run->tag != tag) {
@@ -26,6 +36,7 @@ TagEntry look_at(const std::string& tag, const std::filesystem::path& file, std:
     }
   } catch (const Error& error) {
     entry.fault = error.what();
+    entry.is_readable = can_be_opened(file);
   }
   return entry;
 }
@@ -61,7 +72,9 @@ void Directory::note(const RunInfo& run) {
   const auto file = tag_file(path_, run.tag);
   const std::lock_guard lock(mutex_);
   if (const auto stamp = stamp_of(file)) {
-    known_[run.tag] = {*stamp, {.tag = run.tag, .file = file, .file_bytes = stamp->bytes, .run = run, .fault = {}}};
+    known_[run.tag] = {
+        *stamp,
+        {.tag = run.tag, .file = file, .file_bytes = stamp->bytes, .run = run, .fault = {}, .is_readable = true}};
   }
 }
 
@@ -82,6 +95,7 @@ std::vector<TagEntry> Directory::list() {
   known_ = std::move(now);
   std::vector<TagEntry> entries;
   for (const auto& [tag, known] : known_) entries.push_back(known.entry);
+  std::erase_if(known_, [](const auto& known) { return !known.second.entry.is_readable; });
   sort_newest_first(entries);
   return entries;
 }

@@ -20,6 +20,7 @@ struct TagEntry {
   std::uint64_t file_bytes = 0;
   std::optional<RunInfo> run;  // where head and tables are sound
   std::string fault;           // where they are not: why
+  bool is_readable = true;     // false: nobody has looked into it, so that nothing is known of it
 };
 
 // Everything in a directory; nothing where it does not exist. Throws Error{io}.
