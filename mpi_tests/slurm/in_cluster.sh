@@ -40,6 +40,29 @@ training() {
     --dir "$scratch/$run" --loss-log "$scratch/$run.csv" --log-every "${log_every:-1000}" "$@")
 }
 
+# train_until CONDITION RUN: makes train, the command of a training run without --steps, one that never ends, but for starts at
+# which the condition holds: these do 20 steps more than are saved. So no test has to interrupt a run before it is done.
+train_until() {
+  cat >train_until.sh <<'SH'
+#!/bin/bash
+# train_until.sh CONDITION DIR COMMAND
+steps=1000000
+if eval "$1"; then newest=$(muster latest "$2") && steps=$((${newest#step_} + 20)); fi
+shift 2
+exec "$@" --steps $steps
+SH
+  chmod +x train_until.sh
+  train=(./train_until.sh "$1" "$scratch/$2" "${train[@]}")
+}
+newest_step() { # newest_step RUN: the step of its newest checkpoint
+  local tag
+  tag=$("$bin/muster" latest "$scratch/$1" 2>/dev/null) && echo "${tag#step_}"
+}
+reached() { # reached RUN STEP: a checkpoint of that step or a later one is published
+  local step
+  step=$(newest_step "$1") && [ "$step" -ge "$2" ]
+}
+
 # Waits until a command succeeds.
 wait_until() { # wait_until SECONDS COMMAND...
   local seconds=$1 end=$((SECONDS + $1))
@@ -67,12 +90,12 @@ says() { # says FILE TEXT: the file has the text
   grep -qF -- "$2" "$1" || say_and_fail "$1 does not say '$2'"
 }
 
-# Slurm lets a requeued job wait for six seconds; this makes them two for JOB, until it has ended. (Within one second of its end
-# slurmd takes the new start for the old one, and refuses it: "Job credential revoked".)
+# Slurm lets a requeued job wait for six seconds; this makes them three for JOB, until it has ended. (Soon after its end a slurmd
+# may take the new start for the old one, and refuse it, "Job credential revoked", or kill it.)
 hurry() {
   while squeue -h -j "$1" 2>/dev/null | grep -q .; do
     if squeue -h -j "$1" -t PENDING -o %r | grep -q BeginTime; then
-      sleep 2
+      sleep 3
       scontrol update JobId="$1" StartTime=now 2>/dev/null || true
     fi
     sleep 0.2

@@ -17,9 +17,10 @@ cluster=(--kill-wait 10)
 export PATH=$bin:$PATH
 template=$repository/slurm/train-preemptible.sbatch
 
-steps=200
 log_every=1
-training run --steps "$steps" --save-every 0
+training run --save-every 0
+
+train_until "[ -e enough ]" run
 
 start() { # start ARGUMENTS...: sets job, which has done some steps
   job=$(sbatch --parsable --output=job.out "$template" "${train[@]}" "$@")
@@ -36,7 +37,7 @@ stopped_and_resumed() { # stopped_and_resumed FILE...: what was saved last is wh
   local saved resumed
   saved=$(sed -n 's/^saved step_\([0-9]*\):.*/\1/p' "$@" | head -n 1)
   resumed=$(sed -n 's/^resumed from step_\([0-9]*\):.*/\1/p' "$@" | head -n 1)
-  ((saved >= 20 && saved < steps)) || say_and_fail "saved after step ${saved:-?}, and not because of the signal"
+  ((saved >= 20)) || say_and_fail "saved after step ${saved:-?}, and not because of the signal"
   [ "$saved" = "$resumed" ] || say_and_fail "saved after step $saved, resumed from ${resumed:-nothing}"
   each_step_once "$@"
   grep -h -E '^(saved|resumed|train-)' "$@"
@@ -58,7 +59,8 @@ print(f"{save['reason']}: published after {took_s:.2f} s, of which the save took
 assert took_s < grace_s
 PY
 }
-signal() { # signal COMMAND...: remembers when
+signal() { # signal COMMAND...: remembers when; the next start is the last
+  touch enough
   signalled=$(date +%s.%N)
   "$@"
 }
@@ -81,29 +83,23 @@ case $2 in
   self) start --requeue && signal scancel --signal=USR1 "$job" && ended 120 ;;
   save)
     start && scancel --signal=USR2 "$job"
+    wait_until 60 grep -q '^saved step_' job.out
+    saved=$(newest_step run)
+    wait_until 60 grep -q "^step $((saved + 20))/" job.out
+    [ "$(grep -c '^saved step_' job.out)" -eq 1 ] || say_and_fail "not saved once, because of the signal"
+    [ "$(grep -c '^train-preemptible.sbatch: start' job.out)" -eq 1 ] || say_and_fail "started again"
+    signal scancel --signal=USR1 "$job"
     wait_for_end "$job" 120
     [ "$status" -eq 0 ] || say_and_fail "exit status $status"
-    [ "$(grep -c '^saved step_' job.out)" -eq 2 ] || say_and_fail "not saved twice, because of the signal and at the end"
-    [ "$(grep -c '^train-preemptible.sbatch: start' job.out)" -eq 1 ] || say_and_fail "started again"
+    [ "$(grep -c '^saved step_' job.out)" -eq 3 ] || say_and_fail "not saved three times, because of the signals and at the end"
     each_step_once job.out
     ;;
   limit)
-    # However fast this machine is: the fourth job does but some more steps.
-    cat >until_fourth.sh <<'SH'
-#!/bin/bash
-# until_fourth.sh DIR COMMAND
-steps=1000000
-if [ "$MUSTER_CHAIN_LINK" -ge 4 ]; then
-  newest=$(muster latest "$1")
-  steps=$((${newest#step_} + 20))
-fi
-shift
-exec "$@" --steps $steps
-SH
-    chmod +x until_fourth.sh
     training run --save-every 0
+    # shellcheck disable=SC2016
+    train_until '[ "$MUSTER_CHAIN_LINK" -ge 4 ]' run
     # No signal that the ranks know, so that it is the job's end that they see coming.
-    MUSTER_DIR=$scratch/run "$repository/slurm/submit-chain.sh" --time=1 --signal=CONT@1 -- ./until_fourth.sh run "${train[@]}"
+    MUSTER_DIR=$scratch/run "$repository/slurm/submit-chain.sh" --time=1 --signal=CONT@1 -- "${train[@]}"
     queue_is_empty() {
       local queue
       queue=$(squeue -h) && [ -z "$queue" ]
@@ -116,13 +112,11 @@ SH
     each_step_once "${outputs[@]}"
     if grep -l "DUE TO TIME LIMIT" "${outputs[@]}"; then say_and_fail "did not stop before the time limit"; fi
     [ "$(grep -c '"reason":"the job ends in' run/history.jsonl)" -eq 3 ] || say_and_fail "not saved three times because of the job's end"
-    newest=$(muster latest run)
-    steps=${newest#step_}
     ;;
   mpirun)
     job=$(sbatch --parsable --output=first.out "$repository/slurm/train-mpirun.sbatch" "${train[@]}")
     wait_until 60 grep -qs '^step 20/' first.out
-    scancel --batch --signal=USR1 "$job"
+    signal scancel --batch --signal=USR1 "$job"
     wait_for_end "$job"
     [ "$status" -eq 75 ] || say_and_fail "exit status $status"
     submit --output=second.out "$repository/slurm/train-mpirun.sbatch" "${train[@]}"
@@ -132,11 +126,11 @@ SH
   no-slurm)
     for ending in "USR1 75" "TERM 75" "USR1 85 --requeue"; do
       read -r signal expected option <<<"$ending"
-      rm -rf run run.csv
+      rm -rf run run.csv enough
       # shellcheck disable=SC2086
       "${train[@]}" $option >first.out &
       wait_until 60 grep -qs '^step 20/' first.out
-      kill "-$signal" $!
+      signal kill "-$signal" $!
       status=0
       wait $! || status=$?
       [ "$status" -eq "$expected" ] || say_and_fail "$signal $option: exit status $status, and not $expected"
@@ -147,6 +141,7 @@ SH
   *) say_and_fail "no case $2" ;;
 esac
 
+steps=$(newest_step run)
 training whole --steps "$steps" --save-every 0
 if [ "$2" = no-slurm ]; then "${train[@]}"; else srun --mpi=pmix -N 2 -n 4 "${train[@]}"; fi
 compare_losses run whole "$steps"

@@ -7,19 +7,21 @@ cluster=(--kill-wait 2)
 template=$repository/slurm/train-preemptible.sbatch
 
 echo "requeued by hand in the middle: goes on"
-training whole --steps 100 --save-every 10
-srun --mpi=pmix -N 2 -n 4 "${train[@]}" >whole.out
-training requeued --steps 100 --save-every 10
-job=$(sbatch --parsable --output=requeued.out "$template" "${train[@]}")
-saved() { "$bin/muster" latest "$scratch/requeued" >/dev/null 2>&1; }
-wait_until 60 saved
+training requeued --save-every 10
+train_until "[ -e enough ]" requeued
+job=$(PATH=$bin:$PATH sbatch --parsable --output=requeued.out "$template" "${train[@]}")
+wait_until 60 reached requeued 10
+touch enough
 scontrol requeue "$job"
 hurry "$job" &
 wait_for_end "$job"
 [ "$status" -eq 0 ] || say_and_fail "exit status $status"
 says requeued.out "start 2 on n[1-2], newest checkpoint: step_"
 says requeued.out "resumed from step_"
-compare_losses requeued whole 100
+steps=$(newest_step requeued)
+training whole --steps "$steps" --save-every 10
+srun --mpi=pmix -N 2 -n 4 "${train[@]}" >whole.out
+compare_losses requeued whole "$steps"
 [ ! -e "train-$job.starts" ] || say_and_fail "the notes are left"
 
 echo "crashes after some new steps each time: started again until it is done"
@@ -39,6 +41,21 @@ wait_for_end "$(cat job)"
 says crashing.out "start 3 on n1, newest checkpoint: step_20"
 head -n 31 whole.csv >whole30.csv
 compare_losses crashing whole30 30 0
+
+echo "ranks that are gone before they know the others: those do not wait for ever, and the job is started again"
+cat >early_death.sh <<'SH'
+#!/bin/bash
+if [ "$SLURM_PROCID" -eq 0 ] && [ -z "${SLURM_RESTART_COUNT-}" ]; then kill -KILL $$; fi
+exec "$@"
+SH
+chmod +x early_death.sh
+training early --steps 30 --save-every 10
+PATH=$bin:$PATH SLURM_WAIT=3 sbatch --parsable --output=early.out "$template" ./early_death.sh "${train[@]}" >job
+hurry "$(cat job)" &
+wait_for_end "$(cat job)"
+[ "$status" -eq 0 ] || say_and_fail "exit status $status"
+says early.out "start 2 on n[1-2], newest checkpoint: none"
+compare_losses early whole30 30
 
 echo "crashes before the first save each time: given up"
 training hopeless --steps 30 --save-every 10
