@@ -244,6 +244,9 @@ struct LoadArgs {
   std::optional<int> num_workers = std::nullopt;
   bool rng = false;  // restore this rank's generator; a rank that the saving job did not have keeps its own
   Parallelism parallel = {};
+  // Local; called on every rank with what the checkpoint holds, its user content among it, before anything is compared
+  // or loaded. An Error that it throws refuses the checkpoint, on all ranks.
+  std::function<void(const CheckpointContents&)> check = {};
 };
 
 // Collective. Saves what is given; see Checkpointer::save for durability and errors, plus usage for tensors that are

@@ -7,11 +7,12 @@ set -euo pipefail
 . "$(dirname "$0")/training.sh"
 
 optimizer=${2:-adamw}
+model=(--layers 2 --width 32)
 train() { # train RANKS RUN ARGUMENTS...
   local ranks=$1 run=$2
   shift 2
   "$mpirun" -n "$ranks" "$bin/muster-train" --text "$text" --steps 84 --save-every 12 --keep-last 2 --batch 4 --context 32 \
-    --layers 2 --width 32 --heads 2 --lr 0.002 --seed 5 --optimizer "$optimizer" --quiet \
+    "${model[@]}" --heads 2 --lr 0.002 --seed 5 --optimizer "$optimizer" --quiet \
     --dir "$scratch/$run" --loss-log "$scratch/$run.csv" "$@"
 }
 
@@ -24,6 +25,15 @@ fi
 "$bin/muster" verify "$scratch/broken"
 cp -r "$scratch/broken" "$scratch/wider"
 cp "$scratch/broken.csv" "$scratch/wider.csv"
+# Another model is refused in one line, and what is there stays.
+model=(--layers 3 --width 48)
+if train 2 broken 2>"$scratch/refused"; then
+  echo "took a checkpoint of another model"
+  exit 1
+fi
+grep -q "step_24 was trained with --layers 2 and not 3, --width 32 and not 48" "$scratch/refused"
+[ "$(grep -cE "float32|muster-train:" "$scratch/refused")" -eq 1 ]
+model=(--layers 2 --width 32)
 train 2 broken --resume auto
 cmp "$scratch/whole.csv" "$scratch/broken.csv"
 echo "identical: $(($(wc -l <"$scratch/whole.csv") - 1)) losses, 60 of them after the resume from step_24"

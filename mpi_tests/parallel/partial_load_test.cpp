@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <chrono>
 #include <cstring>
@@ -62,6 +63,16 @@ TEST_F(PartialLoad, SaysOfMissingTensorsWhatItIsAsked) {
   EXPECT_EQ(again_, saved_);
   EXPECT_THAT(checkpointer_.load({.missing = OnDifference::ignore}, target).skipped, IsEmpty());
   EXPECT_EQ(missing, -1);
+}
+
+TEST_F(PartialLoad, ListsTheFirstOfManyDifferences) {
+  auto target = again_.target();
+  std::array<float, 30> missing{};
+  for (std::size_t i = 0; i < missing.size(); ++i) {
+    target.state.add_mutable(fmt::format("/model/missing{:02}", i), DType::float32, {}, &missing.at(i));
+  }
+  EXPECT_THAT(collective_error(ErrorKind::mismatch, "check", [&] { checkpointer_.load({}, target); }).what(),
+              AllOf(HasSubstr("/model/missing19\n    and 10 more"), Not(HasSubstr("/model/missing20"))));
 }
 
 TEST_F(PartialLoad, SaysOfUnexpectedTensorsWhatItIsAsked) {

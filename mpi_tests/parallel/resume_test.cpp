@@ -157,7 +157,7 @@ TEST_F(Resume, SaysThatATagIsNotThere) {
   EXPECT_THAT(
       collective_error(ErrorKind::not_found, "find", [&] { checkpointer_.load({.tag = "step_77"}, again.target()); })
           .what(),
-      HasSubstr("step_77.h5"));
+      HasSubstr("no checkpoint step_77 in " + directory_.string()));
 }
 
 TEST_F(Resume, FindsNothingInAnEmptyOrMissingDirectory) {

@@ -287,6 +287,34 @@ TEST(TorchModule, StrictLoadListsAllMismatchesAndChangesNothing) {
   }
 }
 
+TEST(TorchModule, ACheckOnOneRankRefusesOnAllAndChangesNothing) {
+  const Scratch scratch;
+  torch::manual_seed(3);
+  torch::nn::Linear saved(3, 2);
+  torch::nn::Linear loaded(3, 2);
+  const torch::NoGradGuard no_grad;
+  loaded->weight.fill_(7);
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(),
+                  SaveArgs{.tag = "t", .model = saved, .user_content = nlohmann::json{{"width", 3}}});
+  int rank = 0;
+  int ranks = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  LoadArgs args{.model = loaded};
+  args.check = [&](const CheckpointContents& contents) {
+    EXPECT_EQ(contents.find_document("/user_content")->at("width"), 3);
+    if (rank == ranks - 1) throw Error(ErrorKind::mismatch, "another width");
+  };
+  const auto error = collective_error_of([&] { load_checkpoint(MPI_COMM_WORLD, scratch.path(), args); });
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->kind(), ErrorKind::mismatch);
+  EXPECT_TRUE(has(error->what(), "another width")) << error->what();
+  EXPECT_TRUE((loaded->weight == 7).all().item<bool>());
+  args.check = [](const CheckpointContents&) {};
+  load_checkpoint(MPI_COMM_WORLD, scratch.path(), args);
+  EXPECT_FALSE((loaded->weight == 7).any().item<bool>());
+}
+
 TEST(TorchModule, LenientLoadTakesWhatFitsAndListsTheRest) {
   const Scratch scratch;
   save_checkpoint(MPI_COMM_WORLD, scratch.path(), SaveArgs{.tag = "step_1", .model = mismatched_source()});

@@ -4,8 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <initializer_list>
 #include <muster/error.hpp>
 #include <string>
+#include <utility>
+
+#include "support/expect_error.hpp"
 
 namespace muster {
 namespace {
@@ -20,6 +24,16 @@ TEST(GridText, RefusesEverythingElse) {
   for (const std::string text : {"tp", "tp=", "tp=0", "tp=-1", "tp=2x", "xp=2", "tp=2;pp=2", "tp=2,,pp=2", " tp=2",
                                  "tp=99999999999", "tp=2,tp=3"}) {
     EXPECT_THROW(parse_grid(text), Error) << text;
+  }
+}
+
+TEST(GridText, SaysWhatIsWrong) {
+  for (const auto& [text, why] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"tp=2,pp", "'pp' is not an axis and its degree"},
+           {"tp=2,xp=2", "'xp=2' is along none of tp, cp, ep, dp and pp"},
+           {"tp=2,dp=0", "'dp=0' has no degree from 1 on"},
+           {"tp=2,tp=3", "'tp=3' is one degree too many along that axis"}}) {
+    test::expect_words(ErrorKind::usage, why, [&] { static_cast<void>(parse_grid(text)); });
   }
 }
 

@@ -54,6 +54,10 @@ TEST(Rules, FusedSizesMustFit) {
   test::expect_words(ErrorKind::usage, "10 along dimension 0 are not 3 fused tensors", [&] {
     static_cast<void>(placement_of({fused_column_parallel("q", 3)}, "q", {5, 2}, kGrid, 0));
   });
+  // Also where nothing is cut.
+  test::expect_words(ErrorKind::usage, "10 along dimension 0 are not 3 fused tensors", [&] {
+    static_cast<void>(placement_of({fused_column_parallel("q", 3)}, "q", {10, 2}, ParallelGrid({}, 1), 0));
+  });
   const ShardingRule grouped = fused_column_parallel("q", {8, 2, 2});
   EXPECT_EQ(placement_of({grouped}, "q", {6, 2}, kGrid, 1),
             (Placement{{12, 2}, Shard::blocks({{{4, 0}, {4, 2}}, {{9, 0}, {1, 2}}, {{11, 0}, {1, 2}}})}));

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <muster/error.hpp>
 #include <set>
+#include <system_error>
 
 #include "base/clock.hpp"
 #include "base/failpoint.hpp"
@@ -82,9 +84,21 @@ std::vector<plan::Wish> all_wishes(const mpi::CommView& comm, const Catalog& cat
   return wishes;
 }
 
+// As the user calls it, rather than as the system does.
+void require_there(const store::Directory& directory, const std::string& tag) {
+  std::error_code ignored;  // what cannot be looked at is told by who opens it
+  const auto file = store::tag_file(directory.path(), tag);
+  if (std::filesystem::status(file, ignored).type() != std::filesystem::file_type::not_found) return;
+  throw Error(ErrorKind::not_found,
+              fmt::format("no checkpoint {} in {} (`muster ls` lists them)", tag, directory.path().string()));
+}
+
+// More than these do not help: where every tensor differs, one reason tells.
 std::string joined(const std::vector<std::string>& lines) {
+  constexpr std::size_t kMost = 20;
   std::string text;
-  for (const auto& line : lines) text += "\n    " + line;
+  for (std::size_t i = 0; i < std::min(kMost, lines.size()); ++i) text += "\n    " + lines[i];
+  if (lines.size() > kMost) text += fmt::format("\n    and {} more", lines.size() - kMost);
   return text;
 }
 
@@ -162,7 +176,10 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   LoadReport report;
   Stopwatch watch;
   Bytes packed;
-  mpi::run_on_root(comm, "find", [&] { packed = pack(h5::read_catalog(file)); });
+  mpi::run_on_root(comm, "find", [&] {
+    require_there(directory_, tag);
+    packed = pack(h5::read_catalog(file));
+  });
   comm.broadcast(packed, 0);
   report.phase_s["find"] = watch.lap();
 

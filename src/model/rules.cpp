@@ -60,7 +60,12 @@ Shard shard_by(const ShardingRule& rule, const Shape& global_shape, const Parall
   bool is_cut = false;
   for (const auto& cut : rule.cuts) {
     const auto parts = grid.degree(cut.axis);
-    if (cut.dim >= global_shape.size() || parts == 1) continue;
+    if (cut.dim >= global_shape.size()) continue;
+    if (parts == 1) {
+      // A rule that cannot be is one at any degree.
+      static_cast<void>(fused_sizes(cut, global_shape[cut.dim]));
+      continue;
+    }
     is_cut = true;
     std::vector<Box> cut_boxes;
     for (const auto& [first, count] : pieces_of(cut, global_shape[cut.dim], grid.coordinate(rank, cut.axis), parts)) {

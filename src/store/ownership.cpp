@@ -204,6 +204,7 @@ std::uint64_t Ownership::claim() {
     if (found == Look::superseded) throw_superseded("nothing was published");
     let_go();
   }
+  if (::access(directory_.c_str(), W_OK) != 0) posix::fail("write in", directory_, errno);
   // Each round that finds no end met somebody else who claimed at the same moment.
   constexpr int kRounds = 1000;
   for (int round = 0; round < kRounds; ++round) {

@@ -121,6 +121,7 @@ LoadReport load_checkpoint_report(MPI_Comm comm, const std::filesystem::path& di
   options.each_rank_reads = args.each_rank_reads;
   options.num_workers = args.num_workers;
   const Checkpointer::Prepare prepare_here = [&](const CheckpointContents& contents) {
+    if (args.check) args.check(contents);
     return torch_adapter::with_short_errors([&] { return prepare(comm, args, contents); });
   };
   return shared_checkpointer(comm, directory).load(options, prepare_here);

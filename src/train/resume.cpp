@@ -51,29 +51,45 @@ bool directory_exists(const mpi::CommView& comm, const std::filesystem::path& di
   return exists[0] != std::byte{};
 }
 
-// What the tensors and the scheduler do not tell: the heads are cut from tensors of the same shape; other data is
-// allowed, but worth a line.
+// The config of the run that saved this; none where something else did.
+nlohmann::json config_in(const nlohmann::json* user_content) {
+  if (user_content == nullptr || !user_content->is_object()) return nlohmann::json::object();
+  auto config = user_content->value("config", nlohmann::json::object());
+  return config.is_object() ? config : nlohmann::json::object();
+}
+
+bool differ(const nlohmann::json& then, const nlohmann::json& now, const char* key) {
+  return then.contains(key) && !then[key].is_null() && then[key] != now[key];
+}
+
+// One line instead of one a tensor, and more than tensors tell: heads are cut from tensors of the same shape.
+void require_same_model(const CheckpointContents& contents, const Options& options) {
+  const auto now = config_of(options);
+  const auto then = config_in(contents.find_document("/user_content"));
+  std::string differences;
+  for (const char* key : {"context", "layers", "width", "heads"}) {
+    if (!differ(then, now, key)) continue;
+    differences +=
+        fmt::format("{}--{} {} and not {}", differences.empty() ? "" : ", ", key, then[key].dump(), now[key].dump());
+  }
+  if (differences.empty()) return;
+  throw Error(ErrorKind::mismatch, fmt::format("{} was trained with {}", contents.tag, differences));
+}
+
+// What is allowed, but worth a line.
 void compare_with(const nlohmann::json& user_content, const std::string& tag, const Options& options,
                   std::uint64_t text_bytes, Progress& progress) {
   if (!user_content.is_object()) return;
   auto now = config_of(options);
-  auto then = user_content.value("config", nlohmann::json::object());
-  if (!then.is_object()) return;
+  auto then = config_in(&user_content);
   now["text_bytes"] = text_bytes;
   then["text_bytes"] = user_content.value("text_bytes", nlohmann::json());
-  const auto differs = [&](const char* key) {
-    return then.contains(key) && !then[key].is_null() && then[key] != now[key];
-  };
-  if (differs("heads")) {
-    throw AgreedError(ErrorKind::mismatch, fmt::format("{} was trained with --heads {}, and this run has {}", tag,
-                                                       then["heads"].dump(), now["heads"].dump()));
-  }
   for (const char* key : {"batch", "seed", "text_bytes"}) {
-    if (!differs(key)) continue;
+    if (!differ(then, now, key)) continue;
     progress.say(fmt::format("note: {} is {} now and was {} in the run that saved {}; the losses will differ", key,
                              now[key].dump(), then[key].dump(), tag));
   }
-  if (differs("lr")) progress.say("note: --lr is not used: the learning rate goes on from " + tag);
+  if (differ(then, now, "lr")) progress.say("note: --lr is not used: the learning rate goes on from " + tag);
 }
 
 }  // namespace
@@ -99,6 +115,7 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
   }
 
   if (options.resume == Resume::tag) args.tag = options.resume_tag;
+  args.check = [&](const CheckpointContents& contents) { require_same_model(contents, options); };
   const auto report = load_checkpoint_report(comm.handle(), directory, args);
   Resumed resumed{.step = step_in(report), .last_loss = std::nullopt};
   if (report.user_content) {
