@@ -6,6 +6,7 @@
 #   save        scancel --signal=USR2: saves and goes on
 #   requeue     scontrol requeue
 #   self        scancel --signal=USR1, and muster-train itself puts the job back into the queue
+#   cancelled   scancel, with --requeue and without a template: not put back, for whoever cancels a job means it
 #   limit       three time limits of a minute, in a chain, each seen coming
 #   mpirun      scancel --signal=USR1 to the batch script of train-mpirun.sbatch, and the same line again
 #   no-slurm    USR1 and TERM without Slurm: exit status 75, or 85 with --requeue
@@ -81,6 +82,24 @@ case $2 in
   warning) start && signal scancel --signal=USR1 "$job" && ended 120 ;; # as in the template
   requeue) start && signal scontrol requeue "$job" && ended 10 ;;
   self) start --requeue && signal scancel --signal=USR1 "$job" && ended 120 ;;
+  cancelled)
+    cat >job.sh <<'SH'
+#!/bin/bash
+trap : TERM
+srun --mpi=pmix "$@"
+echo "ended with $?"
+SH
+    job=$(sbatch --parsable --requeue -N 2 -n 4 --output=job.out job.sh "${train[@]}" --requeue)
+    wait_until 60 grep -qs '^step 20/' job.out
+    signal scancel "$job"
+    wait_until 60 grep -q '^ended with' job.out
+    says job.out "job $job is not requeued: it was cancelled"
+    says job.out "ended with 75"
+    wait_for_end "$job" 60
+    says <(scontrol show job "$job") "JobState=CANCELLED"
+    srun --mpi=pmix -N 2 -n 4 "${train[@]}" >resumed.out
+    stopped_and_resumed job.out resumed.out
+    ;;
   save)
     start && scancel --signal=USR2 "$job"
     wait_until 60 grep -q '^saved step_' job.out

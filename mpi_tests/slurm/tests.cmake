@@ -10,7 +10,7 @@ muster_slurm_test(signals ${CMAKE_CURRENT_LIST_DIR}/signals_test.sh ${CMAKE_BINA
 if(MUSTER_TORCH)
   # The longest first.
   muster_slurm_test(interruptions ${CMAKE_CURRENT_LIST_DIR}/interruptions_test.sh ${CMAKE_BINARY_DIR}/bin)
-  foreach(case limit preemption grace warning save requeue self mpirun no-slurm)
+  foreach(case limit preemption grace warning save requeue self cancelled mpirun no-slurm)
     muster_slurm_test(preempt.${case} ${CMAKE_CURRENT_LIST_DIR}/preempt_test.sh ${CMAKE_BINARY_DIR}/bin ${case})
   endforeach()
   muster_slurm_test(srun ${CMAKE_CURRENT_LIST_DIR}/srun_test.sh ${CMAKE_BINARY_DIR}/bin)
