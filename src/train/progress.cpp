@@ -14,8 +14,9 @@ constexpr double kSecondsBetweenUpdates = 0.2;
 
 std::string describe(std::int64_t step, std::int64_t steps, double loss, double tokens_per_s) {
   std::array<char, 160> line{};
-  std::snprintf(line.data(), line.size(), "step %lld/%lld  loss %.4f  %.0f tokens/s", static_cast<long long>(step),
-                static_cast<long long>(steps), loss, tokens_per_s);
+  const int decimals = tokens_per_s < 1000 ? 1 : 0;  // so that slow steps can be compared
+  std::snprintf(line.data(), line.size(), "step %lld/%lld  loss %.4f  %.*f tokens/s", static_cast<long long>(step),
+                static_cast<long long>(steps), loss, decimals, tokens_per_s);
   return line.data();
 }
 
