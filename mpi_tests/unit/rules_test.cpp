@@ -56,7 +56,7 @@ TEST(Rules, FusedSizesMustFit) {
   });
   // Also where nothing is cut.
   test::expect_words(ErrorKind::usage, "10 along dimension 0 are not 3 fused tensors", [&] {
-    static_cast<void>(placement_of({fused_column_parallel("q", 3)}, "q", {10, 2}, ParallelGrid({}, 1), 0));
+    static_cast<void>(shard_of({fused_column_parallel("q", 3)}, "q", {10, 2}, ParallelGrid({}, 1), 0));
   });
   const ShardingRule grouped = fused_column_parallel("q", {8, 2, 2});
   EXPECT_EQ(placement_of({grouped}, "q", {6, 2}, kGrid, 1),
