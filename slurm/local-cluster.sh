@@ -322,7 +322,7 @@ AuthType=auth/munge
 AuthInfo=socket=$dir/munge/munge.sock,cred_expire=5
 CredType=cred/munge
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
-SrunPortRange=$((first_port + 100))-$((first_port + 199))
+# No SrunPortRange: all nodes have one address, so the srun of a job's next start would get what is left of the one before it.
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool/%n
 TmpFS=$dir/tmp/%n

@@ -136,8 +136,9 @@ struct LoadOptions {
   // The tag to load. Unset: the newest sound checkpoint of the directory; a newer one that turns out to be damaged
   // is skipped with a warning.
   std::optional<std::string> tag = std::nullopt;
-  // On: a missing, unexpected, differently shaped or differently typed tensor is an error that lists all of them, and
-  // nothing was changed. Off: what fits is loaded, the rest stays as it is and is listed in a warning.
+  // On: a missing, unexpected, differently shaped or differently typed tensor is an error that lists them (the first
+  // 20), and nothing was changed. Off: what fits is loaded, the rest stays as it is; LoadReport::skipped lists it, and
+  // a warning the first 20.
   bool strict = true;
   // Of tensors that the checkpoint lacks, and of those that it has and no rank wants. Unset: as `strict` says.
   std::optional<OnDifference> missing = std::nullopt;

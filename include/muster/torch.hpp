@@ -245,7 +245,8 @@ struct LoadArgs {
   bool rng = false;  // restore this rank's generator; a rank that the saving job did not have keeps its own
   Parallelism parallel = {};
   // Local; called on every rank with what the checkpoint holds, its user content among it, before anything is compared
-  // or loaded. An Error that it throws refuses the checkpoint, on all ranks.
+  // or loaded. An Error that it throws ends the load, on all ranks; but without a tag Error{corrupt} passes over this
+  // checkpoint, with a warning, and the next older one is shown and tried.
   std::function<void(const CheckpointContents&)> check = {};
 };
 

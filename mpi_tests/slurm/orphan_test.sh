@@ -6,7 +6,8 @@ cluster=(--kill-wait 2)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
 
-srun_has_ended() { [ -z "$(pgrep --runstates D,R,S -x srun)" ]; }
+# Those that were there when the node was lost: the script that stands still has not taken notice of the end of its own.
+sruns_have_ended() { ! ps -o stat= -p "$sruns" | grep -qv '^Z'; }
 
 # Slurm's own way to the output ends with the node.
 cat >told.sh <<'SH'
@@ -23,11 +24,12 @@ says job.out "start 1 on n1"
 # As where the network to the node is gone: Slurm loses it, and what runs there lives on; it stands still for now.
 mapfile -t ranks < <(pgrep -x muster-train)
 script=$(pgrep -x slurm_script)
+sruns=$(pgrep -d, -x srun)
 kill -STOP "${ranks[@]}" "$script"
 "$repository/slurm/local-cluster.sh" kill-node n1 --orphans
 step=$(newest_step run)
 # The srun of the first start ends a step by its number, and the second start has a step of the same number: Slurm lets jobs wait.
-wait_until 120 srun_has_ended
+wait_until 120 sruns_have_ended
 hurry "$job" &
 wait_until 120 grep -qs "start 2 on n2" job.out
 wait_until 60 reached run $((step + 30))

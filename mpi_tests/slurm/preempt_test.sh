@@ -12,7 +12,9 @@
 #   no-slurm    USR1 and TERM without Slurm: exit status 75, or 85 with --requeue
 # No checkpoint is due by steps, so what it goes on from was saved because of the signal; and no step is done twice.
 set -euo pipefail
-cluster=(--kill-wait 10)
+# Rank 0 asks Slurm about a cancelled job before it ends.
+if [ "$2" = cancelled ]; then kill_wait=60; else kill_wait=10; fi
+cluster=(--kill-wait "$kill_wait")
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
 export PATH=$bin:$PATH

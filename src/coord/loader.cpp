@@ -116,8 +116,11 @@ std::vector<std::string> lines_of(const Comparison& comparison, const LoadOption
     return options.strict ? OnDifference::error : OnDifference::warn;
   };
   std::vector<std::string> lines;
-  for (const auto& [kind, line] : comparison.differences) {
-    if (done_about(kind) == what) lines.push_back(line);
+  // Misfits first, for of many lines only some are shown, and what is missing may be but another model's way to differ.
+  for (const bool misfits : {true, false}) {
+    for (const auto& [kind, line] : comparison.differences) {
+      if ((kind == Difference::Kind::misfit) == misfits && done_about(kind) == what) lines.push_back(line);
+    }
   }
   return lines;
 }

@@ -204,7 +204,6 @@ std::uint64_t Ownership::claim() {
     if (found == Look::superseded) throw_superseded("nothing was published");
     let_go();
   }
-  if (::access(directory_.c_str(), W_OK) != 0) posix::fail("write in", directory_, errno);
   // Each round that finds no end met somebody else who claimed at the same moment.
   constexpr int kRounds = 1000;
   for (int round = 0; round < kRounds; ++round) {
@@ -236,6 +235,7 @@ std::optional<std::uint64_t> Ownership::claim_once() {
   auto next = highest + 1;
   // Where somebody removed the files of generations alone: nothing of theirs may look like ours.
   for (const auto& file : files_in(directory_)) next = std::max(next, leftover_generation(file).value_or(0) + 1);
+  if (::faccessat(AT_FDCWD, directory_.c_str(), W_OK, AT_EACCESS) != 0) posix::fail("write in", directory_, errno);
   if (!make_generation(next)) return std::nullopt;
   posix::sync_directory(directory_);
   if (highest_generation(directory_) != next) return std::nullopt;  // ours lies below one that was taken long ago
