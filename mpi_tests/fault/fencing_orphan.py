@@ -37,16 +37,34 @@ def snapshot(checkpoints):
         if name in (".progress", "history.jsonl"):
             continue
         status = os.lstat(os.path.join(checkpoints, name))
-        files[name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+        # What the kernel has been given to write goes on while the program is stopped: into files that are not published.
+        unpublished = name.endswith(".part")
+        files[name] = (status.st_ino,) if unpublished else (status.st_ino, status.st_size, status.st_mtime_ns)
     return files
 
 
+def threads_of(pid):
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return []
+
+
+def state_of(pid, thread):
+    try:
+        with open(f"/proc/{pid}/task/{thread}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 def wait_until_stopped(job):
+    """All threads: one that is in a system call ends it first, and that may be a rename."""
     for pid in job.pids():
-        while True:
-            with open(f"/proc/{pid}/stat") as stat:
-                if stat.read().rpartition(")")[2].split()[0] in "TZ":
-                    break
+        end = time.monotonic() + PATIENCE_S
+        while any(state_of(pid, thread) not in "TZX" for thread in threads_of(pid)):
+            if time.monotonic() > end:
+                raise Failure(f"process {pid} is not stopped after {PATIENCE_S} s")
             time.sleep(0.002)
 
 
@@ -76,7 +94,6 @@ def one_round(arguments, directory, number):
         orphan.wait(PATIENCE_S)
         after = snapshot(checkpoints)
         words = orphan.output()
-        # Its own unfinished work it may clear away, where the second one has not yet.
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         if changed:
             raise Failure(f"the orphan changed {sorted(changed)}:\n{words}")

@@ -57,6 +57,25 @@ wait_for_end "$(cat job)"
 says early.out "start 2 on n[1-2], newest checkpoint: none"
 compare_losses early whole30 30
 
+echo "slurmstepd dies on one node, and leaves its socket: the next start runs there all the same"
+training stepd --steps 30 --save-every 10
+cat >lose_stepd.sh <<'SH'
+#!/bin/bash
+if [ "$SLURM_PROCID" -eq 2 ] && [ -z "${SLURM_RESTART_COUNT-}" ]; then kill -KILL "$PPID"; fi
+exec "$@"
+SH
+chmod +x lose_stepd.sh
+PATH=$bin:$PATH sbatch --parsable --nodes=2 --output=stepd.out "$template" ./lose_stepd.sh "${train[@]}" >job
+touch stepd.out
+wait_until 60 grep -qF "start 1 on" stepd.out
+hurry "$(cat job)" &
+sleep 3
+scontrol requeue "$(cat job)"
+wait_for_end "$(cat job)"
+[ "$status" -eq 0 ] || say_and_fail "exit status $status"
+says stepd.out "start 2 on n[1-2], newest checkpoint: none"
+compare_losses stepd whole30 30
+
 echo "crashes before the first save each time: given up"
 training hopeless --steps 30 --save-every 10
 MUSTER_MAX_RESTARTS=1 sbatch --parsable --nodes=1 --output=hopeless.out "$template" "${train[@]}" --crash-at 5 >job
