@@ -54,6 +54,15 @@ enum class WhenBusy : std::uint8_t {
   skip,  // no save; the report and the handle say so
 };
 
+// What goes on beside the program from a save_async with overlap_staging to wait_staged(), which copies what is left.
+enum class Overlap : std::uint8_t {
+  automatic,  // writing, where the program leaves next to none of this rank's cores idle, its state is in host memory,
+              // and this is not its first background save; else copying. Each rank for itself.
+  copying,    // all of the state is copied, as fast as it goes
+  writing,  // the state is written as it lies there, in small pieces at the pace of the storage. Half of the work, and
+            // no memory for copies, but what the storage has not taken by then is copied in wait_staged().
+};
+
 // How a save goes on in the background; the same on all ranks.
 struct AsyncOptions {
   // Host memory of a rank for copies of the state, of all its saves in flight together; at least 32 MiB. State that
@@ -62,8 +71,9 @@ struct AsyncOptions {
   std::uint64_t staging_limit_bytes = 0;
   // Return before the state is copied: it must not change or move, in its values or its memory, until
   // SaveHandle::wait_staged() returns on this rank. For a training loop: until just before the optimizer step.
-  // Functions of TensorMemory then run on a thread of muster's.
+  // Functions of TensorMemory then run on a thread of muster's, or in wait_staged().
   bool overlap_staging = false;
+  Overlap overlap = Overlap::automatic;
   // Saves in flight at once, at least 1. They publish in the order of their calls.
   int max_in_flight = 1;
   WhenBusy when_busy = WhenBusy::wait;
@@ -215,7 +225,8 @@ class SaveHandle {
  public:
   SaveHandle() = default;
   [[nodiscard]] bool skipped() const { return !impl_; }
-  // Local. Returns when this rank's state is copied and may change. At once without overlap_staging.
+  // Local; waits for no other rank. Returns when this rank's state, and that of its saves before this one, may change:
+  // copies what is left of it. At once without overlap_staging.
   void wait_staged();
   // Local. Whether this rank knows how the save ended; progresses it like Checkpointer::poll().
   [[nodiscard]] bool done();

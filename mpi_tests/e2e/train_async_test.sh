@@ -13,7 +13,7 @@ train() { # train RUN ARGUMENTS...
 }
 
 train whole
-for mode in "" "--overlap" "--overlap --skip-when-busy --write-limit 20"; do
+for mode in "" "--overlap" "--overlap=copying" "--overlap=writing" "--overlap --skip-when-busy --write-limit 20"; do
   run=run$(tr -d ' -' <<<"$mode")
   # shellcheck disable=SC2086
   if train "$run" --async $mode --crash-at 31 2>/dev/null; then

@@ -36,9 +36,11 @@ constexpr FaultPoint kOfRank0[] = {{"async.publish", "publish"},
 class AsyncFault : public test::InjectedFault {
  protected:
   // Begins a save that fails so; every rank has a share of it.
-  SaveHandle begin_failing(const FaultCase& fault, bool overlap) {
+  SaveHandle begin_failing(const FaultCase& fault, std::optional<Overlap> overlap) {
     fault.arm();
-    return checkpointer_.save_async(model_.state(), {.tag = "failed", .async = {.overlap_staging = overlap}});
+    return checkpointer_.save_async(model_.state(), {.tag = "failed",
+                                                     .async = {.overlap_staging = overlap.has_value(),
+                                                               .overlap = overlap.value_or(Overlap::automatic)}});
   }
 
   template <class Call>
@@ -56,13 +58,15 @@ TEST_F(AsyncFault, IsToldToAllRanksByTheHandle) {
   expect_works("before");
   int number = 0;
   for (const auto& fault : test::fault_cases(kOfEveryRank, kOfRank0)) {
-    SCOPED_TRACE(fault.text());
-    const auto before = snapshot(directory_);
-    auto handle = begin_failing(fault, number % 2 == 1);
-    expect_fault(fault, [&] { handle.wait(); });
-    EXPECT_EQ(snapshot(directory_), before);
-    expect_works("after_" + std::to_string(number++));
-    if (HasFailure()) return;
+    for (const auto& overlap : std::vector<std::optional<Overlap>>{std::nullopt, Overlap::copying, Overlap::writing}) {
+      SCOPED_TRACE(fault.text() + (overlap ? ", overlap " + std::to_string(static_cast<int>(*overlap)) : ""));
+      const auto before = snapshot(directory_);
+      auto handle = begin_failing(fault, overlap);
+      expect_fault(fault, [&] { handle.wait(); });
+      EXPECT_EQ(snapshot(directory_), before);
+      expect_works("after_" + std::to_string(number++));
+      if (HasFailure()) return;
+    }
   }
 }
 
@@ -86,7 +90,7 @@ TEST_F(AsyncFault, IsThrownByTheNextCallWhateverItIs) {
   int number = 0;
   for (const auto& call : calls) {
     const FaultCase fault{{"async.write", "write"}, number % world_size()};
-    begin_failing(fault, false);
+    begin_failing(fault, std::nullopt);
     expect_fault(fault, call);
     expect_works("after_" + std::to_string(number++));  // it is thrown once
     if (HasFailure()) return;

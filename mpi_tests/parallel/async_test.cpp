@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <deque>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -33,6 +36,8 @@ bool settles_by_itself() {
   MPI_Query_thread(&level);
   return level == MPI_THREAD_MULTIPLE;
 }
+
+constexpr std::array kOverlaps{Overlap::automatic, Overlap::copying, Overlap::writing};
 
 class Async : public testing::Test {
  protected:
@@ -65,10 +70,11 @@ TEST_F(Async, HoldsWhatTheStateWasWhenTheCallReturned) {
 }
 
 TEST_F(Async, WithOverlapHoldsWhatTheStateWasUntilItWasStaged) {
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 9; ++round) {
     model_ = Model(20 + round);
-    auto handle = checkpointer_.save_async(model_.state(),
-                                           {.tag = "t_" + std::to_string(round), .async = {.overlap_staging = true}});
+    const auto overlap = kOverlaps.at(static_cast<std::size_t>(round) % kOverlaps.size());
+    auto handle = checkpointer_.save_async(
+        model_.state(), {.tag = "t_" + std::to_string(round), .async = {.overlap_staging = true, .overlap = overlap}});
     handle.wait_staged();
     std::ranges::fill(model_.weight, -1.0F);
     std::ranges::fill(model_.bias, -1.0);
@@ -135,20 +141,65 @@ TEST_F(Async, ManyInARowPublishInOrder) {
   }
 }
 
+// Copied by the call, by a thread, or written as it lies there, on each rank in a way of its own: what a save holds is
+// what the state was until wait_staged() returned, and nobody waits for ever.
+TEST_F(Async, ManyInARowOfAllKindsHoldWhatTheyShould) {
+  constexpr std::size_t kElements = (5 << 20) / sizeof(float);
+  constexpr int kSaves = 60;
+  std::vector<float> large(kElements);
+  State state;
+  const std::uint64_t share = kElements / static_cast<std::size_t>(world_size());
+  const std::uint64_t first = share * static_cast<std::size_t>(world_rank());
+  const std::uint64_t held = world_rank() == world_size() - 1 ? kElements - first : share;
+  state.add("/model/large", DType::float32, {kElements}, large.data(), Shard::flat(first, held));
+  std::mt19937 together(11);
+  std::mt19937 alone(static_cast<unsigned>(world_rank()));
+  std::deque<SaveHandle> handles;
+  for (int i = 1; i <= kSaves; ++i) {
+    std::ranges::fill(large, static_cast<float>(i));
+    const bool overlaps = together() % 4 != 0;
+    handles.push_back(checkpointer_.save_async(state, {.tag = "step_" + std::to_string(i),
+                                                       .async = {.staging_limit_bytes = 32 << 20,
+                                                                 .overlap_staging = overlaps,
+                                                                 .overlap = kOverlaps.at(alone() % kOverlaps.size()),
+                                                                 .max_in_flight = 1 + i % 3}}));
+    std::this_thread::sleep_for(std::chrono::microseconds(alone() % 4000));
+    // Those before are staged with it.
+    if (i % 5 != 0) handles.back().wait_staged();
+    if (i % 5 == 0) handles.back().wait();
+    while (!handles.empty() && handles.front().done()) {
+      EXPECT_TRUE(handles.front().report().published);
+      handles.pop_front();
+    }
+  }
+  checkpointer_.finalize();
+  for (int i = 1; i <= kSaves; ++i) {
+    LoadTarget target;
+    std::vector<float> again(kElements);
+    target.state.add_mutable("/model/large", DType::float32, {kElements}, again.data());
+    checkpointer_.load({.tag = "step_" + std::to_string(i)}, target);
+    ASSERT_TRUE(std::ranges::all_of(again, [&](float value) { return value == static_cast<float>(i); })) << i;
+  }
+}
+
 // Three times what may be staged at once: the call takes part in writing it.
 TEST_F(Async, OfMoreThanTheStagingLimitComesBack) {
   constexpr std::size_t kElements = (96 << 20) / sizeof(float) + 77;
-  for (const bool overlap : {false, true}) {
+  const std::vector<std::optional<Overlap>> kinds{std::nullopt, Overlap::copying, Overlap::writing};
+  for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+    const auto overlap = kinds[kind];
     std::vector<float> large(kElements);
-    for (std::size_t i = 0; i < kElements; ++i) large[i] = static_cast<float>(i % 10007) + (overlap ? 0.5F : 0.0F);
+    for (std::size_t i = 0; i < kElements; ++i) large[i] = static_cast<float>(i % 10007) + static_cast<float>(kind) / 4;
     const auto saved = large;
     State state;
     // Held by one rank alone, so that it has more than the limit at any number of ranks.
     const std::uint64_t held = world_rank() == world_size() - 1 ? kElements : 0;
     state.add_mutable("/model/large", DType::float32, {kElements}, large.data(), Shard::flat(0, held));
-    const auto tag = overlap ? "overlap" : "copy";
-    auto handle = checkpointer_.save_async(
-        state, {.tag = tag, .async = {.staging_limit_bytes = 32 << 20, .overlap_staging = overlap}});
+    const auto tag = "t_" + std::to_string(kind);
+    auto handle = checkpointer_.save_async(state, {.tag = tag,
+                                                   .async = {.staging_limit_bytes = 32 << 20,
+                                                             .overlap_staging = overlap.has_value(),
+                                                             .overlap = overlap.value_or(Overlap::automatic)}});
     handle.wait_staged();
     std::ranges::fill(large, -1.0F);
     handle.wait();
@@ -165,15 +216,18 @@ TEST_F(Async, SeveralLargerThanTheStagingLimitTakeTurns) {
   constexpr std::size_t kElements = (48 << 20) / sizeof(float);
   std::vector<std::vector<float>> states;
   std::vector<SaveHandle> handles;
+  constexpr std::array kOverlap{Overlap::copying, Overlap::automatic, Overlap::writing, Overlap::automatic};
   for (int i = 0; i < 4; ++i) states.emplace_back(kElements, static_cast<float>(i));
   for (int i = 0; i < 4; ++i) {
     State state;
     const std::uint64_t held = world_rank() == 0 ? kElements : 0;
     state.add("/model/large", DType::float32, {kElements}, states[static_cast<std::size_t>(i)].data(),
               Shard::flat(0, held));
-    handles.push_back(checkpointer_.save_async(
-        state, {.tag = "t_" + std::to_string(i),
-                .async = {.staging_limit_bytes = 32 << 20, .overlap_staging = i % 2 == 0, .max_in_flight = 4}}));
+    handles.push_back(checkpointer_.save_async(state, {.tag = "t_" + std::to_string(i),
+                                                       .async = {.staging_limit_bytes = 32 << 20,
+                                                                 .overlap_staging = i % 2 == 0,
+                                                                 .overlap = kOverlap.at(static_cast<std::size_t>(i)),
+                                                                 .max_in_flight = 4}}));
   }
   for (auto& handle : handles) EXPECT_TRUE(handle.wait().published);
   for (int i = 0; i < 4; ++i) {

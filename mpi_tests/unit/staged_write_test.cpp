@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <thread>
@@ -79,8 +80,8 @@ TEST(StagedWrite, WritesWhatWasStagedAndHashesIt) {
       Job job(sizes, alignment);
       StagingPool pool;
       pool.set_limit(20);
-      StagedWrite write(job.part, job.layout, 0, pool);
-      write.stage(job.shards);
+      StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+      write.stage();
       const auto result = write.run();
       job.expect_written(result);
       EXPECT_GE(write.written_bytes(), result.bytes);
@@ -92,8 +93,8 @@ TEST(StagedWrite, PipelinesWhatDoesNotFitTheLimit) {
   Job job({70 * kMi + 5, 3, 20 * kMi});
   StagingPool pool;
   pool.set_limit(2);
-  StagedWrite write(job.part, job.layout, 0, pool);
-  std::thread stager([&] { write.stage(job.shards); });
+  StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+  std::thread stager([&] { write.stage(); });
   const auto result = write.run();
   stager.join();
   job.expect_written(result);
@@ -107,12 +108,12 @@ TEST(StagedWrite, SharesAPoolWithOthers) {
   std::vector<std::unique_ptr<StagedWrite>> writes;
   for (int i = 0; i < kWrites; ++i) {
     jobs.push_back(std::make_unique<Job>(std::vector<std::uint64_t>{30 * kMi + static_cast<std::uint64_t>(i), 100}));
-    writes.push_back(std::make_unique<StagedWrite>(jobs.back()->part, jobs.back()->layout, 0, pool));
+    writes.push_back(
+        std::make_unique<StagedWrite>(jobs.back()->part, jobs.back()->layout, 0, jobs.back()->shards, pool));
   }
   // As a program with several saves in flight: staged one behind the other, written in the same order.
   std::thread stager([&] {
-    for (int i = 0; i < kWrites; ++i)
-      writes[static_cast<std::size_t>(i)]->stage(jobs[static_cast<std::size_t>(i)]->shards);
+    for (int i = 0; i < kWrites; ++i) writes[static_cast<std::size_t>(i)]->stage();
   });
   std::vector<WriteResult> results;
   for (auto& write : writes) results.push_back(write->run());
@@ -127,8 +128,8 @@ TEST(StagedWrite, EndsWithWhatStagingFailedWith) {
   last.read = [](std::uint64_t, std::span<std::byte>) { throw Error(ErrorKind::io, "the device is gone"); };
   StagingPool pool;
   pool.set_limit(2);
-  StagedWrite write(job.part, job.layout, 0, pool);
-  std::thread stager([&] { EXPECT_THROW(write.stage(job.shards), Error); });
+  StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+  std::thread stager([&] { EXPECT_THROW(write.stage(), Error); });
   EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
   stager.join();
   EXPECT_STREQ(write.phase(), "stage");
@@ -139,14 +140,14 @@ TEST(StagedWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
   StagingPool pool;
   pool.set_limit(2);
   {
-    StagedWrite write(job.part, job.layout, 0, pool);
+    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
     // A read of the state long after the limit is reached must not wait for ever.
     rlimit before{};
     getrlimit(RLIMIT_FSIZE, &before);
     const rlimit small{20 << 20, before.rlim_max};
     std::signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &small);
-    std::thread stager([&] { write.stage(job.shards); });
+    std::thread stager([&] { write.stage(); });
     EXPECT_THAT(test::error_of(ErrorKind::io, [&] { write.run(); }), testing::HasSubstr("File too large"));
     stager.join();
     setrlimit(RLIMIT_FSIZE, &before);
@@ -157,9 +158,9 @@ TEST(StagedWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
 TEST(StagedWrite, GivenUpBeforeItIsStagedWritesNothing) {
   Job job({kMi});
   StagingPool pool;
-  StagedWrite write(job.part, job.layout, 0, pool);
+  StagedWrite write(job.part, job.layout, 0, job.shards, pool);
   write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
-  EXPECT_THROW(write.stage(job.shards), Error);
+  EXPECT_THROW(write.stage(), Error);
   EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
   EXPECT_EQ(write.written_bytes(), 0U);
 }
@@ -170,10 +171,10 @@ TEST(StagedWrite, GivenUpWhileItIsStagedEndsBothThreads) {
   for (int round = 0; round < 20; ++round) {
     StagingPool pool;
     pool.set_limit(2);
-    StagedWrite write(job.part, job.layout, 0, pool);
+    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
     std::thread stager([&] {
       try {
-        write.stage(job.shards);
+        write.stage();
       } catch (const Error& error) {
         EXPECT_STREQ(error.what(), "given up");
       }
@@ -193,6 +194,104 @@ TEST(StagedWrite, GivenUpWhileItIsStagedEndsBothThreads) {
     auto second = pool.try_take();
     EXPECT_TRUE(first && second) << "a buffer was lost";
   }
+}
+
+// What nobody stages is written by way of small buffers: no memory of the pool's, the same bytes and hashes.
+TEST(StagedWrite, WritesThroughWhatNobodyStages) {
+  for (const auto& sizes : std::vector<std::vector<std::uint64_t>>{
+           {}, {1}, {5 * kMi + 3, 17, 0, 40 * kMi + 1, 1}, std::vector<std::uint64_t>(3000, 16 << 10)}) {
+    for (const std::uint64_t alignment : {512U, 1U << 20}) {
+      Job job(sizes, alignment);
+      StagingPool pool;
+      pool.set_limit(2);
+      const auto first = pool.take();
+      const auto second = pool.take();
+      StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+      write.write_through();
+      std::atomic<int> told{0};
+      write.on_staged([&] { ++told; });
+      job.expect_written(write.run());
+      EXPECT_EQ(told, 1);
+      write.stage();  // nothing is left
+      EXPECT_EQ(told, 1);
+    }
+  }
+}
+
+// At a random moment of the write: the rest is copied, and what is copied does not change with the state.
+TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
+  const std::vector<std::uint64_t> sizes{30 * kMi + 5, 3, 20 * kMi, 100, 9 * kMi};
+  const Job same(sizes);
+  Job job(sizes);
+  test::Random random(7);
+  for (int round = 0; round < 30; ++round) {
+    for (std::size_t i = 0; i < same.values.size(); ++i) std::ranges::copy(same.values[i], job.values[i].begin());
+    StagingPool pool;
+    pool.set_limit(round % 2 == 0 ? 2 : 20);
+    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+    write.write_through();
+    std::atomic<bool> is_staged{false};
+    write.on_staged([&] { is_staged = true; });
+    const auto pause = std::chrono::microseconds(random() % 30000);
+    std::thread program([&] {
+      std::this_thread::sleep_for(pause);
+      write.stage();
+      EXPECT_TRUE(is_staged);
+      for (auto& bytes : job.values) std::ranges::fill(bytes, std::byte{0xee});
+    });
+    const auto result = write.run();
+    program.join();
+    std::filesystem::copy_file(job.part, same.part, std::filesystem::copy_options::overwrite_existing);
+    same.expect_written(result);
+    EXPECT_TRUE(pool.try_take() && pool.try_take()) << "a buffer was lost";
+  }
+}
+
+TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
+  Job job({40 * kMi, 8});
+  StagingPool pool;
+  {
+    auto& last = job.memory.back();
+    last.data = nullptr;
+    last.read = [](std::uint64_t, std::span<std::byte>) { throw Error(ErrorKind::io, "the device is gone"); };
+    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+    write.write_through();
+    EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
+    EXPECT_STREQ(write.phase(), "stage");
+    EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.stage(); }), "the device is gone");
+  }
+  {
+    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+    write.write_through();
+    write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
+    EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
+    EXPECT_EQ(write.written_bytes(), 0U);
+  }
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{20 << 20, before.rlim_max};
+  std::signal(SIGXFSZ, SIG_IGN);
+  for (const bool is_staged_meanwhile : {false, true}) {
+    Job large({100 * kMi});
+    StagedWrite write(large.part, large.layout, 0, large.shards, pool);
+    write.write_through();
+    std::atomic<bool> told{false};
+    write.on_staged([&] { told = true; });
+    setrlimit(RLIMIT_FSIZE, &small);
+    std::thread program([&] {
+      try {
+        if (is_staged_meanwhile) write.stage();
+      } catch (const Error& error) {
+        EXPECT_THAT(error.what(), testing::HasSubstr("File too large"));
+      }
+    });
+    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { write.run(); }), testing::HasSubstr("File too large"));
+    program.join();
+    setrlimit(RLIMIT_FSIZE, &before);
+    EXPECT_STREQ(write.phase(), "write");
+    EXPECT_TRUE(told);
+  }
+  EXPECT_TRUE(pool.try_take() && pool.try_take());
 }
 
 TEST(StagingPool, HoldsToItsLimitAndKeepsWhatItHas) {

@@ -11,7 +11,14 @@ const std::vector<EngineVariant>& engine_variants() {
       {"collective", {.engine = EngineChoice::collective}},
       {"direct-nohash", {.engine = EngineChoice::direct}, false},
       {"async", {.engine = EngineChoice::direct}, true, true},
-      {"async-overlap", {.async = {.overlap_staging = true}, .engine = EngineChoice::direct}, true, true},
+      {"async-overlap",
+       {.async = {.overlap_staging = true, .overlap = Overlap::copying}, .engine = EngineChoice::direct},
+       true,
+       true},
+      {"async-writing",
+       {.async = {.overlap_staging = true, .overlap = Overlap::writing}, .engine = EngineChoice::direct},
+       true,
+       true},
   };
   return variants;
 }

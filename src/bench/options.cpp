@@ -40,7 +40,9 @@ and llm-float32; small (float32 64x64, 5000 of them where no --size is given); o
   limit                           the raw limit; without it no ratios are given
   auto, direct, collective        more engines of muster's
   direct-nohash                   the engine direct with hashing left out (its files fail verification)
-  async, async-overlap            saves in the background, timed until they are published: BLOCKED is the call
+  async                           saves in the background, timed until they are published: BLOCKED is the call, CPU the
+                                  processor time of a rank, copies included
+  async-overlap, async-writing    the same with overlapped staging that copies the state, or writes it as it lies there
   torch-save, torch-save-tensors  torch.save and fsync, a file per rank or per tensor (python3-torch, python3-mpi4py)
   h5py, h5py-independent          one HDF5 file, collective or independent transfers (python3-h5py-mpi)
 A peer whose packages are missing is left out, with a line that says so. Each peer keeps a copy of the tensors.

@@ -20,8 +20,7 @@ class AsyncSave {
       : job(std::move(save_job)), state(std::move(save_state)) {}
 
   const std::unique_ptr<SaveJob> job;
-  State state;  // what the shards refer to, until staged
-  engine::LocalShards shards;
+  State state;  // until staged
   std::unique_ptr<engine::StagedWrite> write;
   RankTale tale;                        // of the background thread
   Stopwatch called;                     // since the call that began it
@@ -53,6 +52,10 @@ class AsyncSave {
   // After ended().
   [[nodiscard]] std::exception_ptr failure() const { return failure_; }
 
+  [[nodiscard]] bool is_staged() const {
+    const std::lock_guard lock(mutex_);
+    return staged_;
+  }
   void wait_staged() const {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return staged_; });

@@ -10,6 +10,7 @@
 #include "base/failpoint.hpp"
 #include "base/file_size_signal.hpp"
 #include "base/log.hpp"
+#include "base/narrow.hpp"
 #include "coord/save_share.hpp"
 #include "engine/memcpy_speed.hpp"
 
@@ -19,6 +20,9 @@ namespace {
 
 // Long enough to cost nothing, short enough for a tag to be published soon after the last rank is ready.
 constexpr auto kSettlePause = std::chrono::milliseconds(1);
+
+// Of a rank's share of the node: with fewer left idle a copy of the state takes time from the program.
+constexpr double kIdleCores = 0.5;
 
 // Signals of the program's are for its own threads; a write beyond the file size limit is to be an error.
 class AllSignalsBlocked {
@@ -36,6 +40,11 @@ class AllSignalsBlocked {
   sigset_t before_{};
 };
 
+int ranks_here(const Team& team) {
+  const auto node = team.node_of_rank[static_cast<std::size_t>(team.comm.rank())];
+  return narrow<int>(std::ranges::count(team.node_of_rank, node));
+}
+
 // On the thread that calls it; names show in `top -H` and in debuggers.
 void name_thread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
@@ -49,7 +58,8 @@ BackgroundSaves::BackgroundSaves(const Team& team, store::Directory& directory, 
       board_(board),
       posts_(board),
       own_thread_settles_(own_thread_settles),
-      memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(pool_)) {
+      memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(pool_)),
+      core_use_(ranks_here(team)) {
   const AllSignalsBlocked while_threads_start;
   writer_ = std::thread([this] { work(); });
   try {
@@ -134,22 +144,40 @@ void BackgroundSaves::stop_threads() {
 void BackgroundSaves::start(const std::shared_ptr<AsyncSave>& save) {
   const bool overlap = save->job->options.async.overlap_staging;
   auto& job = *save->job;
+  const bool writes = overlap && writes_beside(*save);
   save->begun = job.report;
   save->blocked_s = save->called.seconds();
+  save->write->on_staged([&staged = *save, overlap] {
+    staged.state = {};  // a handle may live long, and what the program gave must not live with it
+    if (!overlap) staged.blocked_s = staged.called.seconds();
+    staged.set_staged();
+  });
+  if (writes) save->write->write_through();
   {
     const std::lock_guard lock(mutex_);
     in_flight_.push_back(save);
     to_write_.push_back(save);
-    if (overlap) to_stage_.push_back(save);
+    if (overlap && !writes) to_stage_.push_back(save);
   }
   changed_.notify_all();
-  if (overlap) return;
-  // One after the other, in the order of the saves: two that stage at once could each hold buffers that the other
-  // waits for.
-  for (const auto& before : all_in_flight()) {
-    if (before != save) before->wait_staged();
+  if (!overlap) stage(*save);
+}
+
+// Whether the save is to be written straight from the state rather than copied first.
+bool BackgroundSaves::writes_beside(const AsyncSave& save) {
+  const auto wanted = save.job->options.async.overlap;
+  const bool is_busy = core_use_.idle_cores() < kIdleCores;
+  if (wanted != Overlap::automatic) return wanted == Overlap::writing;
+  return is_busy && save.write->is_in_host_memory();
+}
+
+// One after the other, in the order of the saves: two that are copied at once could each hold buffers that the other
+// waits for.
+void BackgroundSaves::stage(const AsyncSave& save) {
+  for (const auto& each : all_in_flight()) {
+    if (save.is_staged()) return;
+    if (!each->is_staged()) stage_share(*each);
   }
-  stage_share(*save);
 }
 
 std::deque<std::shared_ptr<AsyncSave>> BackgroundSaves::all_in_flight() const {
@@ -166,7 +194,7 @@ void BackgroundSaves::stage_in_background() {
     const auto save = to_stage_.front();
     to_stage_.pop_front();
     lock.unlock();
-    stage_share(*save);
+    stage(*save);
     lock.lock();
   }
 }

@@ -1,9 +1,10 @@
 #pragma once
 // The saves in flight of one Checkpointer, and the threads that carry them on.
 //
-// One thread stages where that overlaps with the program's own work; one takes the saves in order: hashes, writes and
-// syncs this rank's share (save_share), then settles it with the other ranks (settlement) over a communicator of their
-// own. Where MPI does not allow that thread to call it, the program's calls of poll() settle instead.
+// One thread copies states where that overlaps with the program's own work; one takes the saves in order: hashes,
+// writes and syncs this rank's share (save_share), then settles it with the other ranks (settlement) over a
+// communicator of their own. Where MPI does not allow that thread to call it, the program's calls of poll() settle
+// instead.
 
 #include <condition_variable>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/core_use.hpp"
 #include "coord/async_save.hpp"
 #include "coord/save_failures.hpp"
 #include "coord/save_posts.hpp"
@@ -46,6 +48,8 @@ class BackgroundSaves {
   // Goes on with what the program's thread has to do. False where nothing is in flight.
   bool poll();
   void wait_for(const AsyncSave& save);
+  // Until nothing of the save's state is copied any more; copies what is left of it. Waits for no other rank.
+  void stage(const AsyncSave& save);
   // Until fewer than so many saves are in flight, and none of this tag.
   void wait_until_fewer_than(std::size_t saves, const std::string& tag);
   void drain() { wait_until_fewer_than(1, {}); }
@@ -67,6 +71,7 @@ class BackgroundSaves {
     friend bool operator==(const Writing&, const Writing&) = default;
   };
 
+  bool writes_beside(const AsyncSave& save);
   void work();
   void stage_in_background();
   void settle(AsyncSave& save);
@@ -90,6 +95,7 @@ class BackgroundSaves {
   const bool own_thread_settles_;
   engine::StagingPool pool_;
   const double memcpy_bytes_per_s_;
+  CoreUse core_use_;
   std::optional<Settlement> settling_;  // of the oldest save, where poll() settles
 
   mutable std::mutex mutex_;

@@ -3,7 +3,7 @@
 namespace muster {
 
 void SaveHandle::wait_staged() {
-  if (impl_ && impl_->save) impl_->save->wait_staged();
+  if (impl_ && impl_->save) impl_->saves->stage(*impl_->save);
 }
 
 bool SaveHandle::done() {

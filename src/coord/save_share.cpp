@@ -10,15 +10,10 @@ namespace muster::coord {
 
 void stage_share(AsyncSave& save) {
   try {
-    save.write->stage(save.shards);
+    save.write->stage();
   } catch (...) {
     // run() ends with it, and so it comes to all ranks.
   }
-  // A handle may live long, and what the program gave must not live with it.
-  save.shards = {};
-  save.state = {};
-  if (!save.job->options.async.overlap_staging) save.blocked_s = save.called.seconds();
-  save.set_staged();
 }
 
 void write_share(AsyncSave& save, const Team& team, SavePosts& posts) {

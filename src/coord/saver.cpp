@@ -82,8 +82,8 @@ std::shared_ptr<AsyncSave> Saver::begin(const Describe& describe, const SaveOpti
     mpi::run_agreed(team_.comm, "open", [&] {
       failpoint::pass("async.open");
       const auto& layout = job.plan->layout;
-      save->shards = local_shards(*job.plan, save->state);
-      save->write = std::make_unique<engine::StagedWrite>(job.part, layout, team_.comm.rank(), pool);
+      save->write = std::make_unique<engine::StagedWrite>(job.part, layout, team_.comm.rank(),
+                                                          local_shards(*job.plan, save->state), pool);
       const auto share = static_cast<double>(save->write->total_bytes()) /
                          static_cast<double>(std::max<std::uint64_t>(layout.payload_bytes, 1));
       save->write->limit_rate(static_cast<double>(options.async.write_limit_bytes_per_s) * share);

@@ -1,5 +1,6 @@
 #include "engine/direct.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -13,22 +14,21 @@ namespace {
 constexpr std::uint64_t kFirstBytes = 512 << 10;
 
 // A few buffers that go round: filled, written, free again.
-class BufferRing : public BufferSink {
+class BufferRing {
  public:
   BufferRing(std::vector<StagingBuffer>& buffers, posix::DirectFile& file, int threads)
       : writes_(file, threads, [this](StagingBuffer& buffer) { free(buffer); }) {
     for (auto& buffer : buffers) free_.push_back(&buffer);
   }
 
-  StagingBuffer& next() override {
+  // A free buffer; waits for one.
+  StagingBuffer& next() {
     std::unique_lock lock(mutex_);
     freed_.wait(lock, [&] { return !free_.empty(); });
     auto& buffer = *free_.back();
     free_.pop_back();
-    buffer.segments.clear();
     return buffer;
   }
-  void submit(StagingBuffer& buffer) override { writes_.submit(buffer); }
   [[nodiscard]] WriteBehind& writes() { return writes_; }
 
  private:
@@ -65,14 +65,17 @@ class DirectWriter : public PartWriter {
 
   WriteResult write(const LocalShards& shards) override {
     BufferRing ring(buffers_, file_, options_.writer_threads);
-    Filler filler(layout_, shards,
-                  {.buffer_bytes = options_.buffer_bytes,
-                   .first_bytes = kFirstBytes,
-                   .block_bytes = file_.block_bytes(),
-                   .hash = options_.hash ? HashWhen::while_copying : HashWhen::never},
-                  ring);
-    for (const auto& run : extent_runs(layout_, rank_)) filler.fill(run);
-    filler.finish();
+    Filler filler(
+        layout_, rank_, shards,
+        {.block_bytes = file_.block_bytes(), .hash = options_.hash ? HashWhen::while_copying : HashWhen::never});
+    // Of the first buffer only so much, that the device need not wait for a full one.
+    auto capacity = std::min(kFirstBytes, options_.buffer_bytes);
+    while (!filler.at_end()) {
+      auto& buffer = ring.next();
+      filler.fill(buffer, capacity, CopyTo::memory);
+      ring.writes().submit(buffer);
+      capacity = options_.buffer_bytes;
+    }
     ring.writes().finish();
     return {.hashes = filler.take_hashes(),
             .bytes = filler.bytes(),

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/failpoint.hpp"
-#include "base/hash.hpp"
 #include "base/narrow.hpp"
 #include "base/streaming_copy.hpp"
 
@@ -16,14 +15,18 @@ constexpr std::size_t kCopyBytes = 128 << 10;
 
 // `see` gets the bytes first: of the source where that is memory, else of the copy.
 template <class See>
-void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, See&& see) {
+void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, CopyTo where, See&& see) {
   const auto part_bytes = source.is_divisible() ? kCopyBytes : to.size();
   for (std::size_t done = 0; done < to.size(); done += part_bytes) {
     const auto part = to.subspan(done, std::min(part_bytes, to.size() - done));
     if (source.in_memory()) {
       const std::span from(source.data() + first + done, part.size());
       see(from);
-      streaming_copy(part, from);
+      if (where == CopyTo::memory) {
+        streaming_copy(part, from);
+      } else {
+        std::ranges::copy(from, part.begin());
+      }
     } else {
       source.read(first + done, part);
       see(part);
@@ -33,78 +36,76 @@ void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> 
 
 }  // namespace
 
-void Filler::fill(const ExtentRun& run) {
-  open_segment(run.offset);
-  auto cursor = run.offset;
-  for (std::size_t i = run.first_extent; i < run.first_extent + run.extents; ++i) {
-    const auto& extent = layout_.extents[i];
-    put(extent.offset - cursor, [](std::uint64_t, std::span<std::byte> to) { std::ranges::fill(to, std::byte{0}); });
-    put_extent(extent);
-    cursor = extent.offset + extent.bytes;
+Filler::Filler(const Layout& layout, int rank, const LocalShards& shards, const FillerOptions& options)
+    : layout_(layout), shards_(shards), options_(options), runs_(extent_runs(layout, rank)) {
+  begin_run();
+}
+
+void Filler::begin_run() {
+  if (at_end()) return;
+  extent_ = runs_[run_].first_extent;
+  cursor_ = runs_[run_].offset;
+}
+
+void Filler::fill(StagingBuffer& buffer, std::size_t capacity, CopyTo where) {
+  buffer.segments.clear();
+  buffer.pieces.clear();
+  filled_ = 0;
+  while (!at_end()) {
+    const auto at = align_up(filled_, options_.block_bytes) + cursor_ % options_.block_bytes;
+    if (at >= capacity) return;
+    buffer.segments.push_back({at, 0, cursor_});
+    filled_ = at;
+    fill_segment(buffer, capacity, where);
+    buffer.segments.back().bytes = filled_ - at;
+    if (cursor_ < runs_[run_].offset + runs_[run_].bytes) return;
+    ++run_;
+    begin_run();
   }
 }
 
-void Filler::hand_over() {
-  if (buffer_ == nullptr) return;
-  sink_.submit(*buffer_);
-  buffer_ = nullptr;
-}
-
-// Bytes that follow go to this offset. A segment starts at an address congruent to its offset.
-void Filler::open_segment(std::uint64_t offset) {
-  const auto past_block = static_cast<std::size_t>(offset % options_.block_bytes);
-  if (buffer_ != nullptr) {
-    filled_ = align_up(filled_, options_.block_bytes) + past_block;
-    if (filled_ >= capacity_) hand_over();
-  }
-  if (buffer_ == nullptr) {
-    buffer_ = &sink_.next();
-    capacity_ = started_ ? options_.buffer_bytes : std::min(options_.first_bytes, options_.buffer_bytes);
-    started_ = true;
-    filled_ = past_block;
-  }
-  buffer_->segments.push_back({filled_, 0, offset});
-}
-
-// Appends `bytes` bytes, got piece by piece from get(first byte, to).
-template <class Get>
-void Filler::put(std::uint64_t bytes, Get&& get) {
-  for (std::uint64_t done = 0; done < bytes;) {
-    if (room() == 0) {
-      const auto& last = buffer_->segments.back();
-      open_segment(last.offset + last.bytes);
+// To the end of the run or of the buffer.
+void Filler::fill_segment(StagingBuffer& buffer, std::size_t capacity, CopyTo where) {
+  const auto past_last = runs_[run_].first_extent + runs_[run_].extents;
+  while (extent_ < past_last && filled_ < capacity) {
+    const auto& extent = layout_.extents[extent_];
+    const bool is_padding = cursor_ < extent.offset;
+    const auto end = is_padding ? extent.offset : extent.offset + extent.bytes;
+    const auto part = std::min<std::uint64_t>(end - cursor_, capacity - filled_);
+    const auto to = buffer.bytes().subspan(filled_, part);
+    if (is_padding) {
+      std::ranges::fill(to, std::byte{0});
+    } else {
+      copy_extent(buffer, extent, to, where);
     }
-    const auto part = std::min<std::uint64_t>(bytes - done, room());
-    get(done, buffer_->memory.bytes().subspan(filled_, part));
+    cursor_ += part;
     filled_ += part;
-    buffer_->segments.back().bytes += part;
-    done += part;
+    if (!is_padding && cursor_ == end) ++extent_;
   }
 }
 
-void Filler::put_extent(const Extent& extent) {
-  failpoint::pass("engine.extent");
+void Filler::copy_extent(StagingBuffer& buffer, const Extent& extent, std::span<std::byte> to, CopyTo where) {
+  const auto first = cursor_ - extent.offset;
+  if (first == 0) failpoint::pass("engine.extent");
+  const bool is_last_part = first + to.size() == extent.bytes;
   const ExtentSource source(layout_, shards_, extent);
-  if (options_.hash != HashWhen::while_copying) {
-    put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) {
-      if (options_.hash == HashWhen::later) {
-        buffer_->pieces.push_back({filled_, to.size(), first + to.size() == extent.bytes});
+  if (options_.hash == HashWhen::while_copying) {
+    const bool comes_at_once = first == 0 && is_last_part && to.size() <= kCopyBytes;
+    if (first == 0 && !comes_at_once) hasher_ = Hasher();
+    copy(source, first, to, where, [&](std::span<const std::byte> bytes) {
+      if (comes_at_once) {
+        hashes_.push_back(hash_bytes(bytes));
+      } else {
+        hasher_.add(bytes);
       }
-      copy(source, first, to, [](std::span<const std::byte>) {});
     });
-    hashes_.push_back(0);
-  } else if (extent.bytes <= kCopyBytes && extent.bytes <= room()) {
-    put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) {
-      copy(source, first, to, [&](std::span<const std::byte> bytes) { hashes_.push_back(hash_bytes(bytes)); });
-    });
+    if (is_last_part && !comes_at_once) hashes_.push_back(hasher_.value());
   } else {
-    Hasher hasher;
-    put(extent.bytes, [&](std::uint64_t first, std::span<std::byte> to) {
-      copy(source, first, to, [&](std::span<const std::byte> bytes) { hasher.add(bytes); });
-    });
-    hashes_.push_back(hasher.value());
+    if (options_.hash == HashWhen::later) buffer.pieces.push_back({filled_, to.size(), is_last_part});
+    copy(source, first, to, where, [](std::span<const std::byte>) {});
+    if (is_last_part) hashes_.push_back(0);
   }
-  bytes_ += extent.bytes;
+  bytes_ += to.size();
 }
 
 }  // namespace muster::engine

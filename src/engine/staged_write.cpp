@@ -1,42 +1,22 @@
 #include "engine/staged_write.hpp"
 
-#include "base/clock.hpp"
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
 #include "base/failpoint.hpp"
-#include "base/hash.hpp"
-#include "engine/extent_runs.hpp"
-#include "engine/pace.hpp"
-#include "engine/write_behind.hpp"
 
 namespace muster::engine {
 
 namespace {
 
-// Of extents whose bytes come piece by piece, one extent after the other.
-class PieceHasher {
- public:
-  void add(const StagingBuffer& buffer) {
-    const std::span<const std::byte> bytes = buffer.memory.bytes();
-    for (const auto& piece : buffer.pieces) {
-      const auto part = bytes.subspan(piece.at, piece.bytes);
-      if (piece.ends_extent && !begun_) {
-        hashes_.push_back(hash_bytes(part));
-        continue;
-      }
-      if (!begun_) hasher_ = Hasher();
-      begun_ = true;
-      hasher_.add(part);
-      if (!piece.ends_extent) continue;
-      hashes_.push_back(hasher_.value());
-      begun_ = false;
-    }
-  }
-  [[nodiscard]] std::vector<std::uint64_t> take() { return std::move(hashes_); }
-
- private:
-  Hasher hasher_;
-  bool begun_ = false;
-  std::vector<std::uint64_t> hashes_;
-};
+// Of what run() copies itself: small enough for a core's own cache, and together enough to keep a device busy while
+// the threads wait for their turn on cores that the program uses.
+constexpr std::size_t kThroughBytes = 512 << 10;
+constexpr std::size_t kThroughThreads = 4;
+// Of what was staged: one writes while the other hashes.
+constexpr std::size_t kStagedThreads = 2;
 
 std::uint64_t segment_bytes(const StagingBuffer& buffer) {
   std::uint64_t bytes = 0;
@@ -46,20 +26,31 @@ std::uint64_t segment_bytes(const StagingBuffer& buffer) {
 
 }  // namespace
 
-StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout, int rank, StagingPool& pool)
-    : layout_(layout), rank_(rank), pool_(pool), file_(part, posix::DirectFile::Access::write) {
+StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout, int rank, LocalShards shards,
+                         StagingPool& pool)
+    : layout_(layout), pool_(pool), file_(part, posix::DirectFile::Access::write), shards_(std::move(shards)) {
   for (const auto& extent : layout.extents) {
     if (extent.writer == rank) total_bytes_ += extent.bytes;
   }
+  filler_.emplace(layout_, rank, shards_, FillerOptions{.block_bytes = file_.block_bytes(), .hash = HashWhen::later});
 }
 
-StagedWrite::~StagedWrite() {
-  // Of a save that was given up before run().
-  for (auto& buffer : buffers_) give_memory_back(*buffer);
+StagedWrite::~StagedWrite() { give_all_memory_back(); }  // of a save that was given up before run()
+
+bool StagedWrite::is_in_host_memory() const {
+  constexpr std::uint64_t kNextToNone = 1 << 20;
+  std::uint64_t bytes = 0;
+  for (const auto& shard : shards_) {
+    if (shard.memory != nullptr && shard.memory->data == nullptr) bytes += shard.bytes;
+  }
+  return bytes <= kNextToNone;
 }
 
-void StagedWrite::give_memory_back(StagingBuffer& buffer) {
-  if (buffer.memory.size() != 0) pool_.give_back(std::move(buffer.memory));
+void StagedWrite::give_all_memory_back() {
+  const std::lock_guard lock(mutex_);
+  for (auto& buffer : buffers_) {
+    if (buffer->memory.size() != 0) pool_.give_back(std::move(buffer->memory));
+  }
 }
 
 void StagedWrite::close_quietly() {
@@ -75,26 +66,72 @@ void StagedWrite::sign_of_life() {
   if (on_progress_) on_progress_();
 }
 
-void StagedWrite::stage(const LocalShards& shards) {
+void StagedWrite::stage() {
+  const std::lock_guard one_at_a_time(stage_mutex_);
   {
     const std::lock_guard lock(mutex_);
-    staging_ = Stopwatch();
+    if (all_staged_ && staging_failure_) std::rethrow_exception(staging_failure_);
+    if (all_staged_) return;
+    in_stage_ = true;
   }
-  try {
-    failpoint::pass("async.stage");
-    Filler filler(layout_, shards,
-                  {.buffer_bytes = StagingPool::kBufferBytes,
-                   .first_bytes = StagingPool::kBufferBytes,
-                   .block_bytes = file_.block_bytes(),
-                   .hash = HashWhen::later},
-                  *this);
-    for (const auto& run : extent_runs(layout_, rank_)) filler.fill(run);
-    filler.finish();
-    end_staging(nullptr);
-  } catch (...) {
-    end_staging(std::current_exception());
-    throw;
+  std::exception_ptr failure;
+  bool goes_on = true;
+  {
+    const std::lock_guard copying(copy_mutex_);
+    if (filler_ && filler_->at_end()) end_staging(nullptr);
+    goes_on = filler_.has_value();
   }
+  while (goes_on) {
+    StagingBuffer* buffer = nullptr;
+    try {
+      buffer = &take_from_pool();  // which may take its time, and so not with the lock that copying needs
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const std::lock_guard copying(copy_mutex_);
+    if (filler_ && !failure && !filler_->at_end()) {
+      try {
+        copy_next(*buffer, StagingPool::kBufferBytes, CopyTo::memory);
+        const std::lock_guard lock(mutex_);
+        staged_.push_back(std::exchange(buffer, nullptr));
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    }
+    if (buffer != nullptr) recycle(*buffer);
+    if (filler_ && (failure || filler_->at_end())) end_staging(failure);
+    goes_on = filler_.has_value();
+    changed_.notify_all();
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    in_stage_ = false;
+    failure = staging_failure_;
+  }
+  changed_.notify_all();
+  if (failure) std::rethrow_exception(failure);
+}
+
+// With copy_mutex_.
+void StagedWrite::copy_next(StagingBuffer& buffer, std::size_t capacity, CopyTo where) {
+  if (!std::exchange(copying_, true)) failpoint::pass("async.stage");
+  const Stopwatch watch;
+  filler_->fill(buffer, capacity, where);
+  stage_s_ += watch.seconds();
+}
+
+// With copy_mutex_.
+void StagedWrite::end_staging(std::exception_ptr failure) {
+  filler_.reset();
+  shards_ = {};
+  {
+    const std::lock_guard lock(mutex_);
+    staging_failure_ = std::move(failure);
+    all_staged_ = true;
+    may_write_ = true;
+  }
+  changed_.notify_all();
+  if (on_staged_) on_staged_();
 }
 
 void StagedWrite::give_up(std::exception_ptr failure) {
@@ -111,18 +148,7 @@ std::exception_ptr StagedWrite::given_up() {
   return given_up_;
 }
 
-void StagedWrite::end_staging(std::exception_ptr failure) {
-  {
-    const std::lock_guard lock(mutex_);
-    stage_s_ = staging_.seconds();
-    staging_failure_ = std::move(failure);
-    all_staged_ = true;
-    may_write_ = true;
-  }
-  changed_.notify_all();
-}
-
-StagingBuffer& StagedWrite::next() {
+StagingBuffer& StagedWrite::take_from_pool() {
   if (const auto failure = given_up()) std::rethrow_exception(failure);
   auto memory = pool_.try_take();
   if (!memory) {
@@ -141,107 +167,143 @@ StagingBuffer& StagedWrite::next() {
   auto& buffer = *empty_.back();
   empty_.pop_back();
   buffer.memory = std::move(*memory);
-  buffer.segments.clear();
-  buffer.pieces.clear();
   return buffer;
-}
-
-void StagedWrite::submit(StagingBuffer& buffer) {
-  {
-    const std::lock_guard lock(mutex_);
-    staged_.push_back(&buffer);
-  }
-  changed_.notify_all();
 }
 
 void StagedWrite::recycle(StagingBuffer& buffer) {
-  auto memory = std::move(buffer.memory);
-  {
-    const std::lock_guard lock(mutex_);
-    empty_.push_back(&buffer);
-  }
-  pool_.give_back(std::move(memory));
+  if (!buffer.lent.empty()) return;
+  const std::lock_guard lock(mutex_);
+  if (buffer.memory.size() != 0) pool_.give_back(std::move(buffer.memory));
+  empty_.push_back(&buffer);
 }
 
-// Until all is staged, or as much as fits: what the program may be waiting for has the cores and the memory bus to
-// itself.
-void StagedWrite::wait_for_staging() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return may_write_; });
+void StagedWrite::fail(std::exception_ptr failure) {
+  const std::lock_guard lock(mutex_);
+  if (!failure_) failure_ = std::move(failure);
 }
 
-// Null where all has come.
-StagingBuffer* StagedWrite::wait_for_staged() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return !staged_.empty() || all_staged_; });
-  if (staged_.empty()) return nullptr;
-  auto* buffer = staged_.front();
-  staged_.pop_front();
-  return buffer;
-}
-
-WriteResult StagedWrite::run() {
-  PieceHasher hasher;
-  std::exception_ptr failure;
-  std::optional<double> first_write_s;
-  wait_for_staging();
-  if (on_phase_) on_phase_("write");
-  const Stopwatch watch;
-  {
-    std::optional<WriteBehind> writes;
+// With front_mutex_. Waits for what is to be written next, or copies it; null where all has been taken.
+StagingBuffer* StagedWrite::next_to_write(StagingBuffer& own) {
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return !staged_.empty() || all_staged_ || (writes_through_ && !in_stage_); });
+      if (!staged_.empty()) {
+        auto* buffer = staged_.front();
+        staged_.pop_front();
+        return buffer;
+      }
+      if (all_staged_) return nullptr;
+    }
+    const std::lock_guard copying(copy_mutex_);
+    if (!filler_) continue;
+    std::exception_ptr failure;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!staged_.empty()) continue;  // by somebody who was faster
+      failure = failure_ ? failure_ : given_up_;
+    }
+    bool copied = false;
     try {
-      writes.emplace(file_, 1, [this](StagingBuffer& buffer) {
-        written_bytes_ += segment_bytes(buffer);
-        recycle(buffer);
-        sign_of_life();
-      });
+      if (!failure && !filler_->at_end()) {
+        copy_next(own, own.bytes().size(), CopyTo::caches);
+        copied = true;
+      }
     } catch (...) {
       failure = std::current_exception();
     }
-    Pace pace(bytes_per_s_);
-    // Whatever happens every buffer is taken: the thread that stages may be waiting for one.
-    while (auto* buffer = wait_for_staged()) {
-      if (!failure) failure = given_up();
-      if (failure) {
-        recycle(*buffer);
-        continue;
-      }
-      try {
-        failpoint::pass("async.write");
-        hasher.add(*buffer);
-        pace.before(segment_bytes(*buffer), [this] {
-          sign_of_life();
-          if (const auto given = given_up()) std::rethrow_exception(given);
-        });
-        writes->submit(*buffer);
-      } catch (...) {
-        failure = std::current_exception();
-        recycle(*buffer);
-      }
-    }
-    if (writes) {
-      try {
-        writes->finish();
-      } catch (...) {
-        if (!failure) failure = std::current_exception();
-      }
-      first_write_s = writes->first_write_s();
-    }
+    if (failure || filler_->at_end()) end_staging(failure);
+    if (copied) return &own;
   }
+}
+
+// With front_mutex_. False where it is not to be written any more.
+bool StagedWrite::prepare(const StagingBuffer& buffer) {
   {
     const std::lock_guard lock(mutex_);
-    if (staging_failure_) {
-      failure = staging_failure_;
-      phase_ = "stage";
+    if (given_up_ && !failure_) failure_ = given_up_;
+    if (failure_) return false;
+  }
+  try {
+    failpoint::pass("async.write");
+    hasher_.add(buffer);
+    pace_->before(segment_bytes(buffer), [this] {
+      sign_of_life();
+      if (const auto given = given_up()) std::rethrow_exception(given);
+    });
+  } catch (...) {
+    fail(std::current_exception());
+    return false;
+  }
+  if (!first_write_s_) first_write_s_ = writing_.seconds();
+  return true;
+}
+
+// One of several threads: while one writes, another gets the next buffer ready, each its own where it copied itself.
+// Whatever happens every buffer is taken: the thread that stages may be waiting for one.
+void StagedWrite::write_in_turns(StagingBuffer& own) {
+  for (;;) {
+    StagingBuffer* buffer = nullptr;
+    bool is_ready = false;
+    {
+      const std::lock_guard front(front_mutex_);
+      buffer = next_to_write(own);
+      if (buffer == nullptr) return;
+      is_ready = prepare(*buffer);
     }
+    try {
+      for (const auto& segment : buffer->segments) {
+        if (is_ready) file_.write_at(buffer->bytes().subspan(segment.at, segment.bytes), segment.offset);
+      }
+    } catch (...) {
+      fail(std::current_exception());
+      is_ready = false;
+    }
+    if (is_ready) written_bytes_ += segment_bytes(*buffer);
+    recycle(*buffer);
+    if (is_ready) sign_of_life();
+  }
+}
+
+WriteResult StagedWrite::run() {
+  {
+    // Until all is staged, or as much as fits: what the program may be waiting for has the cores and the memory bus to
+    // itself.
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return may_write_ || writes_through_; });
+  }
+  if (on_phase_) on_phase_("write");
+  writing_ = Stopwatch();
+  pace_.emplace(bytes_per_s_);
+  const auto threads = writes_through_ ? kThroughThreads : kStagedThreads;
+  std::vector<StagingBuffer> own(threads);
+  {
+    const auto through = writes_through_ ? pool_.through_memory(threads * kThroughBytes) : std::span<std::byte>();
+    for (std::size_t i = 0; i < threads && writes_through_; ++i) {
+      own[i].lent = through.subspan(i * kThroughBytes, kThroughBytes);
+    }
+    std::vector<std::thread> others;
+    try {
+      for (std::size_t i = 1; i < threads; ++i) others.emplace_back([&, i] { write_in_turns(own[i]); });
+    } catch (const std::system_error&) {
+      // One is enough.
+    }
+    write_in_turns(own[0]);
+    for (auto& other : others) other.join();
+  }
+  std::exception_ptr failure;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!failure_ && staging_failure_) phase_ = "stage";
+    failure = failure_ ? failure_ : staging_failure_;
   }
   if (failure) {
     // A handle of the program's may keep this object for long, but not its memory and its disk space.
-    for (auto& buffer : buffers_) give_memory_back(*buffer);
+    give_all_memory_back();
     close_quietly();
     std::rethrow_exception(failure);
   }
-  write_s_ = watch.seconds();
+  write_s_ = writing_.seconds();
   phase_ = "sync";
   if (on_phase_) on_phase_("sync");
   const auto direct_bytes = file_.direct_bytes();
@@ -253,8 +315,9 @@ WriteResult StagedWrite::run() {
     close_quietly();
     throw;
   }
-  sync_s_ = watch.seconds() - write_s_;
-  return {.hashes = hasher.take(), .bytes = total_bytes_, .direct_bytes = direct_bytes, .first_byte_s = first_write_s};
+  sync_s_ = writing_.seconds() - write_s_;
+  return {
+      .hashes = hasher_.take(), .bytes = total_bytes_, .direct_bytes = direct_bytes, .first_byte_s = first_write_s_};
 }
 
 }  // namespace muster::engine

@@ -2,6 +2,7 @@
 // A buffer on its way to the file, with what is known of the bytes in it.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/aligned_memory.hpp"
@@ -23,7 +24,10 @@ struct Piece {
 };
 
 struct StagingBuffer {
+  [[nodiscard]] std::span<std::byte> bytes() const { return lent.empty() ? memory.bytes() : lent; }
+
   AlignedMemory memory;
+  std::span<std::byte> lent;  // page-aligned memory of somebody else's, where it has none itself
   std::vector<Segment> segments;
   std::vector<Piece> pieces;  // in the order of the extents; only where hashing is left for later
 };

@@ -45,9 +45,16 @@ void StagingPool::give_back(AlignedMemory memory) {
   given_back_.notify_one();
 }
 
+std::span<std::byte> StagingPool::through_memory(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (through_.size() < bytes) through_ = AlignedMemory(bytes);
+  return through_.bytes().first(bytes);
+}
+
 void StagingPool::trim() {
   const std::lock_guard lock(mutex_);
   free_.clear();
+  through_ = AlignedMemory();
 }
 
 }  // namespace muster::engine

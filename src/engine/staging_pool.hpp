@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/aligned_memory.hpp"
@@ -22,6 +23,8 @@ class StagingPool {
   // The same; waits for one to be given back.
   AlignedMemory take();
   void give_back(AlignedMemory memory);
+  // Small memory beside the limit, for one user at a time: the same each time, larger where it has to be.
+  std::span<std::byte> through_memory(std::size_t bytes);
   // Frees what nobody uses.
   void trim();
 
@@ -31,6 +34,7 @@ class StagingPool {
   std::mutex mutex_;
   std::condition_variable given_back_;
   std::vector<AlignedMemory> free_;
+  AlignedMemory through_;
   std::size_t limit_ = 2;
   std::size_t in_use_ = 0;
 };

@@ -50,7 +50,7 @@ void WriteBehind::work() {
     std::exception_ptr failure;
     try {
       for (const auto& segment : buffer.segments) {
-        if (!failed) file_.write_at(buffer.memory.bytes().subspan(segment.at, segment.bytes), segment.offset);
+        if (!failed) file_.write_at(buffer.bytes().subspan(segment.at, segment.bytes), segment.offset);
       }
     } catch (...) {
       failure = std::current_exception();

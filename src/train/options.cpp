@@ -84,6 +84,13 @@ Exit status:
      Slurm does it for jobs that end with the cluster's RequeueExit
 )";
 
+Overlap overlap_named(const std::string& name) {
+  if (name == "auto") return Overlap::automatic;
+  if (name == "copying") return Overlap::copying;
+  if (name == "writing") return Overlap::writing;
+  throw Error(ErrorKind::usage, "--overlap is '" + name + "'; it must be auto, copying or writing");
+}
+
 template <class T>
 auto value(T& target, const char* name) {
   return po::value(&target)->default_value(target)->value_name(name);
@@ -97,6 +104,7 @@ struct Raw {
   std::string resume = "auto";
   std::string optimizer = "adamw";
   std::string engine = "auto";
+  std::string overlap;
   std::string on_signal = "USR1=stop,TERM=stop,USR2=save";
   std::vector<std::string> hints;
   std::int64_t crash_at = 0;
@@ -135,8 +143,10 @@ po::options_description describe(Options& options, Raw& raw) {
       ("hint", po::value(&raw.hints)->composing()->value_name("KEY=VALUE"),
        "for MPI-IO, with the engine collective: striping_factor=8, ...; may be repeated")          //
       ("async", po::bool_switch(&options.async), "save in the background while training goes on")  //
-      ("overlap", po::bool_switch(&options.overlap),
-       "with --async: copy the state beside the next step's forward and backward pass, too")  //
+      ("overlap", po::value(&raw.overlap)->implicit_value("auto")->value_name("auto|copying|writing"),
+       "with --async: save beside the next step's forward and backward pass, too: copy the state, or write it as it "
+       "lies there, which is half the work but may leave more to copy before the update; auto writes where the ranks "
+       "keep all cores busy")  //
       ("skip-when-busy", po::bool_switch(&options.skip_when_busy),
        "with --async: leave a save out where the one before is in flight still, instead of waiting for it")  //
       ("always-saving", po::bool_switch(&options.always_saving),
@@ -307,6 +317,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   }
   options.signals = parse_signals(raw.on_signal);
   options.engine = engine_choice(raw.engine);
+  if (!raw.overlap.empty()) options.overlap = overlap_named(raw.overlap);
   options.hints = mpi::parse_hints(raw.hints);
   if (found.count("crash-at") != 0) options.crash_at = raw.crash_at;
   require_valid(options);

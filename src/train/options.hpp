@@ -36,7 +36,7 @@ struct Options {
   std::map<std::string, std::string> hints;
 
   bool async = false;
-  bool overlap = false;
+  std::optional<Overlap> overlap = {};  // of saves with the next step; none: the call copies the state
   bool skip_when_busy = false;
   bool always_saving = false;
   int in_flight = 1;

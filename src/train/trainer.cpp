@@ -172,7 +172,8 @@ SaveArgs Trainer::save_args(const std::string& tag) const {
   args.engine = options_.engine;
   args.hints = options_.hints;
   if (options_.keep_last != 0) args.num_kept_ckpts = narrow<int>(options_.keep_last);
-  args.async = {.overlap_staging = options_.overlap,
+  args.async = {.overlap_staging = options_.overlap.has_value(),
+                .overlap = options_.overlap.value_or(Overlap::automatic),
                 .max_in_flight = options_.in_flight,
                 .when_busy = options_.skip_when_busy || options_.always_saving ? WhenBusy::skip : WhenBusy::wait,
                 .write_limit_bytes_per_s = static_cast<std::uint64_t>(options_.write_limit_mb_per_s * kBytesPerMb)};

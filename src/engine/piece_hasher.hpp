@@ -1,0 +1,25 @@
+#pragma once
+// Hashes of extents whose bytes come in buffers, one extent after the other.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/hash.hpp"
+#include "engine/staging_buffer.hpp"
+
+namespace muster::engine {
+
+class PieceHasher {
+ public:
+  // Buffers in the order in which they were filled.
+  void add(const StagingBuffer& buffer);
+  // One an extent.
+  [[nodiscard]] std::vector<std::uint64_t> take() { return std::move(hashes_); }
+
+ private:
+  Hasher hasher_;
+  bool begun_ = false;  // an extent, of which there is more to come
+  std::vector<std::uint64_t> hashes_;
+};
+
+}  // namespace muster::engine
