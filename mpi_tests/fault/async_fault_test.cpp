@@ -263,6 +263,8 @@ TEST_F(AsyncFault, OfAFileSizeLimitOnOneRankIsAnErrorOfAll) {
   expect_works("after");
 }
 
+volatile std::sig_atomic_t goes_on = 0;  // after a stop
+
 // A rank that is stopped in the middle of its write: the others name it, and how far it got.
 TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
   if (world_size() == 1) GTEST_SKIP() << "needs another rank";
@@ -276,13 +278,19 @@ TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
     Gate gate;
     Checkpointer checkpointer(comm, directory_, {.timeout_s = 2});
     constexpr std::uint64_t kBytes = 32 << 20;
-    if (world_rank() == stopped) failpoint::arm("async.write", "stop");
+    if (world_rank() == stopped) {
+      std::signal(SIGCONT, [](int) { goes_on = 1; });
+      failpoint::arm("async.write", "stop");
+    }
     auto handle = checkpointer.save_async(gate.state(-1, kBytes), {.tag = "failed", .async = kThreeAtOnce});
     auto behind = checkpointer.save_async(gate.state(-1, kBytes), {.tag = "behind", .async = kThreeAtOnce});
     gate.open();
     if (world_rank() == stopped) {
-      // Stops here, until rank 0 lets it go on.
-      std::this_thread::sleep_for(std::chrono::seconds(1));
+      // Stops before long, until rank 0 lets it go on.
+      const Stopwatch watch;
+      while (goes_on == 0 && watch.seconds() < 60) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      EXPECT_EQ(goes_on, 1) << "it was never stopped";
+      std::signal(SIGCONT, SIG_DFL);
       failpoint::disarm_all();
     } else {
       const Stopwatch watch;

@@ -213,7 +213,7 @@ TEST_F(Async, OfMoreThanTheStagingLimitComesBack) {
 // Each larger than the limit, one copied by the call and the others by a thread: they must not wait for each other's
 // buffers.
 TEST_F(Async, SeveralLargerThanTheStagingLimitTakeTurns) {
-  constexpr std::size_t kElements = (48 << 20) / sizeof(float);
+  constexpr std::size_t kElements = (112 << 20) / sizeof(float);
   std::vector<std::vector<float>> states;
   std::vector<SaveHandle> handles;
   constexpr std::array kOverlap{Overlap::copying, Overlap::automatic, Overlap::writing, Overlap::automatic};
