@@ -195,9 +195,10 @@ struct Parallelism {
   // than the parameter's, its values are too, with the optimizer, as the slot "master". After a load, parts of the
   // parameter's dtype have the parameter's values; so have masters that the checkpoint lacks or that were not to be
   // loaded. A parameter that lies in the checkpoint in another dtype is made from its master where that has the right
-  // one. Of several names of one tensor the first one counts. A parameter without a part is the optimizer's own, or not
-  // in it. LBFGS cannot be in parts. With a grid that cuts, rules, global keys or parts, every parameter of the
-  // optimizer must be one of the model's or a part: Error{usage} otherwise.
+  // one; one that was left out, in the dtype that it had, too. Of several names of one tensor the first one counts. A
+  // parameter without a part is the optimizer's own, or not in it. LBFGS cannot be in parts. With a grid that cuts,
+  // rules, global keys or parts, every parameter of the optimizer must be one of the model's or a part: Error{usage}
+  // otherwise.
   std::vector<OptimizerPart> optimizer_parts = {};
 };
 
@@ -223,7 +224,8 @@ struct SaveArgs {
   Parallelism parallel = {};
   // Leave a model's parameter out of the file where its optimizer part is a master of higher precision: a load makes it
   // again from the master, rounded to nearest as Torch does, so bit for bit where it was made from it (but for the bits
-  // of NaNs). Needs the optimizer; masters of which every rank's part is empty are a mismatch.
+  // of NaNs). The file says which dtype it had; a load into another one but the master's is a mismatch without
+  // LoadArgs::convert_dtypes. Needs the optimizer; masters of which every rank's part is empty are a mismatch.
   bool avoid_saving_lower_precision_weights = false;
 };
 

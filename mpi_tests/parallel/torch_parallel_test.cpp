@@ -37,7 +37,8 @@ std::vector<JobKind> kinds() {
                            {.name = "zero", .zero = true},
                            {.name = "bf16", .bf16 = true},
                            {.name = "bf16-zero-left-out", .zero = true, .bf16 = true, .leaves_out = true},
-                           {.name = "bf16-tp-left-out", .tensor = ranks, .bf16 = true, .leaves_out = true}};
+                           {.name = "bf16-tp-left-out", .tensor = ranks, .bf16 = true, .leaves_out = true},
+                           {.name = "bf16-pp-left-out", .pipeline = ranks, .bf16 = true, .leaves_out = true}};
   if (ranks == 4) {
     all.push_back({.name = "tp-zero", .tensor = 2, .zero = true});
     all.push_back({.name = "tp-pp-bf16", .tensor = 2, .pipeline = 2, .bf16 = true});
@@ -263,6 +264,14 @@ TEST(TorchParallel, TheFileHasTheJobsKeysAndShapes) {
     }
     EXPECT_EQ(params[saver.name].size(), 1 + 5 * static_cast<std::size_t>(world_size()));
     EXPECT_EQ(params[saver.name], params["plain"]);
+    // Of all stages.
+    std::map<std::string, std::string> left_out;
+    if (saver.leaves_out) {
+      for (const auto& key : params[saver.name]) left_out[key] = "bfloat16";
+    }
+    const auto& document = *contents.find_document("/optimizer/param_groups");
+    EXPECT_EQ(document.contains("left_out"), saver.leaves_out);
+    EXPECT_EQ(document.value("left_out", std::map<std::string, std::string>()), left_out);
   }
 }
 
@@ -437,6 +446,96 @@ TEST(TorchParallel, MomentsOfAnotherDtypeAreConvertedOrRefused) {
     EXPECT_TRUE(same_bits(state.exp_avg(), torch::full({5}, 0.5)));
     EXPECT_TRUE(same_bits(state.exp_avg_sq(), torch::full({5}, 0.25)));
   }
+}
+
+// A master can be rounded to any dtype; which rounding the weights had, the file says.
+TEST(TorchParallel, LeftOutWeightsComeBackInTheirDtypeOrInAnotherThatIsAskedFor) {
+  const Scratch scratch;
+  torch::manual_seed(5);
+  const auto values = torch::randn({12});
+  struct One {
+    One(torch::ScalarType type, const Tensor& values) {
+      model = std::make_shared<torch::nn::Module>("One");
+      parameter = model->register_parameter("w", values.clone().to(type)).detach();
+      master = values.clone();
+      optimizer = std::make_unique<torch::optim::SGD>(std::vector<Tensor>{master}, torch::optim::SGDOptions(0.1));
+      if (type != torch::kFloat32) parallel.optimizer_parts = {{master, model->parameters().front(), {0, 12}}};
+    }
+    std::shared_ptr<torch::nn::Module> model;
+    Tensor parameter;
+    Tensor master;
+    std::unique_ptr<torch::optim::SGD> optimizer;
+    Parallelism parallel;
+  };
+  for (const auto& [tag, type] : {std::pair("bfloat16", torch::kBFloat16), {"float16", torch::kHalf}}) {
+    One saved(type, values);
+    SaveArgs save;
+    save.tag = tag;
+    save.model = saved.model;
+    save.optimizer = *saved.optimizer;
+    save.parallel = saved.parallel;
+    save.avoid_saving_lower_precision_weights = true;
+    save_checkpoint(MPI_COMM_WORLD, scratch.path(), save);
+  }
+  // As files were before they said it.
+  State unsaid;
+  unsaid.add("/optimizer/w/master", DType::float32, {12}, values.data_ptr());
+  SaveOptions unsaid_options;
+  unsaid_options.tag = "unsaid";
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(), unsaid, unsaid_options);
+  const std::map<std::string, torch::ScalarType> known{
+      {"bfloat16", torch::kBFloat16}, {"float16", torch::kHalf}, {"unsaid", torch::kBFloat16}};
+  for (const auto& [tag, saved_type] : known) {
+    for (const auto type : {torch::kBFloat16, torch::kHalf, torch::kFloat32}) {
+      for (const bool with_optimizer : {false, true}) {
+        if (with_optimizer && (tag == "unsaid" || type == torch::kFloat32)) continue;
+        SCOPED_TRACE(fmt::format("{} into {}{}", tag, name(to_dtype(type)), with_optimizer ? " with optimizer" : ""));
+        One again(type, torch::zeros({12}));
+        LoadArgs load;
+        load.tag = tag;
+        load.model = again.model;
+        if (with_optimizer) load.optimizer = *again.optimizer;
+        load.parallel = again.parallel;
+        if (type != saved_type && type != torch::kFloat32) {
+          const auto error = collective_error_of([&] { load_checkpoint(MPI_COMM_WORLD, scratch.path(), load); });
+          ASSERT_TRUE(error);
+          EXPECT_EQ(error->kind(), ErrorKind::mismatch);
+          const auto line = fmt::format(
+              "\n    /model/w: {} wanted, and a master in float32 alone in the checkpoint, of weights that were {}{}",
+              name(to_dtype(type)), name(to_dtype(saved_type)),
+              tag == "unsaid" ? " (it does not say, so they are taken to be)" : "");
+          EXPECT_TRUE(std::string(error->what()).ends_with(line)) << error->what();
+          EXPECT_TRUE(same_bits(again.parameter, torch::zeros({12}, type)));
+          load.convert_dtypes = true;
+        }
+        EXPECT_TRUE(load_checkpoint_report(MPI_COMM_WORLD, scratch.path(), load).skipped.empty());
+        EXPECT_TRUE(same_bits(again.parameter, values.to(type)));
+        if (with_optimizer) {
+          EXPECT_TRUE(same_bits(again.master, values));
+        }
+      }
+    }
+  }
+}
+
+// Ranks that left out the same weights in two dtypes have not the same weights.
+TEST(TorchParallel, RefusesWeightsLeftOutInTwoDtypes) {
+  if (world_size() < 2) GTEST_SKIP() << "ranks must differ";
+  const Scratch scratch;
+  const auto model = std::make_shared<torch::nn::Module>("One");
+  const auto type = world_rank() == 0 ? torch::kBFloat16 : torch::kHalf;
+  const auto parameter = model->register_parameter("w", torch::ones({4}, type));
+  const auto master = torch::ones({4});
+  torch::optim::SGD optimizer(std::vector<Tensor>{master}, torch::optim::SGDOptions(0.1));
+  SaveArgs save;
+  save.tag = "t";
+  save.model = model;
+  save.optimizer = optimizer;
+  save.parallel.optimizer_parts = {{master, parameter, {0, 4}}};
+  save.avoid_saving_lower_precision_weights = true;
+  const auto error = collective_error_of([&] { save_checkpoint(MPI_COMM_WORLD, scratch.path(), save); });
+  ASSERT_TRUE(error);
+  EXPECT_TRUE(has(error->what(), "some ranks have the parameter w in bfloat16, some in float16")) << error->what();
 }
 
 // Weights that no rank steps have no master anywhere: leaving them out would lose them.

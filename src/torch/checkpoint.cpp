@@ -47,9 +47,10 @@ State describe(MPI_Comm comm, const SaveArgs& args) {
   const auto buffers = args.async.overlap_staging ? Buffers::copied : Buffers::in_place;
   const torch_adapter::Places places(args.parallel, rank_in(comm), size_of(comm), model);
   const bool leaves_out = args.avoid_saving_lower_precision_weights && optimizer != nullptr;
-  if (model != nullptr) torch_adapter::describe_module(state, *model, places, buffers, leaves_out);
+  torch_adapter::LeftOut left_out;
+  if (model != nullptr) left_out = torch_adapter::describe_module(state, *model, places, buffers, leaves_out);
   if (optimizer != nullptr) {
-    torch_adapter::describe_optimizer(state, *optimizer, model, places);
+    torch_adapter::describe_optimizer(state, *optimizer, model, places, left_out);
     torch_adapter::describe_masters(state, args.parallel.optimizer_parts, places, leaves_out);
   }
   if (args.scheduler.given()) torch_adapter::describe_scheduler(state, args.scheduler);

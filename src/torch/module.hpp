@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "torch/load_target.hpp"
+#include "torch/param_groups.hpp"
 #include "torch/places.hpp"
 
 namespace muster::torch_adapter {
@@ -19,10 +20,11 @@ std::vector<std::pair<std::string, torch::Tensor>> state_dict(const torch::nn::M
 // Buffers that the forward pass of a training module writes (running means) must be copied at once where the copy of
 // everything else goes on beside it.
 enum class Buffers : std::uint8_t { in_place, copied };
-// `leaves_out_low_precision`: parameters that a load can make again from their masters are not saved.
-void describe_module(State& state, const torch::nn::Module& module, const Places& places, Buffers buffers,
-                     bool leaves_out_low_precision);
-// What the checkpoint has in another dtype, or not at all, is made from its master where it has that.
+// `leaves_out_low_precision`: parameters that a load can make again from their masters are not saved. Returns those.
+LeftOut describe_module(State& state, const torch::nn::Module& module, const Places& places, Buffers buffers,
+                        bool leaves_out_low_precision);
+// What the checkpoint has in another dtype, or not at all, is made from its master where it has that. Of what was left
+// out only in the dtype that it had, or in the master's: any other rounding has to be asked for.
 void prepare_module(LoadBuilder& load, const torch::nn::Module& module, const Places& places);
 
 }  // namespace muster::torch_adapter

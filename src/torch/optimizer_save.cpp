@@ -62,7 +62,7 @@ class SlotWriter {
 }  // namespace
 
 void describe_optimizer(State& state, const torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
-                        const Places& places) {
+                        const Places& places, const LeftOut& left_out) {
   const auto keys = parameter_keys(optimizer, model, places);
   with_kind(optimizer, [&]<class Kind>(Kind) {
     require_whole<Kind>(optimizer, keys, places);
@@ -75,9 +75,9 @@ void describe_optimizer(State& state, const torch::optim::Optimizer& optimizer, 
     }
   });
   Document document{.path = object_path({kOptimizerSection, kParamGroupsKey}),
-                    .value = param_groups_document(optimizer, keys)};
+                    .value = param_groups_document(optimizer, keys, left_out)};
   if (places.is_parallel()) {
-    document.words = words_of(keys);
+    document.words = words_of(keys, left_out);
     document.join = [groups = document.value](const std::vector<std::string>& words) {
       return with_params_of_all(groups, words);
     };

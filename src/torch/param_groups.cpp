@@ -8,6 +8,7 @@
 #include <set>
 #include <tuple>
 #include <unordered_set>
+#include <utility>
 
 #include "torch/optimizer_kinds.hpp"
 
@@ -17,6 +18,8 @@ namespace {
 
 using nlohmann::json;
 using Betas = std::tuple<double, double>;
+
+constexpr const char* kLeftOut = "left_out";
 
 json json_of(double value) { return value; }
 json json_of(bool value) { return value; }
@@ -172,7 +175,7 @@ class GroupParser {
 
 }  // namespace
 
-json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys) {
+json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys, const LeftOut& left_out) {
   return with_kind(optimizer, [&]<class Kind>(Kind) {
     json groups = json::array();
     for (std::size_t i = 0; i < keys.size(); ++i) {
@@ -182,18 +185,37 @@ json param_groups_document(const torch::optim::Optimizer& optimizer, const Group
       group["params"] = keys[i];
       groups.push_back(std::move(group));
     }
-    return json{{"optimizer", Kind::kName}, {"groups", std::move(groups)}};
+    json document{{"optimizer", Kind::kName}, {"groups", std::move(groups)}};
+    if (!left_out.empty()) document[kLeftOut] = left_out;
+    return document;
   });
 }
 
-std::string words_of(const GroupKeys& keys) { return json(keys).dump(); }
+LeftOut left_out_of(const json* document, const std::function<std::string(const std::string&)>& key_here) {
+  LeftOut left_out;
+  if (document == nullptr || !document->is_object() || !document->contains(kLeftOut)) return left_out;
+  for (const auto& item : (*document)[kLeftOut].items()) {
+    const auto& dtype = item.value();
+    left_out[key_here(item.key())] = dtype.is_string() ? dtype.get<std::string>() : dtype.dump();
+  }
+  return left_out;
+}
+
+std::string words_of(const GroupKeys& keys, const LeftOut& left_out) { return json{keys, left_out}.dump(); }
 
 json with_params_of_all(json document, const std::vector<std::string>& words) {
   auto& groups = document["groups"];
   std::vector<std::unordered_set<std::string>> listed(groups.size());
   for (auto& group : groups) group["params"] = json::array();
+  LeftOut left_out_of_all;
   for (const auto& said : words) {
-    const auto keys = json::parse(said).get<GroupKeys>();
+    const auto [keys, left_out] = json::parse(said).get<std::pair<GroupKeys, LeftOut>>();
+    for (const auto& [key, dtype] : left_out) {
+      const auto known = left_out_of_all.emplace(key, dtype).first->second;
+      if (known == dtype) continue;
+      throw Error(ErrorKind::mismatch,
+                  fmt::format("some ranks have the parameter {} in {}, some in {}", key, known, dtype));
+    }
     if (keys.size() != groups.size()) {
       throw Error(ErrorKind::mismatch, fmt::format("some ranks have {} groups of parameters in the optimizer, some {}",
                                                    groups.size(), keys.size()));
@@ -204,6 +226,7 @@ json with_params_of_all(json document, const std::vector<std::string>& words) {
       }
     }
   }
+  if (!left_out_of_all.empty()) document[kLeftOut] = left_out_of_all;
   return document;
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 // The document /optimizer/param_groups:
-// {"optimizer": "AdamW", "groups": [{"lr": 0.001, "betas": [0.9, 0.999], ..., "params": ["fc.weight", ...]}, ...]}
+// {"optimizer": "AdamW", "groups": [{"lr": 0.001, "betas": [0.9, 0.999], ..., "params": ["fc.weight", ...]}, ...],
+//  "left_out": {"fc.weight": "bfloat16", ...}}
 
 #include <torch/torch.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -17,11 +19,18 @@ inline constexpr const char* kParamGroupsKey = "param_groups";
 
 using GroupKeys = std::vector<std::vector<std::string>>;  // see parameter_keys()
 
-nlohmann::json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys);
+// Parameters of the model that are not saved because their masters are, by key: the name of the dtype that they have.
+using LeftOut = std::map<std::string, std::string>;
+
+nlohmann::json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
+                                     const LeftOut& left_out);
+// By the names that the program has for them. Empty where the document, which may be null, does not say.
+LeftOut left_out_of(const nlohmann::json* document, const std::function<std::string(const std::string&)>& key_here);
 
 // Ranks may have other parameters of a group: what each says of its own, and the document with the parameters of all,
-// those of the lowest ranks first. Throws Error{mismatch} where they have other numbers of groups.
-std::string words_of(const GroupKeys& keys);
+// those of the lowest ranks first. Throws Error{mismatch} where they have other numbers of groups, or left out a
+// parameter in other dtypes.
+std::string words_of(const GroupKeys& keys, const LeftOut& left_out);
 nlohmann::json with_params_of_all(nlohmann::json document, const std::vector<std::string>& words);
 
 // What a document says about an optimizer.
