@@ -215,6 +215,7 @@ struct LoadReport {
   std::vector<std::string> skipped;                           // on this rank: one line for each tensor not loaded
   std::vector<std::string> warnings;           // damaged tags passed over, pointers that were wrong; same on all ranks
   std::uint64_t read_bytes = 0;                // that this rank read from storage; padding and gaps included
+  std::uint64_t buffer_bytes = 0;              // of memory that this rank read and received into: see load
   std::map<std::string, double> phase_s = {};  // seconds of each phase on this rank, by its name
   double total_s = 0;
 };
@@ -302,9 +303,10 @@ class Checkpointer {
 
   // Collective. Finds the checkpoint, shows it to `prepare` on every rank (local; for each candidate again), checks
   // the target on all ranks, then fills it. Each payload byte is read from storage once in the whole job, its hash is
-  // checked, and it travels over MPI to the ranks that want it, through at most 4 x 16 MiB of buffers a rank.
-  // Errors: usage, not_found, mismatch (target untouched), corrupt (an explicit tag: target partly filled), io,
-  // timeout.
+  // checked, and it goes to the ranks that want it: those of the node look where it was read, others get messages. A
+  // rank reads ahead into at most four buffers of 16 MiB and 64 KiB (three where nothing is looked at), and has one of
+  // at most 16 MiB for messages, where any come. Converting dtypes takes 256 KiB more. Errors: usage, not_found,
+  // mismatch (target untouched), corrupt (an explicit tag: target partly filled), io, timeout.
   using Prepare = std::function<LoadTarget(const CheckpointContents&)>;
   LoadReport load(const LoadOptions& options, const Prepare& prepare);
   // The same with a target that does not depend on what is found.

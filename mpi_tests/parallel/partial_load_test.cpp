@@ -219,6 +219,27 @@ TEST_F(PartialLoad, ReadsOnceOrEachForItself) {
                    [&] { checkpointer_.load({.each_rank_reads = true, .num_workers = 1}, again_.target()); });
 }
 
+// One rank reads more than its buffers hold at once, and all want it: the bound that Checkpointer::load names.
+TEST_F(PartialLoad, KeepsToTheMemoryThatItNames) {
+  constexpr std::uint64_t kReadBuffer = (std::uint64_t{16} << 20) + (std::uint64_t{64} << 10);
+  constexpr std::uint64_t kBytes = std::uint64_t{100} << 20;
+  const TensorDescription large{"/model/large", DType::uint8, {kBytes}, Shard::whole()};
+  State state;
+  state.add(
+      Tensor{large, {.read = [](std::uint64_t, std::span<std::byte> to) { std::ranges::fill(to, std::byte{7}); }}});
+  checkpointer_.save(state, {.tag = "large"});
+  LoadTarget target;
+  std::uint64_t seen = 0;
+  target.state.add(
+      Tensor{large, {.write = [&](std::uint64_t, std::span<const std::byte> from) { seen += from.size(); }}});
+  const auto report = checkpointer_.load({.tag = "large", .num_workers = 1}, target);
+  EXPECT_EQ(seen, kBytes);
+  EXPECT_LE(report.buffer_bytes, 4 * kReadBuffer + (std::uint64_t{16} << 20));
+  if (report.read_bytes == kBytes) {
+    EXPECT_GE(report.buffer_bytes, 3 * kReadBuffer);
+  }
+}
+
 // Ranks of a node look at what another one has read: it must not read on over what one that is slow still needs. Every
 // other tensor is wanted by rank 0 alone, so that each is read by itself, and those that all want by others than rank
 // 0.

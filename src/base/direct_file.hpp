@@ -12,9 +12,17 @@
 #include <optional>
 #include <span>
 
+#include "base/narrow.hpp"
 #include "base/posix.hpp"
 
 namespace muster::posix {
+
+inline constexpr std::uint64_t kMostBlockBytes = std::uint64_t{64} << 10;
+
+// Memory for the whole blocks around so many bytes, which may begin and end within one.
+constexpr std::uint64_t room_for_blocks(std::uint64_t bytes) {
+  return align_up(bytes, kMostBlockBytes) + kMostBlockBytes;
+}
 
 class DirectFile {
  public:
@@ -23,7 +31,7 @@ class DirectFile {
   DirectFile(const std::filesystem::path& path, Access access);
 
   // What offsets, sizes and memory addresses of transfers past the cache are multiples of: a power of two from a page
-  // to 64 KiB.
+  // to kMostBlockBytes.
   [[nodiscard]] std::uint64_t block_bytes() const { return block_bytes_; }
   // Bytes that went past the page cache so far.
   [[nodiscard]] std::uint64_t direct_bytes() const { return direct_bytes_; }

@@ -14,8 +14,8 @@
 #include "coord/node_buffers.hpp"
 #include "engine/read_ahead.hpp"
 #include "model/convert.hpp"
-#include "model/layout.hpp"
 #include "mpi/agree.hpp"
+#include "plan/handover.hpp"
 
 namespace muster::coord {
 
@@ -32,33 +32,36 @@ class Mover {
  public:
   Mover(const Team& team, const std::filesystem::path& file, const Catalog& catalog,
         const std::vector<Destination>& destinations, engine::StagingArena& arena)
-      : team_(team),
-        comm_(team.comm),
-        path_(file),
-        catalog_(catalog),
-        destinations_(destinations),
-        arena_(arena),
-        is_one_node_(node_count(team) == 1) {}
+      : team_(team), comm_(team.comm), path_(file), catalog_(catalog), destinations_(destinations), arena_(arena) {}
 
-  // `mine`: the units that this rank reads, of all.
-  void open(const std::vector<engine::FileRange>& mine, const std::vector<plan::ReadUnit>& all) {
+  void open(const std::vector<plan::ReadUnit>& units) {
+    std::vector<engine::FileRange> mine;
+    for (const auto& unit : units) {
+      if (unit.reader == comm_.rank()) mine.push_back({unit.offset, unit.bytes});
+    }
     engine::ReadAheadOptions options;
     // Units of each rank differ in size, but all know all of them: the decision is everybody's.
-    if (std::ranges::any_of(all, [this](const auto& unit) { return travels_on_a_node(unit); })) {
-      const auto places_bytes = kBuffers * sizeof(std::uint64_t);
-      buffers_.emplace(team_, mine.empty() ? 0 : engine::memory_bytes(mine, kBuffers) + places_bytes);
-      if (buffers_->are_shared()) {
-        // Others may still look at the unit before this one: they say that they are done in the next round's agreement.
-        options.buffers = static_cast<int>(kBuffers);
-        options.in_use = 2;
-        if (!mine.empty()) options.memory = buffers_->own().first(buffers_->own().size() - places_bytes);
-      } else {
+    handover_.emplace(units, team_.node_of_rank, true);
+    if (handover_->looks()) {
+      const auto places_bytes = places() * sizeof(std::uint64_t);
+      buffers_.emplace(team_, mine.empty() ? 0 : engine::memory_bytes(mine, handover_->read_buffers()) + places_bytes);
+      if (!buffers_->are_shared()) {
         buffers_.reset();
+        handover_.emplace(units, team_.node_of_rank, false);
+      } else if (!mine.empty()) {
+        options.memory = buffers_->own().first(buffers_->own().size() - places_bytes);
       }
+    }
+    options.buffers = static_cast<int>(handover_->read_buffers());
+    options.in_use = static_cast<int>(handover_->units_in_use());
+    plan::Handled handled;
+    for (const auto& unit : units) {
+      if (unit.reader == comm_.rank() || wants(unit)) handover_->add(unit, comm_.rank(), handled);
     }
     mpi::run_agreed(comm_, "read", [&] {
       failpoint::pass("load.read");
       if (!mine.empty()) ahead_.emplace(path_, mine, arena_, options);
+      received_.resize(handled.largest_received);
     });
   }
 
@@ -69,7 +72,6 @@ class Mover {
       mpi::run_agreed(comm_, "read", [&] {
         if (failure_) std::rethrow_exception(failure_);
         read_mine(round);
-        if (!buffers_ || !is_one_node_) received_.resize(kMaxExtentBytes);
       });
     } else {
       keep_failure([&] { read_mine(round); });
@@ -78,9 +80,9 @@ class Mover {
     ++round_;
   }
 
-  std::uint64_t finish() {
+  Moved finish() {
     mpi::agree(comm_, "read", failure_);
-    return read_bytes_;
+    return {read_bytes_, (ahead_ ? ahead_->buffer_bytes() : 0) + received_.size()};
   }
 
  private:
@@ -88,13 +90,8 @@ class Mover {
     return unit.wanted_by.size() != 1 || unit.wanted_by.front() != unit.reader;
   }
 
-  [[nodiscard]] bool on_one_node(int a, int b) const {
-    return team_.node_of_rank[static_cast<std::size_t>(a)] == team_.node_of_rank[static_cast<std::size_t>(b)];
-  }
-
-  [[nodiscard]] bool travels_on_a_node(const plan::ReadUnit& unit) const {
-    return std::ranges::any_of(unit.wanted_by,
-                               [&](int rank) { return rank != unit.reader && on_one_node(rank, unit.reader); });
+  [[nodiscard]] bool wants(const plan::ReadUnit& unit) const {
+    return std::binary_search(unit.wanted_by.begin(), unit.wanted_by.end(), comm_.rank());
   }
 
   template <class Work>
@@ -137,30 +134,27 @@ class Mover {
   // want it, else one message each.
   void hand_on(const plan::ReadUnit& unit) {
     const bool reads = unit.reader == comm_.rank();
-    const bool wants = std::binary_search(unit.wanted_by.begin(), unit.wanted_by.end(), comm_.rank());
-    if (buffers_ && is_one_node_) {
-      if (wants) keep_failure([&] { place(unit, reads ? own_ : seen(unit)); });
-      return;
-    }
-    const auto bytes = reads ? own_ : std::span(received_.data(), std::min<std::size_t>(received_.size(), unit.bytes));
-    const bool is_broadcast = unit.wanted_by.size() == static_cast<std::size_t>(comm_.size());
-    const bool sees = buffers_ && !is_broadcast && !reads && on_one_node(comm_.rank(), unit.reader);
-    if (is_broadcast) {
-      if (comm_.size() > 1) comm_.broadcast(bytes, unit.reader);
+    const bool is_mine = wants(unit);
+    const bool sees = is_mine && handover_->is_seen(unit, comm_.rank());
+    const bool receives = is_mine && handover_->is_sent(unit, comm_.rank());
+    const auto bytes = receives ? std::span(received_).first(unit.bytes) : own_;
+    if (handover_->is_broadcast(unit)) {
+      comm_.broadcast(bytes, unit.reader);
+    } else if (receives) {
+      comm_.receive(bytes, unit.reader);
     } else if (reads) {
       for (const int rank : unit.wanted_by) {
-        if (rank != comm_.rank() && !(buffers_ && on_one_node(rank, unit.reader))) comm_.send(bytes, rank);
+        if (handover_->is_sent(unit, rank)) comm_.send(bytes, rank);
       }
-    } else if (wants && !sees) {
-      comm_.receive(bytes, unit.reader);
     }
-    if (wants) keep_failure([&] { place(unit, sees ? seen(unit) : bytes); });
+    if (is_mine) keep_failure([&] { place(unit, sees ? seen(unit) : bytes); });
   }
 
   // Where the places of a rank's units are told: behind its buffers.
+  [[nodiscard]] std::size_t places() const { return handover_->read_buffers(); }
   template <class Byte>
-  [[nodiscard]] static Byte* place_of_round(std::span<Byte> buffers, std::size_t round) {
-    return buffers.data() + buffers.size() - (kBuffers - round % kBuffers) * sizeof(std::uint64_t);
+  [[nodiscard]] Byte* place_of_round(std::span<Byte> buffers, std::size_t round) const {
+    return buffers.data() + buffers.size() - (places() - round % places()) * sizeof(std::uint64_t);
   }
 
   // What a rank of this node has read in this round.
@@ -222,17 +216,14 @@ class Mover {
     }
   }
 
-  // With those that others see: two in use, two being read.
-  static constexpr std::size_t kBuffers = 4;
-
   const Team& team_;
   const mpi::CommView& comm_;
   const std::filesystem::path& path_;
   const Catalog& catalog_;
   const std::vector<Destination>& destinations_;
   engine::StagingArena& arena_;
-  const bool is_one_node_;
   std::size_t round_ = 0;
+  std::optional<plan::Handover> handover_;
   std::optional<NodeBuffers> buffers_;      // where they are shared
   std::optional<engine::ReadAhead> ahead_;  // reads into them
   std::span<std::byte> own_;                // of this round
@@ -244,15 +235,11 @@ class Mover {
 
 }  // namespace
 
-std::uint64_t move_extents(const Team& team, const std::filesystem::path& file, const Catalog& catalog,
-                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations,
-                           engine::StagingArena& arena) {
+Moved move_extents(const Team& team, const std::filesystem::path& file, const Catalog& catalog,
+                   const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations,
+                   engine::StagingArena& arena) {
   Mover mover(team, file, catalog, destinations, arena);
-  std::vector<engine::FileRange> mine;
-  for (const auto& unit : units) {
-    if (unit.reader == team.comm.rank()) mine.push_back({unit.offset, unit.bytes});
-  }
-  mover.open(mine, units);
+  mover.open(units);
   // Round k: the k-th unit of every reader.
   std::vector<std::vector<const plan::ReadUnit*>> rounds;
   std::map<int, std::size_t> next_round;

@@ -231,7 +231,9 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   std::vector<plan::ReadUnit> units;
   mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, reading); });
   report.phase_s["plan"] = watch.lap();
-  report.read_bytes = move_extents(team_, file, catalog, units, comparison.destinations, arena_);
+  const auto moved = move_extents(team_, file, catalog, units, comparison.destinations, arena_);
+  report.read_bytes = moved.read_bytes;
+  report.buffer_bytes = moved.buffer_bytes;
 
   report.phase_s["read"] = watch.lap();
   mpi::run_agreed(comm, "commit", [&] {

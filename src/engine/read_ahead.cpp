@@ -10,13 +10,10 @@ namespace muster::engine {
 
 namespace {
 
-// A range may begin and end within a block.
-constexpr std::size_t kMostBlockBytes = 64 << 10;
-
 std::size_t slot_bytes(const std::vector<FileRange>& ranges) {
   std::uint64_t largest = 0;
   for (const auto& range : ranges) largest = std::max(largest, range.bytes);
-  return align_up(largest, kMostBlockBytes) + kMostBlockBytes;
+  return posix::room_for_blocks(largest);
 }
 
 std::size_t slot_count(const std::vector<FileRange>& ranges, std::size_t buffers) {
@@ -37,7 +34,7 @@ ReadAhead::ReadAhead(const std::filesystem::path& path, std::vector<FileRange> r
       in_use_(static_cast<std::size_t>(options.in_use)) {
   slots_.resize(slot_count(ranges_, static_cast<std::size_t>(options.buffers)));
   const auto bytes = slot_bytes(ranges_);
-  if (file_.block_bytes() > kMostBlockBytes ||
+  if (file_.block_bytes() > posix::kMostBlockBytes ||
       (!options.memory.empty() && options.memory.size() < slots_.size() * bytes)) {
     throw Error(ErrorKind::internal, "too little memory to read into");
   }
@@ -63,6 +60,12 @@ ReadAhead::~ReadAhead() {
   for (auto& slot : slots_) {
     if (slot.owned.size() > 0) arena_.give_back(std::move(slot.owned));
   }
+}
+
+std::uint64_t ReadAhead::buffer_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& slot : slots_) bytes += slot.memory.size();
+  return bytes;
 }
 
 std::span<std::byte> ReadAhead::next() {

@@ -44,6 +44,8 @@ class ReadAhead {
   // The bytes of the next range, in the order given; valid until the next call, or as many as `in_use`. Throws what
   // reading it failed with: Error{io}, or Error{corrupt} where the file ends inside it.
   std::span<std::byte> next();
+  // Of all buffers.
+  [[nodiscard]] std::uint64_t buffer_bytes() const;
 
  private:
   struct Slot {

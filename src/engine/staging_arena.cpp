@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/direct_file.hpp"
 #include "model/layout.hpp"
 
 namespace muster::engine {
@@ -9,7 +10,7 @@ namespace muster::engine {
 AlignedMemory StagingArena::take(std::size_t bytes) {
   const auto fits = std::ranges::find_if(free_, [&](const auto& memory) { return memory.size() >= bytes; });
   // All of one size or larger, so that what a load gives back a save can take, and the other way round.
-  constexpr std::size_t kSmallest = kMaxExtentBytes + (64 << 10);
+  constexpr std::size_t kSmallest = posix::room_for_blocks(kMaxExtentBytes);
   if (fits == free_.end()) return AlignedMemory(std::max(bytes, kSmallest));
   auto memory = std::move(*fits);
   free_.erase(fits);
