@@ -87,7 +87,7 @@ class Cli(unittest.TestCase):
 
     def test_show_tells_the_tiles_of_tensors_that_have_some(self):
         grids = self.dir / "grids"
-        subprocess.run([MPIRUN, "-n", "2", BIN / "grid_load", "save", grids], check=True, timeout=60)
+        subprocess.run([MPIRUN, "-n", "2", BIN / "grid_load", "save", grids, "weights"], check=True, timeout=60)
         shown = json.loads(muster("show", grids, "--tensors", "--json").stdout)["tensors"]
         tiles = {tensor["path"]: tensor["tile"] for tensor in shown}
         for layer in range(4):  # row parallel over two ranks; all else is cut along dimension 0, or not
@@ -179,24 +179,51 @@ class Cli(unittest.TestCase):
         self.assertEqual(sorted(p.name for p in self.dir.glob("*.h5")), ["step_20.h5", "step_30.h5"])
 
     def test_rehearse_says_what_a_load_will_read(self):
-        grids = self.dir / "grids"
         load = BIN / "grid_load"
-        subprocess.run([MPIRUN, "-n", "2", load, "save", grids], check=True, timeout=60)
+        for saved in ("weights", "masters"):
+            subprocess.run([MPIRUN, "-n", "2", load, "save", self.dir / saved, saved], check=True, timeout=60)
         rules = ["*.out.*=row", "*.qkv.*=fused:3", "embedding.*=vocabulary", "head.*=vocabulary"]
-        for ranks, tp, pp, held in ((4, 2, 2, "replicated"), (4, 2, 1, "zero1"), (3, 1, 1, "zero1"), (4, 4, 1, "replicated")):
-            with self.subTest(ranks=ranks, tp=tp, pp=pp, held=held):
-                real = subprocess.run([MPIRUN, "-n", str(ranks), load, "load", grids, str(tp), str(pp), held, *rules],
-                                      check=True, timeout=60, capture_output=True, text=True)
-                options = ["--ranks", ranks, "--grid", f"tp={tp},pp={pp}"] + (["--zero1"] if held == "zero1" else [])
+        apart = "MUSTER_FAILPOINT=node.own@1:pretend,node.own@2:pretend,node.own@3:pretend"
+        two_nodes = "MUSTER_FAILPOINT=node.own@2:pretend"
+        # How the ranks of a real job can be made to take themselves for those of several nodes.
+        nodes = [(4, 1, apart), (3, 2, two_nodes)] if os.environ.get("MUSTER_TEST_FAILPOINTS") else []
+        jobs = [(ranks, tp, pp, held, ranks, None) for ranks, tp, pp, held in (
+            (4, 2, 2, "replicated"), (4, 2, 1, "zero1"), (3, 1, 1, "zero1"), (4, 4, 1, "replicated"), (4, 2, 1, "masters"),
+            (1, 1, 1, "masters"))]
+        jobs += [(ranks, 1, 1, held, per_node, pretence) for ranks, per_node, pretence in nodes
+                 for held in ("replicated", "zero1", "masters")]
+        for ranks, tp, pp, held, per_node, pretence in jobs:
+            with self.subTest(ranks=ranks, tp=tp, pp=pp, held=held, per_node=per_node):
+                saved = self.dir / ("masters" if held == "masters" else "weights")
+                launch = [MPIRUN, "-n", str(ranks), *(["-x", pretence] if pretence else [])]
+                real = json.loads(subprocess.run([*launch, load, "load", saved, str(tp), str(pp), held, *rules],
+                                                 check=True, timeout=60, capture_output=True, text=True).stdout)
+                options = ["--ranks", ranks, "--ranks-per-node", per_node, "--grid", f"tp={tp},pp={pp}"]
+                options += [] if held == "replicated" else ["--zero1"]
                 for rule in rules:
                     options += ["--rule", rule]
-                result = muster("rehearse", grids, *options, "--json")
+                result = muster("rehearse", saved, *options, "--json")
                 self.expect(result, FINE)
                 told = json.loads(result.stdout)
-                self.assertEqual([rank["read_bytes"] for rank in told["per_rank"]], json.loads(real.stdout))
-                self.assertEqual(told["read_bytes"], sum(json.loads(real.stdout)))
+                for what in ("read_bytes", "buffer_bytes"):
+                    self.assertEqual([rank[what] for rank in told["per_rank"]], real[what], what)
+                self.assertEqual(told["read_bytes"], sum(real["read_bytes"]))
                 self.assertEqual(sum(rank["received_bytes"] for rank in told["per_rank"]), told["sent_bytes"])
-                self.expect(muster("rehearse", grids, *options, "--all"), FINE, "would work", "RECEIVES")
+                self.assertEqual(told["sent_bytes"] > 0, per_node < ranks)
+                self.expect(muster("rehearse", saved, *options, "--all"), FINE, "would work", "RECEIVES")
+
+    def test_rehearse_names_what_the_program_wants_and_the_file_lacks(self):
+        keys = self.dir / "keys"
+        keys.write_text("/model/fc.weight\n\n/model/gc.weight\n/user_content\n")
+        result = muster("rehearse", self.dir, "--ranks", 2, "--keys", keys)
+        self.expect(result, NOT_SO, "missing in the checkpoint: /model/gc.weight", "would not work")
+        self.assertNotIn("missing in the checkpoint: /model/fc", result.stdout)
+        told = muster("rehearse", self.dir, "--ranks", 2, "--keys", keys, "--json")
+        self.expect(told, NOT_SO)
+        self.assertEqual(json.loads(told.stdout)["problems"], ["missing in the checkpoint: /model/gc.weight"])
+        keys.write_text("/model/fc.weight")
+        self.expect(muster("rehearse", self.dir, "--ranks", 2, "--keys", keys), FINE, "would work", "not wanted")
+        self.expect(muster("rehearse", self.dir, "--ranks", 2, "--keys", self.dir / "none"), WRONG_USAGE, "--keys")
 
     def test_rehearse_says_what_does_not_fit(self):
         options = ["--ranks", 4, "--grid", "tp=4"]
@@ -204,7 +231,8 @@ class Cli(unittest.TestCase):
         self.expect(muster("rehearse", self.dir, *options, "--rule", "gc.*=row"), NOT_SO, "rule gc.*")
         self.expect(muster("rehearse", self.dir, "--ranks", 2, "--grid", "pp=2"), NOT_SO, "2 pipeline stages")
         for wrong, words in (([], "--ranks is missing"), (["--ranks", 3, "--grid", "tp=2"], "--grid"),
-                             (["--ranks", 2, "--grid", "xx=2"], "--grid"), (["--ranks", 2, "--rule", "fc=what"], "--rule")):
+                             (["--ranks", 2, "--grid", "xx=2"], "--grid"), (["--ranks", 2, "--rule", "fc=what"], "--rule"),
+                             (["--ranks", 2, "--ranks-per-node", 0], "--ranks-per-node")):
             self.expect(muster("rehearse", self.dir, *wrong), WRONG_USAGE, words)
 
     def test_wrong_usage_is_one_line_and_code_2(self):

@@ -1,11 +1,14 @@
 // Saves a small model of four layers as its ranks hold it in a tensor-parallel job, or loads it in any grid and prints
-// as JSON how many bytes each rank read. Usage: grid_load save DIR | grid_load load DIR TP PP zero1|replicated RULE...
+// as JSON how many bytes each rank read, and how many its buffers had. With masters in place of weights the model is
+// bfloat16, and loaded with ZeRO-1.
+// Usage: grid_load save DIR weights|masters | grid_load load DIR TP PP replicated|zero1|masters RULE...
 
 #include <mpi.h>
 
 #include <cstdlib>
 #include <iostream>
 #include <list>
+#include <map>
 #include <muster/muster.hpp>
 #include <muster/rules.hpp>
 #include <muster/sharding.hpp>
@@ -41,11 +44,15 @@ std::vector<Parameter> parameters() {
 struct Holder {
   muster::State state;
   std::list<std::vector<float>> memory;
-  void add(const std::string& path, const Shape& shape, muster::Shard shard) {
+  std::map<std::string, std::string> made_from;
+  void add(const std::string& path, const Shape& shape, muster::Shard shard,
+           muster::DType dtype = muster::DType::float32) {
     memory.emplace_back(muster::element_count(shape), 1.0F);  // room enough for any part
-    state.add_mutable(path, muster::DType::float32, shape, memory.back().data(), std::move(shard));
+    state.add_mutable(path, dtype, shape, memory.back().data(), std::move(shard));
   }
 };
+
+enum class Use { save, load };
 
 std::uint64_t rows_of(const muster::Shard& shard, const Shape& shape) {
   std::uint64_t rows = shard.boxes().empty() ? shape.front() : 0;
@@ -54,12 +61,19 @@ std::uint64_t rows_of(const muster::Shard& shard, const Shape& shape) {
 }
 
 void fill(Holder& holder, const muster::ParallelGrid& grid, int rank, const std::vector<muster::ShardingRule>& rules,
-          bool zero1) {
+          Use use, bool zero1, bool masters) {
   const auto stages = grid.degree(muster::Axis::pipeline);
   for (const auto& [key, shape, layer] : parameters()) {
     if (layer * stages / kLayers != grid.coordinate(rank, muster::Axis::pipeline)) continue;
     const auto shard = muster::shard_of(rules, key, shape, grid, rank);
-    holder.add(muster::object_path({"model", key}), shape, shard);
+    const auto parameter = muster::object_path({"model", key});
+    const auto master = muster::object_path({"optimizer", key, "master"});
+    if (!masters) {
+      holder.add(parameter, shape, shard);
+    } else if (use == Use::load) {
+      holder.add(parameter, shape, shard, muster::DType::bfloat16);
+      holder.made_from[parameter] = master;
+    }
     auto moment = shard;
     if (zero1) {
       // The chunk of the rows of what this rank holds.
@@ -70,6 +84,7 @@ void fill(Holder& holder, const muster::ParallelGrid& grid, int rank, const std:
                                                 grid.degree(muster::Axis::data));
       moment = muster::part_of(shape, shard, {first * columns, count * columns});
     }
+    if (masters) holder.add(master, shape, moment);
     holder.add(muster::object_path({"optimizer", key, "exp_avg"}), shape, moment);
   }
 }
@@ -84,7 +99,8 @@ int run(const std::vector<std::string>& arguments) {
     const std::vector<muster::ShardingRule> rules{muster::row_parallel("*.out.*"),
                                                   muster::fused_column_parallel("*.qkv.*", 3),
                                                   muster::vocabulary_parallel("embedding.*")};
-    fill(holder, muster::ParallelGrid({.tensor = ranks}, ranks), rank, rules, false);
+    fill(holder, muster::ParallelGrid({.tensor = ranks}, ranks), rank, rules, Use::save, false,
+         arguments.at(2) == "masters");
     muster::save_checkpoint(MPI_COMM_WORLD, arguments.at(1), holder.state, {.tag = "step_1"});
     return 0;
   }
@@ -92,15 +108,21 @@ int run(const std::vector<std::string>& arguments) {
       {.tensor = std::atoi(arguments.at(2).c_str()), .pipeline = std::atoi(arguments.at(3).c_str())}, ranks);
   std::vector<muster::ShardingRule> rules;
   for (std::size_t i = 5; i < arguments.size(); ++i) rules.push_back(muster::parse_rule(arguments[i]));
-  fill(holder, grid, rank, rules, arguments.at(4) == "zero1");
+  const bool masters = arguments.at(4) == "masters";
+  fill(holder, grid, rank, rules, Use::load, masters || arguments.at(4) == "zero1", masters);
   muster::LoadTarget target;
   target.state = holder.state;
+  target.made_from = holder.made_from;
   target.sections = {"model", "optimizer"};
   const auto report = muster::load_checkpoint(MPI_COMM_WORLD, arguments.at(1), target);
-  std::vector<unsigned long long> read(static_cast<std::size_t>(ranks));
-  const unsigned long long mine = report.read_bytes;
-  MPI_Gather(&mine, 1, MPI_UNSIGNED_LONG_LONG, read.data(), 1, MPI_UNSIGNED_LONG_LONG, 0, MPI_COMM_WORLD);
-  if (rank == 0) std::cout << nlohmann::json(read).dump() << "\n";
+  const auto gathered = [&](unsigned long long mine) {
+    std::vector<unsigned long long> all(static_cast<std::size_t>(ranks));
+    MPI_Gather(&mine, 1, MPI_UNSIGNED_LONG_LONG, all.data(), 1, MPI_UNSIGNED_LONG_LONG, 0, MPI_COMM_WORLD);
+    return all;
+  };
+  const nlohmann::json told{{"read_bytes", gathered(report.read_bytes)},
+                            {"buffer_bytes", gathered(report.buffer_bytes)}};
+  if (rank == 0) std::cout << told.dump() << "\n";
   return 0;
 }
 

@@ -12,6 +12,9 @@ target_link_libraries(make_checkpoints PRIVATE muster_core muster_flags)
 add_executable(grid_load e2e/grid_load.cpp)
 target_link_libraries(grid_load PRIVATE muster_core muster_flags)
 muster_e2e_test(cli ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cli_test.py ${CMAKE_BINARY_DIR}/bin ${MUSTER_MPIRUN})
+if(MUSTER_FAILPOINTS)
+  set_property(TEST e2e.cli APPEND PROPERTY ENVIRONMENT "MUSTER_TEST_FAILPOINTS=1")
+endif()
 
 # The figures of docs/sharding.md show what such files say now.
 add_executable(sharding_sample e2e/sharding_sample.cpp)

@@ -228,6 +228,49 @@ TEST(Rehearsal, IsWhatTheRanksWouldComeToOneByOne) {
   }
 }
 
+// What ranks of a node look at is not sent, and needs other buffers.
+TEST(Rehearsal, CountsWhatGoesFromNodeToNode) {
+  const auto catalog = small_model();
+  auto job = job_of(4);
+  const auto apart = rehearse(catalog, job);
+  job.ranks_per_node = 2;
+  const auto paired = rehearse(catalog, job);
+  job.ranks_per_node = 4;
+  const auto together = rehearse(catalog, job);
+  for (std::size_t rank = 0; rank < 4; ++rank) {
+    const auto read = apart.ranks[rank].read_bytes;
+    EXPECT_EQ(apart.ranks[rank].sent_bytes, 3 * read);
+    EXPECT_EQ(paired.ranks[rank].read_bytes, read);
+    EXPECT_EQ(paired.ranks[rank].sent_bytes, 2 * read);
+    EXPECT_EQ(together.ranks[rank].sent_bytes, 0U);
+    EXPECT_EQ(together.ranks[rank].received_bytes, 0U);
+  }
+  const auto buffers = [](const plan::Rehearsal& told) {
+    std::uint64_t bytes = 0;
+    for (const auto& rank : told.ranks) bytes += rank.buffer_bytes;
+    return bytes;
+  };
+  EXPECT_GT(buffers(apart), buffers(paired));
+  EXPECT_GT(buffers(paired), buffers(together));
+}
+
+TEST(Rehearsal, NamesWhatTheProgramWantsAndTheFileLacks) {
+  const PlannedTensor master{object_path({"optimizer", "b", "master"}), DType::float32, {8}};
+  const auto catalog = catalog_with({parameter("a", {8}), moment("a", {8}), master});
+  auto job = job_of(1);
+  job.wanted = {"/model/a", "/model/b", "/model/c", "/optimizer/a/exp_avg_sq"};
+  EXPECT_THAT(rehearse(catalog, job).problems,
+              ElementsAre("missing in the checkpoint: /model/c", "missing in the checkpoint: /optimizer/a/exp_avg_sq"));
+  // The master stands for /model/b; nothing else of the optimizer is loaded.
+  job.wanted = {"/model/a", "/model/b"};
+  const auto told = rehearse(catalog, job);
+  EXPECT_THAT(told.problems, IsEmpty());
+  EXPECT_THAT(
+      told.notes,
+      testing::Contains("2 tensors of the checkpoint are not wanted, and not counted: /optimizer/a/exp_avg, ..."));
+  EXPECT_EQ(told.ranks[0].state_bytes, 2 * 8 * sizeof(float));
+}
+
 TEST(Rehearsal, SaysWhichDegreesChangeNothing) {
   const auto catalog = catalog_with({parameter("w", {8, 8}), moment("w", {8, 8})});
   EXPECT_THAT(rehearse(catalog, job_of(4, {.tensor = 4})).notes,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "cli/arguments.hpp"
@@ -43,6 +44,7 @@ json as_json(const std::filesystem::path& file, const Catalog& catalog, const pl
            {"payload_bytes", catalog.run.payload_bytes},
            {"ranks", job.ranks},
            {"grid", to_string(resolve(job.grid, job.ranks))},
+           {"ranks_per_node", job.ranks_per_node},
            {"zero1", job.zero1},
            {"works", rehearsal.problems.empty()},
            {"problems", rehearsal.problems},
@@ -130,13 +132,25 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, const
     fmt::print("this load would not work\n");
     return;
   }
-  fmt::print("this load would work: {} from disk, {} between ranks\n\n",
+  fmt::print("this load would work: {} from disk, {} between nodes\n\n",
              human_bytes(total(rehearsal, &RehearsedRank::read_bytes)),
              human_bytes(total(rehearsal, &RehearsedRank::sent_bytes)));
   print_summary(rehearsal);
   if (!all_ranks) return;
   fmt::print("\n");
   print_ranks(job, rehearsal);
+}
+
+// Without the empty ones.
+Strings lines_of(const std::string& path) {
+  std::ifstream file(path);
+  Strings lines;
+  for (std::string line; std::getline(file, line);) {
+    line.erase(line.find_last_not_of(" \t\r") + 1);
+    if (!line.empty()) lines.push_back(std::move(line));
+  }
+  if (!file.eof()) throw UsageError(fmt::format("--keys: {} cannot be read", path));
+  return lines;
 }
 
 // What is wrong with a grid or a rule is wrong use of the command line.
@@ -154,8 +168,8 @@ auto as_usage(const char* option, Parse&& parse) {
 int rehearse(const Arguments& arguments) {
   namespace po = boost::program_options;
   Parser parser(
-      "muster rehearse PATH --ranks N [--grid tp=T,pp=P,...] [--rule KEYS=KIND]... [--zero1] [--tag T] [--all] "
-      "[--json]",
+      "muster rehearse PATH --ranks N [--ranks-per-node N] [--grid tp=T,pp=P,...] [--rule KEYS=KIND]... [--zero1] "
+      "[--keys FILE] [--tag T] [--all] [--json]",
       "Says what a load by other ranks would be like, from the head of the file alone: whether it would work, who "
       "reads\n"
       "how much from disk and sends how much to others, and what each rank needs in memory. PATH is a directory, "
@@ -167,16 +181,20 @@ int rehearse(const Arguments& arguments) {
       "parameters.\n"
       "Pipeline stages get the layers in order, in numbers as equal as can be; the first number in a key is its "
       "layer's.\n"
-      "Keys without one: those that --first-stage matches go to the first stage, the others to the last.",
+      "Keys without one: those that --first-stage matches go to the first stage, the others to the last.\n"
+      "SENDS and RECEIVES count what goes from node to node: ranks of one node take it from each other's memory.",
       "path");
   parser.add()("tag", po::value<std::string>(), "this tag of the directory")(
-      "ranks", po::value<int>(), "that would load")("grid",
-                                                    po::value<std::string>()->value_name("tp=T,cp=C,ep=E,dp=D,pp=P"),
-                                                    "their grid; what is not named is 1, and dp what is left")(
-      "rule", po::value<Strings>()->value_name("KEYS=KIND"), "how tensors are cut; may be given several times")(
+      "ranks", po::value<int>(), "that would load")("ranks-per-node", po::value<int>(),
+                                                    "in the order of their numbers; 1 if not given")(
+      "grid", po::value<std::string>()->value_name("tp=T,cp=C,ep=E,dp=D,pp=P"),
+      "their grid; what is not named is 1, and dp what is left")("rule", po::value<Strings>()->value_name("KEYS=KIND"),
+                                                                 "how tensors are cut; may be given several times")(
       "zero1", "each data parallel rank loads its chunk of the rows of the optimizer's tensors")(
       "first-stage", po::value<Strings>()->value_name("KEYS"),
       "keys without a layer that belong to the first stage; *emb*, *wte* and *wpe* if none is given")(
+      "keys", po::value<std::string>()->value_name("FILE"),
+      "the paths of what the program has, one a line (/model/fc.weight): what the checkpoint lacks of them is missing")(
       "all", "a line for every rank");
   if (!parser.parse(arguments)) return kFine;
   const auto ranks = parser.get<int>("ranks");
@@ -188,6 +206,11 @@ int rehearse(const Arguments& arguments) {
   plan::RehearsedJob job;
   job.ranks = *ranks;
   job.zero1 = parser.has("zero1");
+  job.ranks_per_node = parser.get<int>("ranks-per-node").value_or(1);
+  if (job.ranks_per_node < 1) {
+    throw UsageError(fmt::format("--ranks-per-node is {}, and must be at least 1", job.ranks_per_node));
+  }
+  if (const auto keys = parser.get<std::string>("keys")) job.wanted = lines_of(*keys);
   job.grid =
       as_usage("--grid", [&] { return resolve(parse_grid(parser.get<std::string>("grid").value_or("")), *ranks); });
   for (const auto& text : parser.get<Strings>("rule").value_or(Strings())) {

@@ -8,20 +8,18 @@
 #include <muster/error.hpp>
 #include <muster/sharding.hpp>
 #include <numeric>
+#include <optional>
 #include <set>
 
 #include "base/narrow.hpp"
-#include "model/layout.hpp"
 #include "model/shard_boxes.hpp"
+#include "plan/handover.hpp"
 #include "plan/read_plan.hpp"
 #include "plan/stages.hpp"
 
 namespace muster::plan {
 
 namespace {
-
-// As many units as a load reads ahead.
-constexpr std::uint64_t kReadBuffers = 3;
 
 // What a path says of a tensor: /model/KEY, /optimizer/KEY/SLOT.
 struct Name {
@@ -52,6 +50,7 @@ class Rehearsing {
     for (const auto& name : names_) {
       if (name.section == "model") model_keys_.insert(name.key);
     }
+    if (job.wanted) wanted_.emplace(job.wanted->begin(), job.wanted->end());
   }
 
   Rehearsal run() {
@@ -59,6 +58,7 @@ class Rehearsing {
     check_rules();
     check_stages();
     check_optimizer();
+    check_wanted();
     std::map<int, std::vector<Held>> held_at;  // by group over the axes that cut nothing but the optimizer
     for (int rank = 0; rank < job_.ranks; ++rank) {
       const auto place = grid_.group_number(rank, {Axis::data, Axis::context});
@@ -152,6 +152,30 @@ class Rehearsing {
     }
   }
 
+  [[nodiscard]] bool is_wanted(const std::string& path) const { return !wanted_ || wanted_->contains(path); }
+
+  void check_wanted() {
+    if (!wanted_) return;
+    std::set<std::string> there;
+    std::vector<std::string> unasked;
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      const auto& path = catalog_.tensors[i].path;
+      there.insert(path);
+      if (stands_for_model(names_[i])) there.insert(model_path(names_[i]));
+      if (!is_wanted(path)) unasked.push_back(path);
+    }
+    for (const auto& document : catalog_.documents) there.insert(document.path);
+    for (const auto& path : *wanted_) {
+      if (!there.contains(path)) result_.problems.push_back("missing in the checkpoint: " + path);
+    }
+    if (!unasked.empty()) {
+      result_.notes.push_back(fmt::format("{} tensors of the checkpoint are not wanted, and not counted: {}{}",
+                                          unasked.size(), unasked.front(), unasked.size() > 1 ? ", ..." : ""));
+    }
+  }
+
+  static std::string model_path(const Name& name) { return object_path({"model", name.key}); }
+
   [[nodiscard]] bool stands_for_model(const Name& name) const {
     return name.section == "optimizer" && name.slot == kMaster && !model_keys_.contains(name.key);
   }
@@ -162,6 +186,9 @@ class Rehearsing {
     for (std::uint32_t i = 0; i < names_.size(); ++i) {
       const auto& name = names_[i];
       if (name.section == "rng") continue;
+      const bool for_model = stands_for_model(name) && is_wanted(model_path(name));
+      const bool for_itself = is_wanted(catalog_.tensors[i].path);
+      if (!for_model && !for_itself) continue;
       auto shard = Shard::whole();
       if (is_cut(name)) {
         if (stages_.stage_of(name.key) != grid_.coordinate(rank, Axis::pipeline)) continue;
@@ -180,8 +207,8 @@ class Rehearsing {
                           catalog_.tensors[i].path, to_string(shape), rank));
         }
       }
-      if (stands_for_model(name)) held.push_back({i, shard, true});
-      held.push_back({i, std::move(shard)});
+      if (for_model) held.push_back({i, shard, true});
+      if (for_itself) held.push_back({i, std::move(shard)});
     }
     return held;
   }
@@ -220,15 +247,14 @@ class Rehearsing {
     }
     RankSet readers(result_.ranks.size());
     std::iota(readers.begin(), readers.end(), 0);
-    std::vector<std::uint64_t> largest(readers.size(), 0);
-    for (const auto& unit : plan_reads(catalog_, wishes, readers)) {
-      count(unit);
-      auto& known = largest[static_cast<std::size_t>(unit.reader)];
-      known = std::max(known, unit.bytes);
-    }
-    const bool any_travels = std::ranges::any_of(result_.ranks, [](const auto& rank) { return rank.sent_bytes > 0; });
-    for (std::size_t rank = 0; rank < largest.size(); ++rank) {
-      result_.ranks[rank].buffer_bytes = kReadBuffers * largest[rank] + (any_travels ? kMaxExtentBytes : 0);
+    const auto units = plan_reads(catalog_, wishes, readers);
+    std::vector<int> node_of_rank;
+    for (const int rank : readers) node_of_rank.push_back(rank / job_.ranks_per_node);
+    const Handover handover(units, std::move(node_of_rank), true);
+    std::vector<Handled> handled(readers.size());
+    for (const auto& unit : units) count(unit, handover, handled);
+    for (std::size_t rank = 0; rank < handled.size(); ++rank) {
+      result_.ranks[rank].buffer_bytes = handover.buffer_bytes(handled[rank]);
     }
   }
 
@@ -263,11 +289,14 @@ class Rehearsing {
     wish(std::move(ranks), share, std::move(wants), wishes);
   }
 
-  void count(const ReadUnit& unit) {
+  void count(const ReadUnit& unit, const Handover& handover, std::vector<Handled>& handled) {
     auto& reader = result_.ranks[static_cast<std::size_t>(unit.reader)];
     reader.read_bytes += unit.bytes;
+    handover.add(unit, unit.reader, handled[static_cast<std::size_t>(unit.reader)]);
     for (const int rank : unit.wanted_by) {
       if (rank == unit.reader) continue;
+      handover.add(unit, rank, handled[static_cast<std::size_t>(rank)]);
+      if (handover.on_one_node(rank, unit.reader)) continue;
       reader.sent_bytes += unit.bytes;
       result_.ranks[static_cast<std::size_t>(rank)].received_bytes += unit.bytes;
     }
@@ -278,6 +307,7 @@ class Rehearsing {
   ParallelGrid grid_;
   std::vector<Name> names_;
   std::set<std::string> model_keys_;
+  std::optional<std::set<std::string>> wanted_;
   Stages stages_;
   std::set<std::string> misfits_;
   std::set<std::uint32_t> empty_;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <muster/grid.hpp>
 #include <muster/rules.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,15 +19,17 @@ struct RehearsedJob {
   std::vector<ShardingRule> rules = {};  // by the keys of the model's tensors; what none matches is replicated
   bool zero1 = false;                    // of the optimizer's tensors each data-parallel rank has a chunk of the rows
   std::vector<std::string> first_stage = {"*emb*", "*wte*", "*wpe*"};  // see Stages
+  int ranks_per_node = 1;                                              // the first ones on the first, and so on
+  std::optional<std::vector<std::string>> wanted = {};                 // paths that the program has; unset: the file's
 };
 
 struct RehearsedRank {
   std::uint64_t tensors = 0;
   std::uint64_t state_bytes = 0;     // of the tensors that it loads, in the file's dtypes
-  std::uint64_t buffer_bytes = 0;    // of the load itself, about
-  std::uint64_t read_bytes = 0;      // from storage: what LoadReport::read_bytes will say
-  std::uint64_t sent_bytes = 0;      // to other ranks, one copy for each; those of its node may just look at it
-  std::uint64_t received_bytes = 0;  // from other ranks
+  std::uint64_t buffer_bytes = 0;    // of the load itself, and
+  std::uint64_t read_bytes = 0;      // from storage: what LoadReport will say
+  std::uint64_t sent_bytes = 0;      // to ranks of other nodes, one copy for each
+  std::uint64_t received_bytes = 0;  // from ranks of other nodes
 };
 
 struct Rehearsal {
@@ -38,8 +41,8 @@ struct Rehearsal {
 // Of the sections /model and /optimizer, by the rules; of the others, all of every tensor on every rank. But for /rng,
 // whose rows belong to the ranks that saved it. Numbered layers go to pipeline stages as Stages says. Without problems
 // the numbers are those of a load with default options by a job with the dtypes of the file, and masters where that has
-// them. Throws Error{usage} where the grid does not
-// fit the ranks.
+// them, where ranks of a node can look into each other's memory. Throws Error{usage} where the grid does not fit the
+// ranks.
 Rehearsal rehearse(const Catalog& catalog, const RehearsedJob& job);
 
 }  // namespace muster::plan
