@@ -92,6 +92,16 @@ class Bench(unittest.TestCase):
         self.check_thing(run["things"][0], 2)
         self.plot(self.json)
 
+    def test_load_into_another_cut_reads_everything_once(self):
+        run, _ = self.measure("load", "--workload", "small", "--size", "8MiB", "--rounds", 2, "--held", "columns", "--into",
+                              "rows")
+        self.assertTrue(run["verified"])
+        payload = run["workload"]["payload_bytes"]
+        thing = run["things"][0]
+        for sample in [thing["first"], *thing["samples"]]:
+            self.assertGreaterEqual(sample["details"]["read_bytes"], payload)
+            self.assertLessEqual(sample["details"]["read_bytes"], 1.05 * payload)
+
     def test_replicas_and_every_kind_of_limit(self):
         run, _ = self.measure("save", "--workload", "large", "--size", "16MiB", "--rounds", 1, "--held", "replicated",
                               "--limit-all")
@@ -123,13 +133,16 @@ class Bench(unittest.TestCase):
     def test_plan_of_a_load_by_others(self):
         for held in ("replicated", "zero1", "chunks"):
             result = bench("plan", "--ranks", 64, "--tensors", 100, "--grid", "tp=4,pp=2", "--held", held, "--rounds", 1,
-                           "--load-ranks", "16,32,256", "--load-grid", "tp=2,pp=4", "--json", self.json, ranks=0)
+                           "--load-ranks", "16,32,256,1024", "--load-grid", "tp=2,pp=4", "--json", self.json, ranks=0)
             self.expect(result, FINE, "LOAD BY", "tp=2 pp=4 dp=32")
             loads = json.loads(self.json.read_text())["samples"][0]["loads"]
-            self.assertEqual([load["ranks"] for load in loads], [16, 32, 256])
+            self.assertEqual([load["ranks"] for load in loads], [16, 32, 256, 1024])
             for load in loads:
                 self.assertGreater(load["wants"], 0)
                 self.assertGreater(load["units"], 0)
+            for fewer, more in zip(loads, loads[1:]):
+                for what in ("fullest_rank_bytes", "exchanged_bytes"):  # no faster than linearly in ranks
+                    self.assertLessEqual(more[what] * fewer["ranks"], fewer[what] * more["ranks"], (what, held, more))
 
     def test_policy(self):
         result = bench("policy", "--steps", 50, "--work-us", 10, "--rounds", 2, "--json", self.json, ranks=2)
