@@ -209,6 +209,7 @@ std::string last_two() { return "by rank " + number(ranks() - 2) + " and by rank
 
 Shape rows_of_all() { return {ranks() * kRows, kColumns}; }
 Shape columns_of_all() { return {kRows, ranks() * kColumns}; }
+Shape fused_columns_of_all() { return {kRows, 2 * ranks() * kColumns}; }  // two tensors of that many, side by side
 Shard my_rows() { return split(rows_of_all(), 0, world_rank(), world_size()); }
 
 std::vector<WrongCut> wrong_cuts() {
@@ -237,6 +238,22 @@ std::vector<WrongCut> wrong_cuts() {
              const auto end = (ranks() - 1) * kColumns;
              return std::vector{"block " + range(0, kRows) + " x " + range(end - kColumns, end) +
                                 " is held in two different parts, " + last_two()};
+           }},
+      {.name = "overlapping_fused_blocks",
+       .shape = fused_columns_of_all,
+       .shard =
+           [] {
+             const auto second = (ranks() + mine()) * kColumns;
+             const auto more = is_last_rank() ? kColumns : 0;
+             return Shard::blocks(
+                 {{{0, mine() * kColumns}, {kRows, kColumns}}, {{0, second - more}, {kRows, kColumns + more}}});
+           },
+       .words =
+           [] {
+             const auto end = (2 * ranks() - 1) * kColumns;
+             return std::vector{
+                 "block " + range(0, kRows) + " x " + range(end - kColumns, end) + " is held in two different parts",
+                 "by rank " + number(ranks() - 2), "by rank " + number(ranks() - 1)};
            }},
       {.name = "hole_in_elements",
        .shape = rows_of_all,

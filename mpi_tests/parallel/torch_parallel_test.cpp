@@ -576,6 +576,33 @@ TEST(TorchParallel, RefusesParametersOfWhichNothingSaysWhereTheyLie) {
   EXPECT_TRUE(has(error->what(), "nothing says where it lies in the job's"));
 }
 
+TEST(TorchParallel, RefusesToLoadInAGridThatIsNotThatOfTheRanks) {
+  const Scratch scratch;
+  const auto model = std::make_shared<torch::nn::Module>("One");
+  const auto parameter = model->register_parameter("w", torch::ones({4})).detach();
+  SaveArgs save;
+  save.tag = "t";
+  save.model = model;
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(), save);
+  parameter.fill_(3);
+  LoadArgs load;
+  load.model = model;
+  for (const Grid& grid : {Grid{.tensor = world_size() + 1}, Grid{.tensor = world_size(), .data = 2}}) {
+    SCOPED_TRACE(to_string(grid));
+    load.parallel.grid = grid;
+    const auto error = collective_error_of([&] { load_checkpoint(MPI_COMM_WORLD, scratch.path(), load); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->kind(), ErrorKind::usage);
+    EXPECT_EQ(error->failures().size(), static_cast<std::size_t>(world_size()));
+    EXPECT_TRUE(has(error->what(), fmt::format("grid tp={}", grid.tensor))) << error->what();
+    EXPECT_TRUE(has(error->what(), fmt::format("on {} ranks", world_size()))) << error->what();
+    EXPECT_TRUE(same_bits(parameter, torch::full({4}, 3.0)));
+  }
+  load.parallel.grid = {.data = world_size()};
+  load_checkpoint(MPI_COMM_WORLD, scratch.path(), load);
+  EXPECT_TRUE(same_bits(parameter, torch::ones({4})));
+}
+
 // Where strictness is off, what is filled and what is not must not lie side by side.
 TEST(TorchParallel, MastersAndParametersStayTogether) {
   const Scratch scratch;
