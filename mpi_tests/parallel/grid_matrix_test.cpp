@@ -433,6 +433,11 @@ void run_on(const Case& which, Call&& call) {
 
 bool has_failed_anywhere() { return largest(testing::Test::HasFailure() ? 1 : 0) != 0; }
 
+// What a load may read of storage: of the payload in the file, for gaps; of what is wanted, for the padding of tiles
+// too, which is part of that payload. Tensors as small as these, cut unevenly, take more of it than any others.
+constexpr double kMostOfPayload = 1.05;
+constexpr double kMostOfWanted = 1.12;  // 1.101 are read
+
 std::string tag_of(std::size_t number) { return "case_" + std::to_string(number); }
 
 // Bytes of all tensors, each counted once.
@@ -522,7 +527,8 @@ TEST(GridMatrix, BringsEveryGridToEveryOther) {
       // All of it, and nothing twice. Gaps that lie between what is read at once are read too.
       EXPECT_GE(read_bytes, payload_bytes[saver]);
       EXPECT_LE(read_bytes, span_bytes[saver]);
-      EXPECT_LE(read_bytes * 100, payload_bytes[saver] * 105);
+      EXPECT_LE(static_cast<double>(read_bytes), kMostOfPayload * static_cast<double>(payload_bytes[saver]));
+      EXPECT_LE(static_cast<double>(read_bytes), kMostOfWanted * static_cast<double>(wanted_bytes));
       ASSERT_FALSE(has_failed_anywhere());
     }
   }
