@@ -59,8 +59,8 @@ enum class Overlap : std::uint8_t {
   automatic,  // writing, where the program leaves next to none of this rank's cores idle, its state is in host memory,
               // and this is not its first background save; else copying. Each rank for itself.
   copying,    // all of the state is copied, as fast as it goes
-  writing,  // the state is written as it lies there, in small pieces at the pace of the storage. Less work, and no
-            // memory for copies, but what the storage has not taken by then is copied in wait_staged().
+  writing,    // the state is written as it lies there, in small pieces at the pace of the storage. Less work, and no
+              // memory for copies, but what the storage has not taken by then is copied in wait_staged().
 };
 
 // How a save goes on in the background; the same on all ranks.
