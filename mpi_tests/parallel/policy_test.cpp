@@ -11,9 +11,11 @@
 #include <cstdlib>
 #include <muster/policy.hpp>
 #include <sstream>
+#include <stop_token>
 #include <thread>
 
 #include "base/clock.hpp"
+#include "base/failpoint.hpp"
 #include "support/collective.hpp"
 #include "support/expect_error.hpp"
 #include "support/sample.hpp"
@@ -28,6 +30,7 @@ using test::world_rank;
 using test::world_size;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 SavePolicyOptions never() { return {.before_job_end = false}; }
 
@@ -90,43 +93,94 @@ TEST(SavePolicyTest, OneSignalThatReachesRanksOnBothSidesOfACallIsOneSave) {
   EXPECT_FALSE(policy.should_save(4));
 }
 
+// As an evaluation does, between two steps.
+TEST(SavePolicyTest, IsAskedAnyNumberOfTimesAtOneStep) {
+  auto options = never();
+  options.every_steps = 10;
+  SavePolicy policy(MPI_COMM_WORLD, options);
+  const int last = world_size() - 1;
+  EXPECT_THAT(saved_steps(policy, 1, 9), ElementsAre());
+  for (int call = 0; call < 20; ++call) EXPECT_FALSE(policy.should_save(9)) << call;
+  EXPECT_TRUE(policy.should_save(10));
+  for (int call = 0; call < 20; ++call) EXPECT_FALSE(policy.should_save(10)) << call;
+  EXPECT_EQ(policy.reason(), SaveReason::none);
+  // A signal is heard there, at a step that was saved already, and each of them once.
+  const auto heard_at_ten = [&](int rank, int signal) {
+    if (world_rank() == rank) std::raise(signal);
+    std::vector<std::string> heard;
+    for (int call = 0; call < 20; ++call) {
+      if (policy.should_save(10)) heard.push_back(std::to_string(call) + ": " + policy.why());
+    }
+    return heard;
+  };
+  EXPECT_THAT(heard_at_ten(last, SIGUSR2), ElementsAre("1: SIGUSR2 came to rank " + std::to_string(last)));
+  EXPECT_THAT(heard_at_ten(0, SIGUSR2), ElementsAre("1: SIGUSR2 came to rank 0"));
+  EXPECT_FALSE(policy.should_stop());
+  // Saved because of a signal, a step is still not the one that is due.
+  EXPECT_THAT(saved_steps(policy, 11, 21), ElementsAre(20));
+  EXPECT_FALSE(policy.should_stop());
+  if (world_rank() == last) std::raise(SIGUSR1);
+  EXPECT_FALSE(policy.should_save(21));
+  EXPECT_FALSE(policy.should_stop());
+  EXPECT_TRUE(policy.should_save(21));
+  EXPECT_TRUE(policy.should_stop());
+}
+
 TEST(SavePolicyTest, SignalsAtRandomMomentsGiveTheSameAnswersOnAllRanks) {
   auto options = never();
   options.every_steps = 7;
   options.every_minutes = 0.2 / 60;
+  options.timeout_s = 30;  // ranks that do not stop at the same step wait for each other
   SavePolicy policy(MPI_COMM_WORLD, options);
   test::Random random(static_cast<std::uint64_t>(world_rank()) * 77 + 5);
-  std::atomic<bool> is_over{false};
-  int sent = 0;
+  std::atomic<bool> may_stop{false};
+  std::atomic<int> sent{0};
   // From a thread of its own, so that they come anywhere inside and outside of the calls.
-  std::thread sender([&, seed = random()] {
+  std::jthread sender([&, seed = random()](const std::stop_token& is_over) {
     test::Random pause(seed);
-    while (!is_over) {
+    while (!is_over.stop_requested()) {
       std::this_thread::sleep_for(std::chrono::microseconds(test::pick(pause, 0, 3000)));
-      ::kill(::getpid(), SIGUSR2);
+      const auto which = may_stop ? test::pick(pause, 0, 5) : 5;
+      ::kill(::getpid(), which == 0 ? SIGUSR1 : which == 1 ? SIGTERM : SIGUSR2);
       ++sent;
     }
   });
   std::ostringstream told;
   int by_signal = 0;
   int by_time = 0;
-  for (std::int64_t step = 1; step <= 3000; ++step) {
+  const auto ask = [&](std::int64_t step) {
     if (test::pick(random, 0, 40) == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
-    told << policy.should_save(step) << static_cast<int>(policy.reason()) << policy.why() << policy.should_stop()
-         << '\n';
+    told << step << policy.should_save(step) << static_cast<int>(policy.reason()) << policy.why()
+         << policy.should_stop() << '\n';
     by_signal += policy.reason() == SaveReason::signal ? 1 : 0;
     by_time += policy.reason() == SaveReason::minutes ? 1 : 0;
+  };
+  std::int64_t step = 1;
+  for (; step <= 3000; ++step) {
+    ask(step);
+    ASSERT_FALSE(policy.should_stop());
   }
-  is_over = true;
+  // Each rank is told to stop at a moment of its own, or more than once, or not before others have been.
+  may_stop = true;
+  while (!policy.should_stop()) ask(step++);
+  EXPECT_EQ(policy.reason(), SaveReason::signal);
+  EXPECT_THAT(policy.why(), testing::AnyOf(HasSubstr("SIGUSR1 came to rank "), HasSubstr("SIGTERM came to rank ")));
+  // Who goes on all the same is told no different.
+  for (const auto end = step + 500; step < end; ++step) {
+    ask(step);
+    ASSERT_TRUE(policy.should_stop());
+    EXPECT_THAT(policy.why(), Not(testing::AnyOf(HasSubstr("SIGUSR1"), HasSubstr("SIGTERM"))));
+  }
+  sender.request_stop();
   sender.join();
   EXPECT_TRUE(same_everywhere(told.str()));
   EXPECT_GT(sent, 0);
   EXPECT_GT(by_signal, 10);
-  EXPECT_FALSE(policy.should_stop());
   // Ends with signals that were taken and not told: the next policy does not hear of them.
   SavePolicy next(MPI_COMM_WORLD, never());
   EXPECT_FALSE(next.should_save(1));
   EXPECT_FALSE(next.should_save(2));
+  EXPECT_FALSE(next.should_stop());
 }
 
 TEST(SavePolicyTest, RankZerosClockIsEveryones) {
@@ -146,6 +200,81 @@ TEST(SavePolicyTest, RankZerosClockIsEveryones) {
   EXPECT_GE(watch.seconds(), 0.6);
   EXPECT_THAT(why, HasSubstr("the interval is 0.2 s"));
   EXPECT_TRUE(same_everywhere(why));
+}
+
+// The interval of the mean time between failures, from what rank 0 was told that saves cost.
+struct Failing {
+  std::string what;
+  SavePolicyOptions options;
+  std::string interval;
+  SaveReason reason = SaveReason::failures;
+};
+
+std::vector<Failing> failing_jobs() {
+  constexpr double kHour = 3600;
+#ifdef MUSTER_FAILPOINTS
+  const int nodes = world_size();  // see below
+#else
+  const int nodes = 1;
+#endif
+  auto options = never();
+  options.max_save_share = 1;
+  options.timeout_s = 30;
+  const auto with = [&](auto change) {
+    auto changed = options;
+    change(changed);
+    return changed;
+  };
+  return {
+      {"of the job", with([](auto& o) { o.mean_hours_between_failures = 2.25 / kHour; }), "0.3 s"},
+      {"of a node", with([&](auto& o) { o.node_mean_hours_between_failures = nodes * 2.25 / kHour; }), "0.3 s"},
+      {"of the job and of a node", with([](auto& o) {
+         o.mean_hours_between_failures = 2.25 / kHour;
+         o.node_mean_hours_between_failures = 1000;
+       }),
+       "0.3 s"},
+      {"with a share that saves may take", with([](auto& o) {
+         o.mean_hours_between_failures = 2.25 / kHour;
+         o.max_save_share = 0.05;
+       }),
+       "0.4 s"},
+      {"with an upper bound", with([](auto& o) {
+         o.mean_hours_between_failures = 2.25 / kHour;
+         o.every_minutes = 0.1 / 60;
+       }),
+       "0.1 s", SaveReason::minutes},
+  };
+}
+
+TEST(SavePolicyTest, TheMeanTimeBetweenFailuresSaysHowOften) {
+  // As if each rank had a node of its own.
+  if (world_rank() > 0) failpoint::arm("node.own", "pretend");
+  for (const auto& [what, options, interval, reason] : failing_jobs()) {
+    SCOPED_TRACE(what);
+    SavePolicy policy(MPI_COMM_WORLD, options);
+    const bool is_first = world_rank() == 0;
+    policy.note_save(is_first ? 1 : 1000, is_first ? 0.02 : 1000);
+    const Stopwatch watch;
+    std::ostringstream told;
+    int saves = 0;
+    for (std::int64_t step = 1; saves < 3 && step <= 2000; ++step) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      const bool saves_now = policy.should_save(step);
+      told << saves_now << static_cast<int>(policy.reason()) << policy.why() << '\n';
+      if (!saves_now) continue;
+      ++saves;
+      EXPECT_EQ(policy.reason(), reason);
+      EXPECT_THAT(policy.why(), HasSubstr("since the last save, and the interval is " + interval));
+    }
+    EXPECT_EQ(saves, 3);
+    const double earliest_s = 3 * (std::stod(interval) - 0.05);  // of the rounded text
+    if (is_first) {
+      EXPECT_GE(watch.seconds(), earliest_s);
+    }
+    EXPECT_FALSE(policy.should_stop());
+    EXPECT_TRUE(same_everywhere(told.str()));
+  }
+  failpoint::disarm_all();
 }
 
 TEST(SavePolicyTest, StopsBeforeTheJobsEnd) {
