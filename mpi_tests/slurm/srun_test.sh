@@ -9,6 +9,14 @@ training whole --steps 40 --save-every 10
 srun --mpi=pmix -N 2 -n 4 "${train[@]}"
 "$bin/muster" show "$scratch/whole" >show.out
 says show.out "ranks      4 on 2 node(s)"
+# Two ranks on each of them, in the order in which srun gives them out; and each of the four has its row in the table.
+"$bin/muster" show --json "$scratch/whole" | python3 -c '
+import json, sys
+nodes = [row["node"] for row in sorted(json.load(sys.stdin)["telemetry"], key=lambda row: row["rank"])]
+print("node of each rank:", nodes)
+assert nodes == [0, 0, 1, 1], nodes'
+rows=$(awk '$1 == "RANK" && $2 == "NODE" { inside = 1; next } inside { print $1 " on " $2 }' show.out | paste -sd,)
+[ "$rows" = "0 on 0,1 on 0,2 on 1,3 on 1" ] || say_and_fail "muster show says of ranks and nodes: $rows"
 
 training broken --steps 40 --save-every 10
 if srun --mpi=pmix -N 2 -n 4 "${train[@]}" --crash-at 25 2>crash.err; then say_and_fail "the run that was to crash did not"; fi
