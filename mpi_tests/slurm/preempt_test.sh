@@ -62,6 +62,20 @@ print(f"{save['reason']}: published after {took_s:.2f} s, of which the save took
 assert took_s < grace_s
 PY
 }
+# What the run printed as it saw the end coming, against what its saves then took.
+fitted() { # fitted FILE...: every save before the job's end
+  sed -n 's/^saving after step \([0-9]*\): the job ends in .*; \([0-9.]*\) s of the job are left.*/\1 \2/p' "$@" >left
+  python3 - run/history.jsonl left <<'PY'
+import json, sys
+left_s = {int(step): float(left) for step, left in map(str.split, open(sys.argv[2]))}
+saves = [s for s in map(json.loads, open(sys.argv[1])) if s["reason"].startswith("the job ends in")]
+assert len(saves) == 3, f"not saved three times because of the job's end: {[s['step'] for s in saves]}"
+for save in saves:
+    left = left_s[save["step"]]
+    print(f"{save['tag']}: the save took {save['total_s']:.3f} s, and {left:.1f} s of the job were left")
+    assert save["outcome"] == "published" and save["total_s"] < left
+PY
+}
 signal() { # signal COMMAND...: remembers when; the next start is the last
   touch enough
   signalled=$(date +%s.%N)
@@ -132,7 +146,7 @@ SH
     says "${outputs[-1]}" "train-chained.sbatch: done, in 4 jobs"
     each_step_once "${outputs[@]}"
     if grep -l "DUE TO TIME LIMIT" "${outputs[@]}"; then say_and_fail "did not stop before the time limit"; fi
-    [ "$(grep -c '"reason":"the job ends in' run/history.jsonl)" -eq 3 ] || say_and_fail "not saved three times because of the job's end"
+    fitted "${outputs[@]}"
     ;;
   mpirun)
     job=$(sbatch --parsable --output=first.out "$repository/slurm/train-mpirun.sbatch" "${train[@]}")
