@@ -9,7 +9,11 @@ cluster=(--nodes 3 --cpus 20 --kill-wait 2)
 
 # PHASE NEWEST [OPTION]: the newest published step when the node dies in that phase of the save of step 30; before it there
 # are 10 and 20.
-second_rank="engine.extent 20
+second_rank="save.agree 20
+save.plan 20
+save.write 20
+engine.extent 20
+engine.extent 20 --engine=collective
 save.sync 20
 save.publish 20
 async.stage 20 --async
@@ -43,7 +47,7 @@ stopped() { # stopped COUNT: so many ranks stand still
 lose_in_each() { # lose_in_each RANK NODE PHASES: runs and loses that many jobs at once
   local phase newest options name jobs=() count=0
   while read -r phase newest options; do
-    name=$phase
+    name=$phase$options
     cp -r before "$name"
     cp before.csv "$name.csv"
     # shellcheck disable=SC2086
@@ -55,23 +59,25 @@ lose_in_each() { # lose_in_each RANK NODE PHASES: runs and loses that many jobs 
   done <<<"$3"
   wait_until 120 stopped "$count"
   while read -r phase newest options; do
-    says "$phase.out" "start 1 on n[1-2]"
-    [ "$("$bin/muster" latest "$phase")" = "step_$newest" ] || say_and_fail "$phase: the newest is not step_$newest"
+    name=$phase$options
+    says "$name.out" "start 1 on n[1-2]"
+    [ "$("$bin/muster" latest "$name")" = "step_$newest" ] || say_and_fail "$name: the newest is not step_$newest"
   done <<<"$3"
   "$repository/slurm/local-cluster.sh" kill-node "$2"
   count=0
   while read -r phase newest options; do
+    name=$phase$options
     wait_for_end "${jobs[count]}" 240
     count=$((count + 1))
-    [ "$status" -eq 0 ] || say_and_fail "$phase: exit status $status"
-    [ "$(grep -E '^(resumed from|no checkpoint in)' "$phase.out" | tail -n 1 | cut -d: -f1)" = "resumed from step_$newest" ] ||
-      say_and_fail "$phase: did not go on from step_$newest"
-    says "$phase.out" "start 2 on"
-    says "$phase.out" "train-preemptible.sbatch: done"
-    compare_losses "$phase" whole 40
-    "$bin/muster" verify --all "$phase" >"$phase.verify" || say_and_fail "$(cat "$phase.verify")"
-    [ "$(find "$phase" -name '*.part' | wc -l)" -eq 0 ] || say_and_fail "$phase: unfinished files are left"
-    echo "$phase of rank $1: went on from step_$newest"
+    [ "$status" -eq 0 ] || say_and_fail "$name: exit status $status"
+    [ "$(grep -E '^(resumed from|no checkpoint in)' "$name.out" | tail -n 1 | cut -d: -f1)" = "resumed from step_$newest" ] ||
+      say_and_fail "$name: did not go on from step_$newest"
+    says "$name.out" "start 2 on"
+    says "$name.out" "train-preemptible.sbatch: done"
+    compare_losses "$name" whole 40
+    "$bin/muster" verify --all "$name" >"$name.verify" || say_and_fail "$(cat "$name.verify")"
+    [ "$(find "$name" -name '*.part' | wc -l)" -eq 0 ] || say_and_fail "$name: unfinished files are left"
+    echo "$name of rank $1: went on from step_$newest"
   done <<<"$3"
 }
 
