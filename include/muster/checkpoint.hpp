@@ -141,6 +141,12 @@ struct SaveReport {
 // What a load does about a tensor that only the program has, or only the checkpoint.
 enum class OnDifference : std::uint8_t { error, warn, ignore };
 
+// By how many each byte that is wanted is read from storage.
+enum class ReadOncePer : std::uint8_t {
+  job,   // by one rank; it travels to the others
+  node,  // by one rank of each node that wants it; nothing travels between nodes
+};
+
 // The same on all ranks.
 struct LoadOptions {
   // The tag to load. Unset: the newest sound checkpoint of the directory; a newer one that turns out to be damaged
@@ -165,7 +171,10 @@ struct LoadOptions {
   // even; from float64 to 16 bits by way of float32, as LibTorch does. Off: another dtype is a mismatch, but for what
   // LoadTarget::made_from names.
   bool convert_dtypes = false;
+  // `node` where storage close to the nodes (a cache, local disks) is faster than the network between them.
+  ReadOncePer read_once_per = ReadOncePer::job;
   // Every rank reads what it wants by itself and nothing travels over MPI; what several ranks want is read as often.
+  // Not with read_once_per.
   bool each_rank_reads = false;
   // At most so many ranks of a node (>= 1) read at the same time; unset: all of them. Not with each_rank_reads.
   std::optional<int> num_workers = std::nullopt;

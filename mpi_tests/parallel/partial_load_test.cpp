@@ -4,13 +4,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 #include <thread>
 
+#include "h5/catalog_reader.hpp"
+#include "mpi/comm.hpp"
 #include "support/collective.hpp"
+#include "support/files.hpp"
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
@@ -23,6 +28,7 @@ using test::Scratch;
 using test::world_rank;
 using test::world_size;
 using testing::AllOf;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -238,6 +244,73 @@ TEST_F(PartialLoad, KeepsToTheMemoryThatItNames) {
   if (report.read_bytes == kBytes) {
     EXPECT_GE(report.buffer_bytes, 3 * kReadBuffer);
   }
+}
+
+// Where one node is all there is, as once per job; parallel.partial_load_test.nodes has more.
+TEST_F(PartialLoad, ReadsOncePerNode) {
+  const mpi::CommView comm(MPI_COMM_WORLD, 60);
+  const auto node_of = mpi::node_of_ranks(comm);
+  const auto nodes = static_cast<std::uint64_t>(1 + *std::ranges::max_element(node_of));
+  const auto read_by_node = [&](const LoadReport& report) {
+    std::vector<std::uint64_t> bytes(nodes, 0);
+    bytes[static_cast<std::size_t>(node_of[static_cast<std::size_t>(world_rank())])] = report.read_bytes;
+    comm.all_sum(bytes);
+    return bytes;
+  };
+  const LoadOptions per_node{.read_once_per = ReadOncePer::node};
+  EXPECT_THAT(read_by_node(checkpointer_.load(per_node, again_.target())), Each(kPayloadBytes));
+  EXPECT_EQ(again_, saved_);
+
+  auto one_reader = per_node;
+  one_reader.num_workers = 1;
+  again_ = Model(0);
+  const auto report = checkpointer_.load(one_reader, again_.target());
+  EXPECT_EQ(again_, saved_);
+  std::vector<std::uint64_t> readers{report.read_bytes > 0 ? std::uint64_t{1} : 0};
+  comm.all_sum(readers);
+  EXPECT_EQ(readers[0], nodes);
+  EXPECT_THAT(read_by_node(report), Each(kPayloadBytes));
+
+  // A node reads what its ranks want, and no more.
+  again_ = Model(0);
+  const auto some = checkpointer_.load(per_node, world_rank() == 0 ? again_.target() : LoadTarget());
+  EXPECT_EQ(again_, world_rank() == 0 ? saved_ : Model(0));
+  EXPECT_EQ(some.read_bytes, world_rank() == 0 ? kPayloadBytes : 0);
+
+  collective_error(ErrorKind::usage, "find", [&] {
+    checkpointer_.load({.read_once_per = ReadOncePer::node, .each_rank_reads = true}, again_.target());
+  });
+}
+
+// Each node finds it, and each finds it once; what is told names them as the job does.
+TEST_F(PartialLoad, TellsAllOfWhatTheNodesFindDamaged) {
+  const mpi::CommView comm(MPI_COMM_WORLD, 60);
+  const auto node_of = mpi::node_of_ranks(comm);
+  const auto file = scratch_.path() / "t.h5";
+  const auto tensors = h5::read_catalog(file).tensors;
+  const auto weight = std::ranges::find(tensors, "/model/weight", &CatalogTensor::path);
+  comm.barrier();
+  if (world_rank() == 0) test::flip(file, weight->offset + 4321);
+  comm.barrier();
+  const auto wanting = [&](int node) {  // that node's ranks alone, or all
+    const bool wants = node < 0 || node_of[static_cast<std::size_t>(world_rank())] == node;
+    return wants ? again_.target() : LoadTarget();
+  };
+  const int nodes = 1 + *std::ranges::max_element(node_of);
+  const auto nodes_that_failed = [&](int node) {
+    const auto error = collective_error(ErrorKind::corrupt, "read", [&] {
+      checkpointer_.load({.tag = "t", .read_once_per = ReadOncePer::node}, wanting(node));
+    });
+    EXPECT_THAT(error.what(), HasSubstr("/model/weight bytes [0, "));
+    std::vector<int> failed;
+    for (const auto& failure : error.failures()) failed.push_back(node_of[static_cast<std::size_t>(failure.rank)]);
+    std::ranges::sort(failed);
+    return failed;
+  };
+  std::vector<int> all(static_cast<std::size_t>(nodes));
+  std::iota(all.begin(), all.end(), 0);
+  EXPECT_EQ(nodes_that_failed(-1), all);
+  for (const int node : all) EXPECT_THAT(nodes_that_failed(node), ElementsAre(node));
 }
 
 // Ranks of a node look at what another one has read: it must not read on over what one that is slow still needs. Every

@@ -36,6 +36,9 @@ void check_options(const LoadOptions& options) {
   if (options.num_workers && options.each_rank_reads) {
     throw Error(ErrorKind::usage, "num_workers says which ranks read, and with each_rank_reads all do");
   }
+  if (options.read_once_per == ReadOncePer::node && options.each_rank_reads) {
+    throw Error(ErrorKind::usage, "read_once_per and each_rank_reads exclude each other");
+  }
 }
 
 // What is done about missing and unexpected tensors.
@@ -46,9 +49,11 @@ OnDifference either(const std::optional<OnDifference>& asked, bool strict) {
 std::string options_text(const LoadOptions& options) {
   const auto number = [](OnDifference what) { return static_cast<int>(what); };
   auto text = fmt::format(
-      "tag={} strict={} missing={} unexpected={} convert_dtypes={} each_rank_reads={} num_workers={}",
+      "tag={} strict={} missing={} unexpected={} convert_dtypes={} read_once_per_node={} each_rank_reads={} "
+      "num_workers={}",
       options.tag ? "'" + *options.tag + "'" : "unset", options.strict, number(either(options.missing, options.strict)),
-      number(either(options.unexpected, options.strict)), options.convert_dtypes, options.each_rank_reads,
+      number(either(options.unexpected, options.strict)), options.convert_dtypes,
+      options.read_once_per == ReadOncePer::node, options.each_rank_reads,
       options.num_workers ? std::to_string(*options.num_workers) : "unset");
   for (const auto& pattern : options.only) text += fmt::format(" only='{}'", pattern);
   for (const auto& [from, to] : options.renames) text += fmt::format(" '{}' is '{}'", from, to);
@@ -82,6 +87,28 @@ std::vector<plan::Wish> all_wishes(const mpi::CommView& comm, const Catalog& cat
     wishes.push_back({saying.ranks, plan::unpack_wants(saying.bytes)});
   }
   return wishes;
+}
+
+// Collective over all. Each node works for itself, as a team of its own; then all learn how it went.
+template <class Work>
+void on_each_node(const Team& team, Work&& work) {
+  const auto& comm = team.comm;
+  auto owner = mpi::Comm::split(comm.handle(), team.node_of_rank[static_cast<std::size_t>(comm.rank())], 0);
+  const auto own = owner.view(comm.timeout_s());
+  const Team node{own, std::vector<int>(static_cast<std::size_t>(own.size()), 0)};
+  mpi::run_agreed(comm, "read", [&] {
+    try {
+      work(node);
+    } catch (const CollectiveError& error) {
+      // All of the node have it. Told by those that failed, it is told once, and with their numbers among all.
+      for (const auto& [rank, kind, message] : error.failures()) {
+        if (rank == own.rank()) throw Error(kind, message);
+      }
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::timeout) owner.abandon();
+      throw;
+    }
+  });
 }
 
 // As the user calls it, rather than as the system does.
@@ -219,21 +246,28 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   warn_of(file, report.skipped);
 
   report.phase_s["check"] = watch.lap();
-  std::vector<plan::Wish> wishes;
-  auto reading = readers(team_, options);
-  if (options.each_rank_reads) {
-    // Each rank plans for itself alone: nothing travels.
-    reading = {comm.rank()};
-    wishes.push_back({reading, wants});
+  const auto read = [&](const Team& team) {
+    std::vector<plan::Wish> wishes;
+    auto reading = readers(team, options);
+    if (options.each_rank_reads) {
+      // Each rank plans for itself alone: nothing travels.
+      reading = {team.comm.rank()};
+      wishes.push_back({reading, wants});
+    } else {
+      wishes = all_wishes(team.comm, catalog, wants);
+    }
+    std::vector<plan::ReadUnit> units;
+    mpi::run_agreed(team.comm, "read", [&] { units = plan::plan_reads(catalog, wishes, reading); });
+    report.phase_s["plan"] = watch.lap();
+    const auto moved = move_extents(team, file, catalog, units, comparison.destinations, arena_);
+    report.read_bytes = moved.read_bytes;
+    report.buffer_bytes = moved.buffer_bytes;
+  };
+  if (options.read_once_per == ReadOncePer::node) {
+    on_each_node(team_, read);
   } else {
-    wishes = all_wishes(comm, catalog, wants);
+    read(team_);
   }
-  std::vector<plan::ReadUnit> units;
-  mpi::run_agreed(comm, "read", [&] { units = plan::plan_reads(catalog, wishes, reading); });
-  report.phase_s["plan"] = watch.lap();
-  const auto moved = move_extents(team_, file, catalog, units, comparison.destinations, arena_);
-  report.read_bytes = moved.read_bytes;
-  report.buffer_bytes = moved.buffer_bytes;
 
   report.phase_s["read"] = watch.lap();
   mpi::run_agreed(comm, "commit", [&] {
