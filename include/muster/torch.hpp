@@ -242,6 +242,7 @@ struct LoadArgs {
   std::vector<std::string> only = {};
   std::map<std::string, std::string> renames = {};
   bool convert_dtypes = false;
+  ReadOncePer read_once_per = ReadOncePer::job;
   bool each_rank_reads = false;
   std::optional<int> num_workers = std::nullopt;
   bool rng = false;  // restore this rank's generator; a rank that the saving job did not have keeps its own

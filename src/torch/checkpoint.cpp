@@ -119,6 +119,7 @@ LoadReport load_checkpoint_report(MPI_Comm comm, const std::filesystem::path& di
   options.only = args.only;
   options.renames = args.renames;
   options.convert_dtypes = args.convert_dtypes;
+  options.read_once_per = args.read_once_per;
   options.each_rank_reads = args.each_rank_reads;
   options.num_workers = args.num_workers;
   const Checkpointer::Prepare prepare_here = [&](const CheckpointContents& contents) {
