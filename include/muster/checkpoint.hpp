@@ -57,7 +57,7 @@ enum class WhenBusy : std::uint8_t {
 // What goes on beside the program from a save_async with overlap_staging to wait_staged(), which copies what is left.
 enum class Overlap : std::uint8_t {
   automatic,  // writing, where the program leaves next to none of this rank's cores idle, its state is in host memory,
-              // and this is not its first background save; else copying. Each rank for itself.
+              // and this is not its first such save; else copying. Each rank for itself.
   copying,    // all of the state is copied, as fast as it goes
   writing,    // the state is written as it lies there, in small pieces at the pace of the storage. Less work, and no
               // memory for copies, but what the storage has not taken by then is copied in wait_staged().
@@ -65,13 +65,13 @@ enum class Overlap : std::uint8_t {
 
 // How a save goes on in the background; the same on all ranks.
 struct AsyncOptions {
-  // Host memory of a rank for copies of the state, of all its saves in flight together; at least 32 MiB. State that
-  // does not fit is copied as buffers are written, and the call takes as long. 0: half of the node's available memory,
-  // shared by its ranks, as found by the first background save.
+  // Host memory of a rank for copies of the state, of all its saves in flight together; at least 32 MiB. Beside it 2
+  // MiB for Overlap::writing. State that does not fit is copied as buffers are written, and the call takes as long. 0:
+  // half of the node's available memory, shared by its ranks, as found by the first background save.
   std::uint64_t staging_limit_bytes = 0;
   // Return before the state is copied: it must not change or move, in its values or its memory, until
   // SaveHandle::wait_staged() returns on this rank. For a training loop: until just before the optimizer step.
-  // Functions of TensorMemory then run on a thread of muster's, or in wait_staged().
+  // Functions of TensorMemory then run on threads of muster's, in wait_staged(), or in the next save_async.
   bool overlap_staging = false;
   Overlap overlap = Overlap::automatic;
   // Saves in flight at once, at least 1. They publish in the order of their calls.
@@ -125,13 +125,14 @@ struct SaveReport {
   bool published = false;                   // false while a background save is in flight
   bool skipped = false;                     // WhenBusy::skip, and others were in flight
   double total_s = 0;                       // on this rank, to the end of the save
-  double blocked_s = 0;                     // on this rank, in the call
+  double blocked_s = 0;                     // on this rank, in the call and in wait_staged()
   std::map<std::string, double> phase_s;    // seconds of each phase on this rank, by its name
   double first_byte_s = 0;                  // on this rank, from the call to the first payload byte given to the system
   bool plan_reused = false;                 // same plan as this Checkpointer's previous save
   std::string engine;                       // "direct" or "collective"
   std::string engine_reason;                // and why
   std::uint64_t direct_bytes = 0;           // that this rank wrote past the page cache
+  std::uint64_t through_bytes = 0;          // that it wrote from where its state lay: see Overlap::writing
   std::uint64_t collective_transfers = 0;   // engine collective: H5Dwrite calls that HDF5 ran on all ranks together
   std::uint64_t independent_transfers = 0;  // and those that this rank made alone
   std::vector<std::string> removed_tags;    // by retention; on rank 0
@@ -144,7 +145,8 @@ enum class OnDifference : std::uint8_t { error, warn, ignore };
 // By how many each byte that is wanted is read from storage.
 enum class ReadOncePer : std::uint8_t {
   job,   // by one rank; it travels to the others
-  node,  // by one rank of each node that wants it; nothing travels between nodes
+  node,  // by one rank of each node that wants it; nothing travels between nodes. A node that is done waits for the
+         // slowest one in one agreement, so the deadline covers all of the read.
 };
 
 // The same on all ranks.
@@ -235,8 +237,9 @@ class SaveHandle {
  public:
   SaveHandle() = default;
   [[nodiscard]] bool skipped() const { return !impl_; }
-  // Local; waits for no other rank. Returns when this rank's state, and that of its saves before this one, may change:
-  // copies what is left of it. At once without overlap_staging.
+  // Local. Returns when this rank's state, and that of its saves before this one, may change: copies what is left of
+  // it. At once without overlap_staging. Where the staging limit does not hold all of that it waits for writes, and so
+  // for saves before this one to end on all ranks.
   void wait_staged();
   // Local. Whether this rank knows how the save ended; progresses it like Checkpointer::poll().
   [[nodiscard]] bool done();

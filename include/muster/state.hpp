@@ -114,7 +114,8 @@ std::vector<std::string> object_keys(std::string_view path);
 // kind (a device, a strided view) passes through one bounded buffer of muster's.
 // A tensor that lies in the file in other pieces than in memory is copied run by run, down to single elements.
 // The functions are called on the thread that called save or load (`read` of a background save with overlap_staging: on
-// a thread of muster's or in wait_staged(), never two at a time); what they throw fails the phase on all ranks.
+// threads of muster's, in wait_staged() or in the next save_async, never two at a time); what they throw fails the
+// phase on all ranks.
 struct TensorMemory {
   std::byte* data = nullptr;
   std::function<void(std::uint64_t first_byte, std::span<std::byte> to)> read = {};  // needed to save

@@ -83,6 +83,27 @@ TEST_F(Async, WithOverlapHoldsWhatTheStateWasUntilItWasStaged) {
   }
 }
 
+// Nobody waits for its copy: with `writing` there is none, else all of it is one, whatever the program is at.
+TEST_F(Async, WithOverlapIsWrittenFromWhereItLiesOrCopied) {
+  std::vector<float> large((24 << 20) / sizeof(float), 1.0F);
+  State state;
+  const auto ranks = static_cast<std::uint64_t>(world_size());
+  const std::uint64_t share = large.size() / ranks;
+  const std::uint64_t first = share * static_cast<std::uint64_t>(world_rank());
+  const std::uint64_t held = world_rank() == world_size() - 1 ? large.size() - first : share;
+  state.add("/model/large", DType::float32, {large.size()}, large.data(), Shard::flat(first, held));
+  const auto through_bytes = [&](Overlap overlap, const char* tag) {
+    auto handle = checkpointer_.save_async(state, {.tag = tag, .async = {.overlap_staging = true, .overlap = overlap}});
+    return handle.wait().through_bytes;
+  };
+  EXPECT_EQ(through_bytes(Overlap::automatic, "first"), 0U) << "nothing is known yet";
+  EXPECT_EQ(through_bytes(Overlap::copying, "copied"), 0U);
+  EXPECT_GE(through_bytes(Overlap::writing, "written"), held * sizeof(float));
+  // The program sleeps: its cores are idle.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(through_bytes(Overlap::automatic, "idle"), 0U);
+}
+
 TEST_F(Async, IsPublishedWithoutAnyFurtherCall) {
   if (!settles_by_itself()) GTEST_SKIP() << "needs MPI_THREAD_MULTIPLE";
   checkpointer_.save_async(model_.state(), {.tag = "t"});

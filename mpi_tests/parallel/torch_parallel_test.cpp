@@ -506,6 +506,13 @@ TEST(TorchParallel, LeftOutWeightsComeBackInTheirDtypeOrInAnotherThatIsAskedFor)
               tag == "unsaid" ? " (it does not say, so they are taken to be)" : "");
           EXPECT_TRUE(std::string(error->what()).ends_with(line)) << error->what();
           EXPECT_TRUE(same_bits(again.parameter, torch::zeros({12}, type)));
+          load.strict = false;
+          EXPECT_FALSE(load_checkpoint_report(MPI_COMM_WORLD, scratch.path(), load).skipped.empty());
+          EXPECT_TRUE(same_bits(again.parameter, torch::zeros({12}, type)));
+          if (with_optimizer) {
+            EXPECT_TRUE(same_bits(again.master, torch::zeros({12}))) << "a master beside a weight of before";
+          }
+          load.strict = true;
           load.convert_dtypes = true;
         }
         EXPECT_TRUE(load_checkpoint_report(MPI_COMM_WORLD, scratch.path(), load).skipped.empty());

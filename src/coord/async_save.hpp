@@ -26,7 +26,7 @@ class AsyncSave {
   Stopwatch called;                     // since the call that began it
   SaveReport begun;                     // what the call that began it reports
   std::atomic<bool> is_written{false};  // or has failed, on this rank
-  std::atomic<double> blocked_s{0};     // how long that call took; known when it is staged
+  std::atomic<double> blocked_s{0};     // how long the program waited in that call, and for staging
 
   void set_staged() {
     {

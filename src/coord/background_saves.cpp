@@ -166,7 +166,10 @@ void BackgroundSaves::start(const std::shared_ptr<AsyncSave>& save) {
 // Whether the save is to be written straight from the state rather than copied first.
 bool BackgroundSaves::writes_beside(const AsyncSave& save) {
   const auto wanted = save.job->options.async.overlap;
-  const bool is_busy = core_use_.idle_cores() < kIdleCores;
+  // Of the first save nothing is known but what the program did to begin it.
+  const bool is_first = save.job->number == first_save_.value_or(save.job->number);
+  if (is_first) first_save_ = save.job->number;
+  const bool is_busy = core_use_.idle_cores() < kIdleCores && !is_first;
   if (wanted != Overlap::automatic) return wanted == Overlap::writing;
   return is_busy && save.write->is_in_host_memory();
 }
@@ -263,6 +266,7 @@ void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::except
   job.drop_part();  // where it was not settled
   job.report.published = failure == nullptr;
   job.report.direct_bytes = job.written.direct_bytes;
+  job.report.through_bytes = save->write->through_bytes();
   job.report.first_byte_s = job.written.first_byte_s.value_or(0);
   job.report.phase_s["stage"] = job.telemetry.stage_s;
   job.report.phase_s["write"] = job.telemetry.write_s;

@@ -48,7 +48,8 @@ class BackgroundSaves {
   // Goes on with what the program's thread has to do. False where nothing is in flight.
   bool poll();
   void wait_for(const AsyncSave& save);
-  // Until nothing of the save's state is copied any more; copies what is left of it. Waits for no other rank.
+  // Until nothing of the save's state is copied any more; copies what is left of it. Where the pool is exhausted it
+  // waits, without a deadline of its own, for saves before this one.
   void stage(const AsyncSave& save);
   // Until fewer than so many saves are in flight, and none of this tag.
   void wait_until_fewer_than(std::size_t saves, const std::string& tag);
@@ -96,7 +97,8 @@ class BackgroundSaves {
   engine::StagingPool pool_;
   const double memcpy_bytes_per_s_;
   CoreUse core_use_;
-  std::optional<Settlement> settling_;  // of the oldest save, where poll() settles
+  std::optional<std::uint64_t> first_save_;  // with overlap
+  std::optional<Settlement> settling_;       // of the oldest save, where poll() settles
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -93,6 +93,7 @@ std::vector<plan::Wish> all_wishes(const mpi::CommView& comm, const Catalog& cat
 template <class Work>
 void on_each_node(const Team& team, Work&& work) {
   const auto& comm = team.comm;
+  comm.barrier();  // the split has no deadline: a rank that does not come is better waited for here
   auto owner = mpi::Comm::split(comm.handle(), team.node_of_rank[static_cast<std::size_t>(comm.rank())], 0);
   const auto own = owner.view(comm.timeout_s());
   const Team node{own, std::vector<int>(static_cast<std::size_t>(own.size()), 0)};

@@ -3,7 +3,10 @@
 namespace muster {
 
 void SaveHandle::wait_staged() {
-  if (impl_ && impl_->save) impl_->saves->stage(*impl_->save);
+  if (!impl_ || !impl_->save || impl_->save->is_staged()) return;
+  const Stopwatch watch;
+  impl_->saves->stage(*impl_->save);
+  impl_->save->blocked_s += watch.seconds();
 }
 
 bool SaveHandle::done() {

@@ -1,6 +1,6 @@
 #include "engine/staged_write.hpp"
 
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -28,7 +28,11 @@ std::uint64_t segment_bytes(const StagingBuffer& buffer) {
 
 StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout, int rank, LocalShards shards,
                          StagingPool& pool)
-    : layout_(layout), pool_(pool), file_(part, posix::DirectFile::Access::write), shards_(std::move(shards)) {
+    : layout_(layout),
+      rank_(rank),
+      pool_(pool),
+      file_(part, posix::DirectFile::Access::write),
+      shards_(std::move(shards)) {
   for (const auto& extent : layout.extents) {
     if (extent.writer == rank) total_bytes_ += extent.bytes;
   }
@@ -40,8 +44,10 @@ StagedWrite::~StagedWrite() { give_all_memory_back(); }  // of a save that was g
 bool StagedWrite::is_in_host_memory() const {
   constexpr std::uint64_t kNextToNone = 1 << 20;
   std::uint64_t bytes = 0;
-  for (const auto& shard : shards_) {
-    if (shard.memory != nullptr && shard.memory->data == nullptr) bytes += shard.bytes;
+  for (const auto& extent : layout_.extents) {
+    if (extent.writer != rank_) continue;
+    const auto* memory = shards_[extent.dataset].memory;
+    if (memory != nullptr && memory->data == nullptr) bytes += extent.bytes;
   }
   return bytes <= kNextToNone;
 }
@@ -68,19 +74,15 @@ void StagedWrite::sign_of_life() {
 
 void StagedWrite::stage() {
   const std::lock_guard one_at_a_time(stage_mutex_);
-  {
-    const std::lock_guard lock(mutex_);
-    if (all_staged_ && staging_failure_) std::rethrow_exception(staging_failure_);
-    if (all_staged_) return;
-    in_stage_ = true;
-  }
-  std::exception_ptr failure;
   bool goes_on = true;
   {
-    const std::lock_guard copying(copy_mutex_);
+    const std::lock_guard copying(copy_mutex_);  // who copied last has told so when it is free
     if (filler_ && filler_->at_end()) end_staging(nullptr);
     goes_on = filler_.has_value();
+    const std::lock_guard lock(mutex_);
+    in_stage_ = goes_on;
   }
+  std::exception_ptr failure;
   while (goes_on) {
     StagingBuffer* buffer = nullptr;
     try {
@@ -93,7 +95,8 @@ void StagedWrite::stage() {
       try {
         copy_next(*buffer, StagingPool::kBufferBytes, CopyTo::memory);
         const std::lock_guard lock(mutex_);
-        staged_.push_back(std::exchange(buffer, nullptr));
+        staged_.push_back(buffer);
+        buffer = nullptr;
       } catch (...) {
         failure = std::current_exception();
       }
@@ -162,6 +165,7 @@ StagingBuffer& StagedWrite::take_from_pool() {
   const std::lock_guard lock(mutex_);
   if (empty_.empty()) {
     buffers_.push_back(std::make_unique<StagingBuffer>());
+    empty_.reserve(buffers_.size());  // recycle() must not fail
     empty_.push_back(buffers_.back().get());
   }
   auto& buffer = *empty_.back();
@@ -260,9 +264,16 @@ void StagedWrite::write_in_turns(StagingBuffer& own) {
       is_ready = false;
     }
     if (is_ready) written_bytes_ += segment_bytes(*buffer);
+    if (is_ready && buffer == &own) through_bytes_ += segment_bytes(*buffer);
     recycle(*buffer);
     if (is_ready) sign_of_life();
   }
+}
+
+void StagedWrite::lend_memory(std::vector<StagingBuffer>& own) {
+  if (!writes_through_) return;
+  const auto through = pool_.through_memory(own.size() * kThroughBytes);
+  for (std::size_t i = 0; i < own.size(); ++i) own[i].lent = through.subspan(i * kThroughBytes, kThroughBytes);
 }
 
 WriteResult StagedWrite::run() {
@@ -277,15 +288,17 @@ WriteResult StagedWrite::run() {
   pace_.emplace(bytes_per_s_);
   const auto threads = writes_through_ ? kThroughThreads : kStagedThreads;
   std::vector<StagingBuffer> own(threads);
+  try {
+    lend_memory(own);
+  } catch (...) {
+    fail(std::current_exception());  // a thread that stages may wait for its buffers all the same
+  }
   {
-    const auto through = writes_through_ ? pool_.through_memory(threads * kThroughBytes) : std::span<std::byte>();
-    for (std::size_t i = 0; i < threads && writes_through_; ++i) {
-      own[i].lent = through.subspan(i * kThroughBytes, kThroughBytes);
-    }
     std::vector<std::thread> others;
     try {
+      others.reserve(threads);
       for (std::size_t i = 1; i < threads; ++i) others.emplace_back([&, i] { write_in_turns(own[i]); });
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
       // One is enough.
     }
     write_in_turns(own[0]);

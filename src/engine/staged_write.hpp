@@ -3,8 +3,8 @@
 // order. None of them calls MPI or HDF5.
 //
 // Copied is either all of it, into buffers of a pool (stage()), or piece by piece by the threads that write, into
-// buffers so small that hash and device find them in the core's cache: half the work of the processor and a third of
-// the traffic to memory, but no sooner than the storage takes it. Both go on from where the other left off.
+// buffers so small that hash and device find them in the core's cache: less work for the processor and for memory, but
+// no sooner than the storage takes it. Both go on from where the other left off.
 
 #include <atomic>
 #include <condition_variable>
@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "base/clock.hpp"
 #include "base/direct_file.hpp"
@@ -70,6 +71,8 @@ class StagedWrite {
   [[nodiscard]] double write_s() const { return write_s_; }
   [[nodiscard]] double sync_s() const { return sync_s_; }
   [[nodiscard]] double stage_s() const { return stage_s_; }
+  // Of written_bytes(), what run() copied itself.
+  [[nodiscard]] std::uint64_t through_bytes() const { return through_bytes_; }
   // What it was at, and failed in: "stage", "write", "sync".
   [[nodiscard]] const char* phase() const { return phase_; }
 
@@ -79,6 +82,7 @@ class StagedWrite {
   StagingBuffer& take_from_pool();
   void recycle(StagingBuffer& buffer);
   void give_all_memory_back();
+  void lend_memory(std::vector<StagingBuffer>& own);
   void write_in_turns(StagingBuffer& own);
   StagingBuffer* next_to_write(StagingBuffer& own);
   bool prepare(const StagingBuffer& buffer);
@@ -88,6 +92,7 @@ class StagedWrite {
   [[nodiscard]] std::exception_ptr given_up();
 
   const Layout& layout_;
+  const int rank_;
   StagingPool& pool_;
   double bytes_per_s_ = 0;
   bool writes_through_ = false;
@@ -97,6 +102,7 @@ class StagedWrite {
   posix::DirectFile file_;
   std::uint64_t total_bytes_ = 0;
   std::atomic<std::uint64_t> written_bytes_{0};
+  std::atomic<std::uint64_t> through_bytes_{0};
   std::atomic<std::uint64_t> signs_of_life_{0};
   double write_s_ = 0;
   double sync_s_ = 0;

@@ -20,6 +20,7 @@ std::optional<AlignedMemory> StagingPool::take_locked() {
     free_.pop_back();
   }
   ++in_use_;
+  free_.reserve(free_.size() + in_use_);  // give_back() must not fail
   return memory;
 }
 

@@ -51,8 +51,10 @@ void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, c
     const auto dtype = to_dtype(part.optimized.scalar_type());
     const bool fills_parameter = load.fills(parameter, to_dtype(part.parameter.scalar_type()), shape);
     if (load.saved(path) == nullptr && fills_parameter) load.make_from(path, parameter);
-    // The parameter is not to lie beside a master of before, nor the master beside a parameter of before.
-    if (fills_parameter && !load.fills(path, dtype, shape)) renewed.push_back(part);
+    // The parameter is not to lie beside a master of before, nor the master beside a parameter of before: one that was
+    // left out of the file and does not fit stays as it is, and so does its master.
+    const bool stays = !fills_parameter && load.selects(parameter) && load.saved(parameter) == nullptr;
+    if (stays || (fills_parameter && !load.fills(path, dtype, shape))) renewed.push_back(part);
     if (!load.selects(path)) return;
     add_placed(load.state(), describe_tensor(path, part.optimized), places.optimizer_placement(key, part.optimized));
   });

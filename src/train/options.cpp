@@ -145,7 +145,7 @@ po::options_description describe(Options& options, Raw& raw) {
       ("async", po::bool_switch(&options.async), "save in the background while training goes on")  //
       ("overlap", po::value(&raw.overlap)->implicit_value("auto")->value_name("auto|copying|writing"),
        "with --async: save beside the next step's forward and backward pass, too: copy the state, or write it as it "
-       "lies there, which is half the work but may leave more to copy before the update; auto writes where the ranks "
+       "lies there, which is less work but may leave more to copy before the update; auto writes where the ranks "
        "keep all cores busy")  //
       ("skip-when-busy", po::bool_switch(&options.skip_when_busy),
        "with --async: leave a save out where the one before is in flight still, instead of waiting for it")  //
