@@ -121,12 +121,15 @@ SH
     wait_until 60 grep -q '^saved step_' job.out
     saved=$(newest_step run)
     wait_until 60 grep -q "^step $((saved + 20))/" job.out
-    [ "$(grep -c '^saved step_' job.out)" -eq 1 ] || say_and_fail "not saved once, because of the signal"
+    # Each of four ranks gets it, and those of two nodes may get it some of these short steps apart.
+    saves=$(grep -c '^saved step_' job.out)
+    [ "$saves" -ge 1 ] && [ "$saves" -le 4 ] || say_and_fail "saved $saves times for a signal to four ranks"
+    [ "$(grep -c '^saving after step .*SIGUSR2 came to rank' job.out)" -eq "$saves" ] || say_and_fail "saved for another reason"
     [ "$(grep -c '^train-preemptible.sbatch: start' job.out)" -eq 1 ] || say_and_fail "started again"
     signal scancel --signal=USR1 "$job"
     wait_for_end "$job" 120
     [ "$status" -eq 0 ] || say_and_fail "exit status $status"
-    [ "$(grep -c '^saved step_' job.out)" -eq 3 ] || say_and_fail "not saved three times, because of the signals and at the end"
+    [ "$(grep -c '^saved step_' job.out)" -eq $((saves + 2)) ] || say_and_fail "not saved twice more, to stop and at the end"
     each_step_once job.out
     ;;
   limit)
