@@ -226,9 +226,9 @@ TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
   const Job same(sizes);
   Job job(sizes);
   test::Random random(7);
-  for (int round = 0; round < 16; ++round) {
+  for (int round = 0; round < 8; ++round) {
     for (std::size_t i = 0; i < same.values.size(); ++i) {
-      std::memcpy(job.values[i].data(), same.values[i].data(), same.values[i].size());
+      if (!same.values[i].empty()) std::memcpy(job.values[i].data(), same.values[i].data(), same.values[i].size());
     }
     StagingPool pool;
     pool.set_limit(round % 2 == 0 ? 2 : 20);
@@ -241,7 +241,9 @@ TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
       std::this_thread::sleep_for(pause);
       write.stage();
       EXPECT_TRUE(is_staged);
-      for (auto& bytes : job.values) std::memset(bytes.data(), 0xee, bytes.size());
+      for (auto& bytes : job.values) {
+        if (!bytes.empty()) std::memset(bytes.data(), 0xee, bytes.size());
+      }
     });
     const auto result = write.run();
     program.join();
@@ -276,7 +278,7 @@ TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
   const rlimit small{20 << 20, before.rlim_max};
   std::signal(SIGXFSZ, SIG_IGN);
   for (const bool is_staged_meanwhile : {false, true}) {
-    Job large({100 * kMi});
+    Job large({60 * kMi});
     StagedWrite write(large.part, large.layout, 0, large.shards, pool);
     write.write_through();
     std::atomic<bool> told{false};
