@@ -99,6 +99,11 @@ TEST_F(Async, WithOverlapIsWrittenFromWhereItLiesOrCopied) {
   EXPECT_EQ(through_bytes(Overlap::automatic, "first"), 0U) << "nothing is known yet";
   EXPECT_EQ(through_bytes(Overlap::copying, "copied"), 0U);
   EXPECT_GE(through_bytes(Overlap::writing, "written"), held * sizeof(float));
+  if (world_size() < static_cast<int>(std::thread::hardware_concurrency())) return;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  while (std::chrono::steady_clock::now() < until) {
+  }
+  EXPECT_GE(through_bytes(Overlap::automatic, "busy"), held * sizeof(float)) << "no core was idle";
 }
 
 TEST_F(Async, IsPublishedWithoutAnyFurtherCall) {

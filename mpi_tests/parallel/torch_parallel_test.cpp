@@ -688,6 +688,20 @@ TEST(TorchParallel, MissingAndUnexpectedHoldForTheOptimizerToo) {
   EXPECT_TRUE(has(error->what(), "saved without 'c'") && !has(error->what(), "saved with 'a'"));
 }
 
+// Of options that the core knows, one whose loss the result would not show.
+TEST(TorchParallel, SaysWhoReadsToTheCore) {
+  const Scratch scratch;
+  Job job(kinds().front());
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(), job.save_args("t"));
+  auto args = job.load_args("t");
+  args.read_once_per = ReadOncePer::node;
+  load_checkpoint(MPI_COMM_WORLD, scratch.path(), args);
+  args.each_rank_reads = true;  // which contradicts it
+  const auto error = collective_error_of([&] { load_checkpoint(MPI_COMM_WORLD, scratch.path(), args); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::usage);
+}
+
 TEST(TorchParallel, RefusesPartsThatAreNone) {
   const Scratch scratch;
   const auto refused = [&](const OptimizerPart& part, const std::string& words) {

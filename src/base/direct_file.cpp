@@ -17,8 +17,7 @@ namespace {
 
 // Below this the page cache is faster than a transfer of its own.
 constexpr std::size_t kMinDirectBytes = 64 << 10;
-// A power of two, not above kMinDirectBytes, so that a direct transfer has at least one block.
-constexpr std::uint64_t kMaxBlockBytes = kMinDirectBytes;
+static_assert(kMostBlockBytes <= kMinDirectBytes, "a direct transfer has at least one block");
 
 // What the file system asks of direct transfers; 0 where it takes none, nothing where it does not say.
 std::optional<std::uint64_t> direct_alignment(int descriptor) {
@@ -48,7 +47,7 @@ DirectFile::DirectFile(const std::filesystem::path& path, Access access)
   const auto page = narrow<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const auto alignment = direct_alignment(cached_.descriptor());
   // What asks for more than buffers are cut for (ZFS: a record) goes through the cache.
-  if (alignment && (*alignment == 0 || *alignment > kMaxBlockBytes || !std::has_single_bit(*alignment))) {
+  if (alignment && (*alignment == 0 || *alignment > kMostBlockBytes || !std::has_single_bit(*alignment))) {
     block_bytes_ = page;
     return;
   }

@@ -1,6 +1,7 @@
 #include "engine/filler.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/failpoint.hpp"
 #include "base/narrow.hpp"
@@ -18,14 +19,15 @@ template <class See>
 void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, CopyTo where, See&& see) {
   const auto part_bytes = source.is_divisible() ? kCopyBytes : to.size();
   for (std::size_t done = 0; done < to.size(); done += part_bytes) {
-    const auto part = to.subspan(done, std::min(part_bytes, to.size() - done));
+    const std::span part(to.data() + done, std::min(part_bytes, to.size() - done));
     if (source.in_memory()) {
       const std::span from(source.data() + first + done, part.size());
       see(from);
       if (where == CopyTo::memory) {
         streaming_copy(part, from);
       } else {
-        std::ranges::copy(from, part.begin());
+        // Of the library, in the widest registers that the processor has: iterators would make it a loop.
+        std::memcpy(part.data(), from.data(), from.size());
       }
     } else {
       source.read(first + done, part);

@@ -6,16 +6,21 @@
 
 namespace muster::engine {
 
+double Pace::claim(std::uint64_t bytes, double now_s) {
+  if (bytes_per_s_ <= 0) return now_s;
+  const double at_s = std::max(due_s_, now_s - kSlack_s);
+  due_s_ = at_s + static_cast<double>(bytes) / bytes_per_s_;
+  return at_s;
+}
+
 void Pace::before(std::uint64_t bytes, const std::function<void()>& tick) {
-  if (bytes_per_s_ <= 0) return;
-  due_s_ = std::max(due_s_, watch_.seconds());
+  const double at_s = claim(bytes, watch_.seconds());
   for (;;) {
-    const double left_s = due_s_ - watch_.seconds();
-    if (left_s <= 0) break;
+    const double left_s = at_s - watch_.seconds();
+    if (left_s <= 0) return;
     std::this_thread::sleep_for(std::chrono::duration<double>(std::min(left_s, kTick_s)));
     tick();
   }
-  due_s_ += static_cast<double>(bytes) / bytes_per_s_;
 }
 
 }  // namespace muster::engine

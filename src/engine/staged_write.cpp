@@ -18,12 +18,6 @@ constexpr std::size_t kThroughThreads = 4;
 // Of what was staged: one writes while the other hashes.
 constexpr std::size_t kStagedThreads = 2;
 
-std::uint64_t segment_bytes(const StagingBuffer& buffer) {
-  std::uint64_t bytes = 0;
-  for (const auto& segment : buffer.segments) bytes += segment.bytes;
-  return bytes;
-}
-
 }  // namespace
 
 StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout, int rank, LocalShards shards,
@@ -231,7 +225,7 @@ bool StagedWrite::prepare(const StagingBuffer& buffer) {
   try {
     failpoint::pass("async.write");
     hasher_.add(buffer);
-    pace_->before(segment_bytes(buffer), [this] {
+    pace_->before(buffer.segment_bytes(), [this] {
       sign_of_life();
       if (const auto given = given_up()) std::rethrow_exception(given);
     });
@@ -256,15 +250,13 @@ void StagedWrite::write_in_turns(StagingBuffer& own) {
       is_ready = prepare(*buffer);
     }
     try {
-      for (const auto& segment : buffer->segments) {
-        if (is_ready) file_.write_at(buffer->bytes().subspan(segment.at, segment.bytes), segment.offset);
-      }
+      if (is_ready) buffer->write_to(file_);
     } catch (...) {
       fail(std::current_exception());
       is_ready = false;
     }
-    if (is_ready) written_bytes_ += segment_bytes(*buffer);
-    if (is_ready && buffer == &own) through_bytes_ += segment_bytes(*buffer);
+    if (is_ready) written_bytes_ += buffer->segment_bytes();
+    if (is_ready && buffer == &own) through_bytes_ += buffer->segment_bytes();
     recycle(*buffer);
     if (is_ready) sign_of_life();
   }

@@ -2,10 +2,12 @@
 // A buffer on its way to the file, with what is known of the bytes in it.
 
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
 #include "base/aligned_memory.hpp"
+#include "base/direct_file.hpp"
 
 namespace muster::engine {
 
@@ -25,6 +27,13 @@ struct Piece {
 
 struct StagingBuffer {
   [[nodiscard]] std::span<std::byte> bytes() const { return lent.empty() ? memory.bytes() : lent; }
+  [[nodiscard]] std::uint64_t segment_bytes() const {
+    return std::accumulate(segments.begin(), segments.end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const Segment& segment) { return sum + segment.bytes; });
+  }
+  void write_to(posix::DirectFile& file) const {
+    for (const auto& segment : segments) file.write_at(bytes().subspan(segment.at, segment.bytes), segment.offset);
+  }
 
   AlignedMemory memory;
   std::span<std::byte> lent;  // page-aligned memory of somebody else's, where it has none itself

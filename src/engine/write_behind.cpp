@@ -49,9 +49,7 @@ void WriteBehind::work() {
     lock.unlock();
     std::exception_ptr failure;
     try {
-      for (const auto& segment : buffer.segments) {
-        if (!failed) file_.write_at(buffer.bytes().subspan(segment.at, segment.bytes), segment.offset);
-      }
+      if (!failed) buffer.write_to(file_);
     } catch (...) {
       failure = std::current_exception();
     }
