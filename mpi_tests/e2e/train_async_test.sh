@@ -8,7 +8,13 @@ set -euo pipefail
 train() { # train RUN ARGUMENTS...
   local run=$1
   shift
-  "$mpirun" -n 2 "$bin/muster-train" --text "$text" --steps 60 --save-every 3 --keep-last 2 --batch 4 --context 32 \
+  train_in "$run" --steps 60 --save-every 3 --keep-last 2 "$@"
+}
+
+train_in() {
+  local run=$1
+  shift
+  "$mpirun" -n 2 "$bin/muster-train" --text "$text" --batch 4 --context 32 \
     --layers 2 --width 64 --heads 2 --lr 0.002 --seed 5 --quiet --dir "$scratch/$run" --loss-log "$scratch/$run.csv" "$@"
 }
 
@@ -28,3 +34,13 @@ for mode in "" "--overlap" "--overlap=copying" "--overlap=writing" "--overlap --
   "$bin/muster" verify --all "$scratch/$run"
   "$bin/muster" stats "$scratch/$run"
 done
+
+# One save behind the other, in every other three steps: the losses are the same, and only those steps have tags of such saves.
+train_in always --async --overlap=writing --always-saving=3 --in-flight 3 --save-every 0 --steps 12 --keep-last 0
+head -n 13 "$scratch/whole.csv" | cmp - "$scratch/always.csv"
+"$bin/muster" verify --all "$scratch/always"
+steps=$(basename -a "$scratch"/always/step_*.*.h5 | sed 's/^step_\([0-9]*\)\..*/\1/' | sort -nu | xargs)
+if [ "$steps" != "3 4 5 9 10 11" ]; then
+  echo "saves all the time of steps $steps"
+  exit 1
+fi

@@ -108,6 +108,7 @@ struct Raw {
   std::string on_signal = "USR1=stop,TERM=stop,USR2=save";
   std::vector<std::string> hints;
   std::int64_t crash_at = 0;
+  std::int64_t always_saving = 0;
   std::vector<std::string> stray;  // arguments that belong to no option
 };
 
@@ -149,8 +150,9 @@ po::options_description describe(Options& options, Raw& raw) {
        "keep all cores busy")  //
       ("skip-when-busy", po::bool_switch(&options.skip_when_busy),
        "with --async: leave a save out where the one before is in flight still, instead of waiting for it")  //
-      ("always-saving", po::bool_switch(&options.always_saving),
-       "with --async, to see what it costs: one save behind the other all the time, several a step")             //
+      ("always-saving", po::value(&raw.always_saving)->implicit_value(0)->value_name("N"),
+       "with --async, to see what it costs: one save behind the other all the time, several a step; with N: N steps "
+       "without and N steps with them, in turns")                                                                //
       ("in-flight", value(options.in_flight, "N"), "with --async: saves in flight at once, each with its copy")  //
       ("write-limit", value(options.write_limit_mb_per_s, "MB/S"),
        "with --async: write at most so fast, all ranks together; 0: as fast as it goes")  //
@@ -263,6 +265,7 @@ void require_valid(const Options& options) {
   require_between("--log-every", options.log_every, 1, kManySteps);
   if (options.crash_at) require_between("--crash-at", *options.crash_at, 1, options.steps);
   if (options.resume == Resume::tag && options.resume_tag.empty()) reject("--resume needs auto, never or a tag");
+  if (options.always_saving) require_between("--always-saving", *options.always_saving, 0, kManySteps);
   if (!options.async && (options.overlap || options.skip_when_busy || options.always_saving || options.in_flight != 1 ||
                          options.write_limit_mb_per_s != 0)) {
     reject("--overlap, --skip-when-busy, --always-saving, --in-flight and --write-limit are for --async");
@@ -320,6 +323,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   if (!raw.overlap.empty()) options.overlap = overlap_named(raw.overlap);
   options.hints = mpi::parse_hints(raw.hints);
   if (found.count("crash-at") != 0) options.crash_at = raw.crash_at;
+  if (found.count("always-saving") != 0) options.always_saving = raw.always_saving;
   require_valid(options);
   return line;
 }

@@ -38,7 +38,7 @@ struct Options {
   bool async = false;
   std::optional<Overlap> overlap = {};  // of saves with the next step; none: the call copies the state
   bool skip_when_busy = false;
-  bool always_saving = false;
+  std::optional<std::int64_t> always_saving = {};  // in every other so many steps; 0: in all
   int in_flight = 1;
   double write_limit_mb_per_s = 0;  // 0: none
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -96,9 +97,25 @@ bool Saves::save_in_background(SaveArgs& args) {
   return true;
 }
 
-void Saves::keep_saving() {
+// As rank 0 says.
+int Saves::saves_to_begin(SavePoint here) {
+  tell_of_ended();
+  const auto wanted =
+      std::min(supply_.wanted(here, running_.seconds()).value_or(options_.in_flight), options_.in_flight);
+  int missing = std::max(0, wanted - static_cast<int>(in_flight_.size()));
+  comm_.broadcast(std::as_writable_bytes(std::span(&missing, 1)), 0);
+  return missing;
+}
+
+void Saves::keep_saving(SavePoint here) {
   if (!options_.always_saving || finished_step_ == 0) return;
-  for (int begun = 0; begun < options_.in_flight; ++begun) {  // small ones may end as fast as they begin
+  const int missing = saves_to_begin(here);
+  const auto turn = *options_.always_saving;
+  if (turn != 0 && finished_step_ / turn % 2 == 0) {
+    if (finished_step_ % turn == 0) finish();  // of the turn before
+    return;
+  }
+  for (int begun = 0; begun < missing; ++begun) {
     auto args = describe_(fmt::format("{}.{}", tag_of(finished_step_), extra_saves_ + 1));
     if (!save_in_background(args)) return;
     ++extra_saves_;
@@ -115,6 +132,7 @@ void Saves::finish() {
 }
 
 void Saves::tell(const SaveReport& report) {
+  if (options_.async) supply_.note_save(report.phase_s.at("write") + report.phase_s.at("sync"));
   policy_.note_save(report);
   const auto bytes = static_cast<double>(report.file_bytes);
   auto line = fmt::format("saved {}: {:.2f} MB in {:.3f} s, {:.3f} GB/s", report.tag, bytes / kBytesPerMb,

@@ -8,9 +8,11 @@
 #include <muster/torch.hpp>
 #include <string>
 
+#include "base/clock.hpp"
 #include "mpi/comm.hpp"
 #include "train/options.hpp"
 #include "train/progress.hpp"
+#include "train/save_supply.hpp"
 
 namespace muster::train {
 
@@ -36,8 +38,8 @@ class Saves {
   [[nodiscard]] bool should_stop() const;
   // Saves the state where it is due, and tells of saves that have ended.
   void save_if_due();
-  // With --always-saving: so many saves of what the last step left that one is always being written.
-  void keep_saving();
+  // With --always-saving, in its turn: so many saves of what the last step left that one is always being written.
+  void keep_saving(SavePoint here);
   // Before parameters change.
   void wait_staged();
   // Until all are in the file.
@@ -48,6 +50,7 @@ class Saves {
  private:
   // False where it is left out.
   bool save_in_background(SaveArgs& args);
+  int saves_to_begin(SavePoint here);
   void tell(const SaveReport& report);
   void tell_of_ended();
 
@@ -59,7 +62,10 @@ class Saves {
   bool due_ = false;
   std::deque<SaveHandle> in_flight_;  // with --async, oldest first
   std::int64_t finished_step_ = 0;
-  std::int64_t extra_saves_ = 0;  // of the last step, with --always-saving
+  // With --always-saving.
+  std::int64_t extra_saves_ = 0;  // of the last step
+  SaveSupply supply_;
+  Stopwatch running_;
 };
 
 }  // namespace muster::train

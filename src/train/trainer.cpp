@@ -103,7 +103,7 @@ bool Trainer::run() {
 
 double Trainer::train_step(std::int64_t step) {
   // Up to the update the parameters and moments are those of the step before, which saves may still be copying.
-  saves_.keep_saving();
+  saves_.keep_saving(SavePoint::before_gradients);
   double share = 0;
   if (ranks_.model_is_whole()) {
     together(ranks_.world(), [&] { share = compute_gradients(step); });
@@ -111,10 +111,10 @@ double Trainer::train_step(std::int64_t step) {
     // The ranks wait for each other inside: a failure of one ends the job.
     share = compute_gradients(step);
   }
-  saves_.keep_saving();
+  saves_.keep_saving(SavePoint::after_gradients);
   const double loss = sum_over_ranks(ranks_.world(), share);
   optimizer_->gradients().sum_over_ranks(ranks_.data());
-  saves_.keep_saving();
+  saves_.keep_saving(SavePoint::before_update);
   saves_.wait_staged();
   together(ranks_.world(), [&] {
     optimizer_->step();
