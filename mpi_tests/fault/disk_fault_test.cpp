@@ -8,8 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <thread>
 
+#include "base/failpoint.hpp"
 #include "support/collective.hpp"
 #include "support/files.hpp"
 #include "support/model.hpp"
@@ -225,6 +228,27 @@ TEST_F(DiskFault, AFullDiskFailsOnAllRanksAndKeepsEarlierTags) {
   EXPECT_EQ(again, model_);
   checkpointer.save(model_.state(), {.tag = "after"});
   EXPECT_EQ(checkpointer.latest_tag(), "after");
+}
+
+// There is room for two tags. The third one finds that of a retired one still on its way back.
+TEST_F(DiskFault, ASaveWaitsForTheSpaceOfRetiredTags) {
+  const SmallDisk disk(scratch_.path() / "small");
+  if (!disk.usable()) GTEST_SKIP() << "mounting a tmpfs is not allowed here";
+  if (phase_of_full_disk(disk.path()) != "open") GTEST_SKIP() << "this file system does not reserve space";
+  State state;
+  std::vector<std::byte> bytes(disk.free_bytes() * 2 / 5, std::byte{1});
+  state.add("/model/t", DType::uint8, {bytes.size()}, bytes.data());
+  Checkpointer checkpointer(MPI_COMM_WORLD, disk.path() / "ckpts");
+  checkpointer.save(state, {.tag = "first"});
+  failpoint::arm("space.release", "hold");
+  checkpointer.save_async(state, {.tag = "second", .num_kept_ckpts = 1}).wait();
+  std::thread later([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    failpoint::disarm_all();
+  });
+  checkpointer.save(state, {.tag = "third", .num_kept_ckpts = 1});
+  later.join();
+  EXPECT_EQ(checkpointer.latest_tag(), "third");
 }
 
 TEST_F(DiskFault, ADirectoryThatIsAFileIsAnError) {

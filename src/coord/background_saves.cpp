@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 
+#include "base/all_signals_block.hpp"
 #include "base/failpoint.hpp"
 #include "base/file_size_signal.hpp"
 #include "base/log.hpp"
@@ -23,22 +23,6 @@ constexpr auto kSettlePause = std::chrono::milliseconds(1);
 
 // Of a rank's share of the node: with fewer left idle a copy of the state takes time from the program.
 constexpr double kIdleCores = 0.5;
-
-// Signals of the program's are for its own threads; a write beyond the file size limit is to be an error.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 int ranks_here(const Team& team) {
   const auto node = team.node_of_rank[static_cast<std::size_t>(team.comm.rank())];
@@ -60,7 +44,7 @@ BackgroundSaves::BackgroundSaves(const Team& team, store::Directory& directory, 
       own_thread_settles_(own_thread_settles),
       memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(pool_)),
       core_use_(ranks_here(team)) {
-  const AllSignalsBlocked while_threads_start;
+  const AllSignalsBlock while_threads_start;
   writer_ = std::thread([this] { work(); });
   try {
     stager_ = std::thread([this] { stage_in_background(); });

@@ -238,8 +238,14 @@ void Saver::open(SaveJob& job) {
     job.part_may_exist = true;
     job.run = describe_run(team_, job, job.claim->sequence());
     using HeadWhen = store::PartFile::HeadWhen;
-    job.part_file.emplace(job.part, plan.layout, plan.head,
-                          job.engine->is_collective() ? HeadWhen::first : HeadWhen::with_tables);
+    const auto when = job.engine->is_collective() ? HeadWhen::first : HeadWhen::with_tables;
+    try {
+      job.part_file.emplace(job.part, plan.layout, plan.head, when);
+    } catch (const Error&) {
+      // There may be room as soon as removed tags are gone from the disk, too.
+      if (!ownership_->space().wait()) throw;
+      job.part_file.emplace(job.part, plan.layout, plan.head, when);
+    }
   });
   post(job, store::ProgressPhase::open);
   // Staging comes on top of what planning leaves behind.

@@ -21,6 +21,7 @@
 
 #include <muster/error.hpp>
 #include <mutex>
+#include <vector>
 
 #include "base/failpoint.hpp"
 #include "base/posix.hpp"
@@ -28,6 +29,7 @@
 #include "store/names.hpp"
 #include "store/pointer.hpp"
 #include "store/removal.hpp"
+#include "store/space_release.hpp"
 
 namespace muster::store {
 
@@ -71,6 +73,8 @@ void publish(Ownership& ownership, const std::filesystem::path& part, const std:
   const auto target = tag_file(directory, tag);
   const auto previous = read_pointer(directory, kLatestPointer);
   const bool replaces = std::filesystem::exists(target);
+  std::vector<posix::File> replaced;
+  if (auto space = hold_space(target)) replaced.push_back(std::move(*space));
 
   failpoint::pass("publish.before_pointer");
   PendingPointer latest(directory, kLatestPointer, tag, ownership.generation());  // 1
@@ -90,6 +94,7 @@ void publish(Ownership& ownership, const std::filesystem::path& part, const std:
     latest.move();  // 5
     failpoint::pass("publish.after_pointer");
     posix::sync_directory(directory);  // 6
+    ownership.space().release(std::move(replaced));
   } catch (const Error& error) {
     if (replaces) {
       const auto stays = "the new file has already replaced " + target.string() + " and stays";

@@ -8,6 +8,7 @@
 #include "base/posix.hpp"
 #include "store/names.hpp"
 #include "store/removal.hpp"
+#include "store/space_release.hpp"
 
 namespace muster::store {
 
@@ -38,8 +39,10 @@ void retire(Ownership& ownership, const std::vector<std::string>& tags) {
   if (tags.empty()) return;
   const auto& directory = ownership.directory();
   std::list<PendingRemoval> removals;
+  std::vector<posix::File> held;
   for (const auto& tag : tags) {
     removals.emplace_back(directory, tag_file({}, tag).string(), ownership.generation());
+    if (auto space = hold_space(tag_file(directory, tag))) held.push_back(std::move(*space));
   }
   constexpr auto kConsequence = "no old checkpoint was removed";
   ownership.check(kConsequence);
@@ -53,6 +56,7 @@ void retire(Ownership& ownership, const std::vector<std::string>& tags) {
     }
   }
   posix::sync_directory(directory);
+  ownership.space().release(std::move(held));
 }
 
 }  // namespace muster::store

@@ -1,0 +1,93 @@
+// The space of removed files comes back while nobody waits for it.
+
+#include "store/space_release.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/failpoint.hpp"
+#include "store/names.hpp"
+#include "store/ownership.hpp"
+#include "store/publish.hpp"
+#include "store/retention.hpp"
+#include "support/files.hpp"
+
+namespace muster::store {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class SpaceReleased : public testing::Test {
+ protected:
+  SpaceReleased() : ownership_(directory_.path(), this_holder(), false) { ownership_.claim(); }
+  ~SpaceReleased() override { failpoint::disarm_all(); }
+  const std::filesystem::path& path() { return directory_.path(); }
+
+  // Files below the directory that have no name any more, and that this process has open.
+  std::vector<std::string> held() {
+    constexpr std::string_view kGone = " (deleted)";
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+      std::error_code closed_meanwhile;
+      const auto target = std::filesystem::read_symlink(entry.path(), closed_meanwhile).string();
+      if (!target.ends_with(kGone) || !target.starts_with(path().string())) continue;
+      names.push_back(std::filesystem::path(target.substr(0, target.size() - kGone.size())).filename());
+    }
+    return names;
+  }
+
+  test::TempDir directory_;
+  Ownership ownership_;
+};
+
+#ifdef MUSTER_FAILPOINTS
+
+TEST_F(SpaceReleased, OfRetiredTagsAfterTheCall) {
+  test::write_text(path() / "old.h5", "x");
+  failpoint::arm("space.release", "hold");
+  retire(ownership_, {"old", "never_there"});
+  EXPECT_THAT(test::names_in(path()), IsEmpty());
+  EXPECT_THAT(held(), ElementsAre("old.h5"));
+  failpoint::disarm_all();
+  EXPECT_TRUE(ownership_.space().wait());
+  EXPECT_THAT(held(), IsEmpty());
+  EXPECT_FALSE(ownership_.space().wait());
+}
+
+TEST_F(SpaceReleased, OfAReplacedTagAfterTheCall) {
+  test::write_text(path() / "t.h5", "old");
+  const auto part = part_file(path(), "t", ownership_.generation());
+  test::write_text(part, "new");
+  failpoint::arm("space.release", "hold");
+  publish(ownership_, part, "t");
+  EXPECT_THAT(held(), ElementsAre("t.h5"));
+  failpoint::disarm_all();
+  EXPECT_TRUE(ownership_.space().wait());
+  EXPECT_THAT(held(), IsEmpty());
+}
+
+#endif
+
+TEST_F(SpaceReleased, BeforeMoreIsTaken) {
+  SpaceRelease space;
+  for (const char* name : {"a", "b"}) {
+    test::write_text(path() / name, "x");
+    std::vector<posix::File> files;
+    files.push_back(*hold_space(path() / name));
+    std::filesystem::remove(path() / name);
+    space.release(std::move(files));
+    EXPECT_LE(held().size(), 1U);
+  }
+  EXPECT_TRUE(space.wait());
+  EXPECT_THAT(held(), IsEmpty());
+}
+
+TEST_F(SpaceReleased, NotHeldOfWhatCannotBeOpened) {
+  EXPECT_FALSE(hold_space(path() / "none"));
+  std::filesystem::create_symlink("nowhere", path() / "link");
+  EXPECT_FALSE(hold_space(path() / "link"));
+}
+
+}  // namespace
+}  // namespace muster::store
