@@ -90,7 +90,8 @@ struct SaveOptions {
   // come back exact to the last bit. Strings must be UTF-8. Rank 0's value is the one saved.
   nlohmann::json user_content = nullptr;
   // Keep this many newest tags (>= 1) and delete older ones once this one is published; unset keeps all.
-  // A tag that cannot be read is neither counted nor deleted.
+  // A tag that cannot be read is neither counted nor deleted. The names of deleted ones are gone, durably, with the end
+  // of the save; on a local file system their space may come back a little later.
   std::optional<int> num_kept_ckpts = std::nullopt;
   // Return as soon as the state is copied, and write and publish in the background; see Checkpointer::save_async.
   // The ranks do not compare it: where it differs between them the call ends by its deadline.

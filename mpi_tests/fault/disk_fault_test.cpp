@@ -242,12 +242,13 @@ TEST_F(DiskFault, ASaveWaitsForTheSpaceOfRetiredTags) {
   checkpointer.save(state, {.tag = "first"});
   failpoint::arm("space.release", "hold");
   checkpointer.save_async(state, {.tag = "second", .num_kept_ckpts = 1}).wait();
-  std::thread later([] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    failpoint::disarm_all();
-  });
-  checkpointer.save(state, {.tag = "third", .num_kept_ckpts = 1});
-  later.join();
+  {
+    const std::jthread later([] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      failpoint::disarm_all();
+    });
+    checkpointer.save(state, {.tag = "third", .num_kept_ckpts = 1});
+  }
   EXPECT_EQ(checkpointer.latest_tag(), "third");
 }
 

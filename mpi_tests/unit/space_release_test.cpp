@@ -5,6 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <future>
+#include <string>
+#include <vector>
+
 #include "base/failpoint.hpp"
 #include "store/names.hpp"
 #include "store/ownership.hpp"
@@ -17,6 +22,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::SizeIs;
 
 class SpaceReleased : public testing::Test {
  protected:
@@ -50,9 +56,9 @@ TEST_F(SpaceReleased, OfRetiredTagsAfterTheCall) {
   EXPECT_THAT(test::names_in(path()), IsEmpty());
   EXPECT_THAT(held(), ElementsAre("old.h5"));
   failpoint::disarm_all();
-  EXPECT_TRUE(ownership_.space().wait());
+  EXPECT_TRUE(SpaceRelease::wait());
   EXPECT_THAT(held(), IsEmpty());
-  EXPECT_FALSE(ownership_.space().wait());
+  EXPECT_FALSE(SpaceRelease::wait());
 }
 
 TEST_F(SpaceReleased, OfAReplacedTagAfterTheCall) {
@@ -63,30 +69,50 @@ TEST_F(SpaceReleased, OfAReplacedTagAfterTheCall) {
   publish(ownership_, part, "t");
   EXPECT_THAT(held(), ElementsAre("t.h5"));
   failpoint::disarm_all();
-  EXPECT_TRUE(ownership_.space().wait());
+  EXPECT_TRUE(SpaceRelease::wait());
   EXPECT_THAT(held(), IsEmpty());
+}
+
+TEST_F(SpaceReleased, BeforeMoreIsRemoved) {
+  test::write_text(path() / "a.h5", "x");
+  test::write_text(path() / "b.h5", "x");
+  failpoint::arm("space.release", "hold");
+  retire(ownership_, {"a"});
+  auto second = std::async(std::launch::async, [&] { retire(ownership_, {"b"}); });
+  EXPECT_EQ(second.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+  EXPECT_THAT(held(), ElementsAre("a.h5"));
+  failpoint::disarm_all();
+  second.get();
+  EXPECT_TRUE(SpaceRelease::wait());
+  EXPECT_THAT(held(), IsEmpty());
+}
+
+TEST_F(SpaceReleased, OfSomeTagsWhereManyGo) {
+  constexpr int kTags = 20;
+  std::vector<std::string> tags;
+  for (int i = 0; i < kTags; ++i) {
+    tags.push_back("t" + std::to_string(i));
+    test::write_text(path() / (tags.back() + ".h5"), "x");
+  }
+  failpoint::arm("space.release", "hold");
+  retire(ownership_, tags);
+  EXPECT_THAT(test::names_in(path()), IsEmpty());
+  EXPECT_THAT(held(), SizeIs(8));
+  failpoint::disarm_all();
+  EXPECT_TRUE(SpaceRelease::wait());
 }
 
 #endif
 
-TEST_F(SpaceReleased, BeforeMoreIsTaken) {
-  SpaceRelease space;
-  for (const char* name : {"a", "b"}) {
-    test::write_text(path() / name, "x");
-    std::vector<posix::File> files;
-    files.push_back(*hold_space(path() / name));
-    std::filesystem::remove(path() / name);
-    space.release(std::move(files));
-    EXPECT_LE(held().size(), 1U);
-  }
-  EXPECT_TRUE(space.wait());
-  EXPECT_THAT(held(), IsEmpty());
-}
-
-TEST_F(SpaceReleased, NotHeldOfWhatCannotBeOpened) {
-  EXPECT_FALSE(hold_space(path() / "none"));
+TEST_F(SpaceReleased, OfNothingThatCannotBeOpened) {
   std::filesystem::create_symlink("nowhere", path() / "link");
-  EXPECT_FALSE(hold_space(path() / "link"));
+  {
+    SpaceRelease space;
+    space.keep(path() / "none");
+    space.keep(path() / "link");
+    space.keep("/proc/self/status");  // not a file system of that kind
+  }
+  EXPECT_FALSE(SpaceRelease::wait());
 }
 
 }  // namespace

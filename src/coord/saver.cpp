@@ -20,6 +20,7 @@
 #include "mpi/agree.hpp"
 #include "store/names.hpp"
 #include "store/part.hpp"
+#include "store/space_release.hpp"
 
 namespace muster::coord {
 
@@ -243,7 +244,7 @@ void Saver::open(SaveJob& job) {
       job.part_file.emplace(job.part, plan.layout, plan.head, when);
     } catch (const Error&) {
       // There may be room as soon as removed tags are gone from the disk, too.
-      if (!ownership_->space().wait()) throw;
+      if (!store::SpaceRelease::wait()) throw;
       job.part_file.emplace(job.part, plan.layout, plan.head, when);
     }
   });

@@ -23,6 +23,7 @@
 #include "store/directory.hpp"
 #include "store/names.hpp"
 #include "store/removal.hpp"
+#include "store/space_release.hpp"
 
 namespace muster::store {
 
@@ -297,6 +298,7 @@ void Ownership::rewrite(Holder holder) {
 void Ownership::let_go() noexcept {
   if (generation_ == 0) return;
   try {
+    SpaceRelease::wait();  // whoever comes next is to find the room
     const bool is_last = users().remove(users_key_);
     auto holder = is_last && look() == Look::held ? read_holder(directory_, generation_) : std::nullopt;
     // Where another process of the launch has taken it up, it is that one's to release.

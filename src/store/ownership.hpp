@@ -11,7 +11,6 @@
 
 #include "store/holder.hpp"
 #include "store/slurm_job.hpp"
-#include "store/space_release.hpp"
 #include "store/takeover.hpp"
 
 namespace muster::store {
@@ -44,9 +43,6 @@ class Ownership {
   // and that rename; and again where the rename fails. Throws Error{superseded} that says who owns the directory now,
   // and `consequence`; Error{io} where the directory was made anew. Two calls of stat(2).
   void check(std::string_view consequence = "nothing was published");
-
-  // Of files removed from the directory.
-  [[nodiscard]] SpaceRelease& space() { return space_; }
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   [[nodiscard]] const Holder& holder() const { return me_; }
@@ -81,7 +77,6 @@ class Ownership {
   std::string token_;             // in the file
   std::optional<Stamp> stamp_;    // of the file, as last seen
   std::string users_key_;         // among those of this process that share it
-  SpaceRelease space_;
 };
 
 // Where something else has failed already: throws Error{superseded} where that may be why, and nothing else.

@@ -21,7 +21,7 @@
 
 #include <muster/error.hpp>
 #include <mutex>
-#include <vector>
+#include <optional>
 
 #include "base/failpoint.hpp"
 #include "base/posix.hpp"
@@ -73,8 +73,8 @@ void publish(Ownership& ownership, const std::filesystem::path& part, const std:
   const auto target = tag_file(directory, tag);
   const auto previous = read_pointer(directory, kLatestPointer);
   const bool replaces = std::filesystem::exists(target);
-  std::vector<posix::File> replaced;
-  if (auto space = hold_space(target)) replaced.push_back(std::move(*space));
+  std::optional<SpaceRelease> space;
+  if (replaces) space.emplace().keep(target);
 
   failpoint::pass("publish.before_pointer");
   PendingPointer latest(directory, kLatestPointer, tag, ownership.generation());  // 1
@@ -94,7 +94,6 @@ void publish(Ownership& ownership, const std::filesystem::path& part, const std:
     latest.move();  // 5
     failpoint::pass("publish.after_pointer");
     posix::sync_directory(directory);  // 6
-    ownership.space().release(std::move(replaced));
   } catch (const Error& error) {
     if (replaces) {
       const auto stays = "the new file has already replaced " + target.string() + " and stays";

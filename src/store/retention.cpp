@@ -39,10 +39,10 @@ void retire(Ownership& ownership, const std::vector<std::string>& tags) {
   if (tags.empty()) return;
   const auto& directory = ownership.directory();
   std::list<PendingRemoval> removals;
-  std::vector<posix::File> held;
+  SpaceRelease space;
   for (const auto& tag : tags) {
     removals.emplace_back(directory, tag_file({}, tag).string(), ownership.generation());
-    if (auto space = hold_space(tag_file(directory, tag))) held.push_back(std::move(*space));
+    space.keep(tag_file(directory, tag));
   }
   constexpr auto kConsequence = "no old checkpoint was removed";
   ownership.check(kConsequence);
@@ -56,7 +56,6 @@ void retire(Ownership& ownership, const std::vector<std::string>& tags) {
     }
   }
   posix::sync_directory(directory);
-  ownership.space().release(std::move(held));
 }
 
 }  // namespace muster::store

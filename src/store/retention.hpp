@@ -16,7 +16,7 @@ std::vector<std::string> tags_to_retire(const std::vector<TagEntry>& entries, in
 // Deletes the files of these tags, in order, and makes that durable. Throws Error{io} at the first that fails. For a
 // person at a command line, who owns every directory.
 void retire(const std::filesystem::path& directory, const std::vector<std::string>& tags);
-// The same for a job, as long as it holds the directory; their space comes back later, see Ownership::space(). Throws
+// The same for a job, as long as it holds the directory; their space may come back later, see space_release.hpp. Throws
 // Error{superseded} too.
 void retire(Ownership& ownership, const std::vector<std::string>& tags);
 

@@ -2,35 +2,39 @@
 // Gives the space of removed files back to the file system while nobody waits for it.
 //
 // The name of a file is gone at once. What it occupied goes with the last descriptor, and on some file systems that
-// takes its time: 0.35 s a GB on ext4 mounted with `discard`. So who removes a file opens it first, and leaves what it
-// opened here.
+// takes its time: 0.35 s a GB on ext4 mounted with `discard`. So who removes a file opens it first.
+//
+// Only on file systems of the node's own. A client of a network file system that has the file open itself does not
+// remove or replace it, but renames it first (NFS: .nfs...), which is neither atomic nor bound to a generation.
 
 #include <filesystem>
-#include <future>
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include "base/posix.hpp"
 
 namespace muster::store {
 
-// Keeps the space of a file beyond its removal; nothing where the file cannot be opened, and is removed as slowly as
-// it may be.
-std::optional<posix::File> hold_space(const std::filesystem::path& file);
-
-// Thread-safe. Its destructor waits, as wait() does.
+// While it lives its thread removes or replaces files; when it goes their space goes, on a thread of its own. One at a
+// time in the process: one that is made waits until the space of the one before is back.
 class SpaceRelease {
  public:
-  // Closes files that are removed by now, on a thread of its own. Waits for those given before, so that no more than
-  // one call's are behind.
-  void release(std::vector<posix::File> removed);
-  // Until the space of all is back. False where nothing was given since the last call.
-  bool wait();
+  SpaceRelease();
+  ~SpaceRelease();
+  SpaceRelease(const SpaceRelease&) = delete;
+  SpaceRelease& operator=(const SpaceRelease&) = delete;
+
+  // Before the file is removed. Of more than a few files, of those that cannot be opened, and of those elsewhere than
+  // on a file system of the node's own, nothing is kept: their removal takes as long as it takes.
+  void keep(const std::filesystem::path& file);
+
+  // Until the space of all that this process removed so far is back. False where there was nothing to wait for since
+  // the last call. Thread-safe.
+  static bool wait();
 
  private:
-  std::mutex mutex_;
-  std::future<void> closing_;  // of std::async: destroyed or replaced it waits
+  std::unique_lock<std::mutex> lock_;
+  std::vector<posix::File> files_;
 };
 
 }  // namespace muster::store

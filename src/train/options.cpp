@@ -152,7 +152,7 @@ po::options_description describe(Options& options, Raw& raw) {
        "with --async: leave a save out where the one before is in flight still, instead of waiting for it")  //
       ("always-saving", po::value(&raw.always_saving)->implicit_value(0)->value_name("N"),
        "with --async, to see what it costs: one save behind the other all the time, several a step; with N: N steps "
-       "without and N steps with them, in turns")                                                                //
+       "without and N steps with them, in turns; 0: always")                                                     //
       ("in-flight", value(options.in_flight, "N"), "with --async: saves in flight at once, each with its copy")  //
       ("write-limit", value(options.write_limit_mb_per_s, "MB/S"),
        "with --async: write at most so fast, all ranks together; 0: as fast as it goes")  //
@@ -265,7 +265,7 @@ void require_valid(const Options& options) {
   require_between("--log-every", options.log_every, 1, kManySteps);
   if (options.crash_at) require_between("--crash-at", *options.crash_at, 1, options.steps);
   if (options.resume == Resume::tag && options.resume_tag.empty()) reject("--resume needs auto, never or a tag");
-  if (options.always_saving) require_between("--always-saving", *options.always_saving, 0, kManySteps);
+  if (options.always_saving) require_between("--always-saving", *options.always_saving, 0, options.steps - 1);
   if (!options.async && (options.overlap || options.skip_when_busy || options.always_saving || options.in_flight != 1 ||
                          options.write_limit_mb_per_s != 0)) {
     reject("--overlap, --skip-when-busy, --always-saving, --in-flight and --write-limit are for --async");

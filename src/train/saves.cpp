@@ -109,12 +109,11 @@ int Saves::saves_to_begin(SavePoint here) {
 
 void Saves::keep_saving(SavePoint here) {
   if (!options_.always_saving || finished_step_ == 0) return;
-  const int missing = saves_to_begin(here);
   const auto turn = *options_.always_saving;
-  if (turn != 0 && finished_step_ / turn % 2 == 0) {
-    if (finished_step_ % turn == 0) finish();  // of the turn before
-    return;
-  }
+  const bool saves = turn == 0 || finished_step_ / turn % 2 == 1;
+  if (!saves && finished_step_ % turn == 0) finish();  // of the turn before
+  const int missing = saves_to_begin(here);
+  if (!saves) return;
   for (int begun = 0; begun < missing; ++begun) {
     auto args = describe_(fmt::format("{}.{}", tag_of(finished_step_), extra_saves_ + 1));
     if (!save_in_background(args)) return;
