@@ -26,7 +26,7 @@ TEST(Pace, MakesUpForLateWakeUps) {
   Pace pace(kRate);
   double now_s = 0;
   for (int i = 0; i < 1000; ++i) now_s = std::max(now_s, pace.claim(kPiece, now_s)) + (i % 10 == 0 ? 5e-3 : 0);
-  EXPECT_NEAR(now_s, 1.0, Pace::kSlack_s);
+  EXPECT_NEAR(now_s, 1.0, Pace::kSlackS);
 }
 
 TEST(Pace, HasNoBurstAfterAPause) {
@@ -35,7 +35,7 @@ TEST(Pace, HasNoBurstAfterAPause) {
   constexpr double kLater_s = 100;
   int at_once = 0;
   while (pace.claim(kPiece, kLater_s) <= kLater_s) ++at_once;
-  EXPECT_NEAR(at_once, Pace::kSlack_s * kRate / kPiece, 1.5);
+  EXPECT_NEAR(at_once, Pace::kSlackS * kRate / kPiece, 1.5);
 }
 
 }  // namespace

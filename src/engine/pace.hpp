@@ -12,7 +12,7 @@ class Pace {
  public:
   // What could not be used in time may be made up for this long after, for threads that wake up late; the rest of it is
   // lost: after a pause there is no burst.
-  static constexpr double kSlack_s = 0.02;
+  static constexpr double kSlackS = 0.02;
 
   // 0: as fast as it goes.
   explicit Pace(double bytes_per_s) : bytes_per_s_(bytes_per_s) {}
@@ -22,7 +22,7 @@ class Pace {
   void before(std::uint64_t bytes, const std::function<void()>& tick);
 
  private:
-  static constexpr double kTick_s = 0.1;
+  static constexpr double kTickS = 0.1;
   const double bytes_per_s_;
   Stopwatch watch_;
   double due_s_ = 0;
