@@ -32,9 +32,9 @@ TEST(Pace, MakesUpForLateWakeUps) {
 TEST(Pace, HasNoBurstAfterAPause) {
   Pace pace(kRate);
   pace.claim(kPiece, 0);
-  constexpr double kLater_s = 100;
+  constexpr double kLaterS = 100;
   int at_once = 0;
-  while (pace.claim(kPiece, kLater_s) <= kLater_s) ++at_once;
+  while (pace.claim(kPiece, kLaterS) <= kLaterS) ++at_once;
   EXPECT_NEAR(at_once, Pace::kSlackS * kRate / kPiece, 1.5);
 }
 

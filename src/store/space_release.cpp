@@ -8,7 +8,6 @@
 #include <future>
 #include <muster/error.hpp>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -33,8 +32,9 @@ struct Closing {
   std::future<void> done;  // of std::async: destroyed or replaced it waits
 };
 
+// Never destroyed: saves in flight are finished at exit, after the statics that were made later than their handler.
 Closing& closing() {
-  static Closing instance;
+  static auto& instance = *new Closing;
   return instance;
 }
 
