@@ -65,19 +65,18 @@ class DirectWriter : public PartWriter {
 
   WriteResult write(const LocalShards& shards) override {
     BufferRing ring(buffers_, file_, options_.writer_threads);
-    Filler filler(
-        layout_, rank_, shards,
-        {.block_bytes = file_.block_bytes(), .hash = options_.hash ? HashWhen::while_copying : HashWhen::never});
+    Filler filler(layout_, rank_, shards, file_.block_bytes());
+    PieceHasher hasher;
     // Of the first buffer only so much, that the device need not wait for a full one.
     auto capacity = std::min(kFirstBytes, options_.buffer_bytes);
     while (!filler.at_end()) {
       auto& buffer = ring.next();
-      filler.fill(buffer, capacity, CopyTo::memory);
+      filler.fill(buffer, capacity, options_.hash ? &hasher : nullptr);
       ring.writes().submit(buffer);
       capacity = options_.buffer_bytes;
     }
     ring.writes().finish();
-    return {.hashes = filler.take_hashes(),
+    return {.hashes = options_.hash ? hasher.take() : no_hashes(),
             .bytes = filler.bytes(),
             .direct_bytes = file_.direct_bytes(),
             .first_byte_s = ring.writes().first_write_s()};
@@ -90,6 +89,12 @@ class DirectWriter : public PartWriter {
   }
 
  private:
+  // One an extent.
+  [[nodiscard]] std::vector<std::uint64_t> no_hashes() const {
+    const auto own = std::ranges::count(layout_.extents, rank_, &Extent::writer);
+    return std::vector<std::uint64_t>(static_cast<std::size_t>(own), 0);
+  }
+
   const Layout& layout_;
   const DirectOptions& options_;
   const int rank_;

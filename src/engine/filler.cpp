@@ -1,7 +1,6 @@
 #include "engine/filler.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/failpoint.hpp"
 #include "base/narrow.hpp"
@@ -14,32 +13,28 @@ namespace {
 // Small enough that what was hashed is still in the core's cache when it is copied.
 constexpr std::size_t kCopyBytes = 128 << 10;
 
-// `see` gets the bytes first: of the source where that is memory, else of the copy.
+// `see` gets the bytes first, and whether they are the last: of the source where that is memory, else of the copy.
 template <class See>
-void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, CopyTo where, See&& see) {
+void copy(const ExtentSource& source, std::uint64_t first, std::span<std::byte> to, See&& see) {
   const auto part_bytes = source.is_divisible() ? kCopyBytes : to.size();
   for (std::size_t done = 0; done < to.size(); done += part_bytes) {
     const std::span part(to.data() + done, std::min(part_bytes, to.size() - done));
+    const bool is_last = done + part.size() == to.size();
     if (source.in_memory()) {
       const std::span from(source.data() + first + done, part.size());
-      see(from);
-      if (where == CopyTo::memory) {
-        streaming_copy(part, from);
-      } else {
-        // Of the library, in the widest registers that the processor has: iterators would make it a loop.
-        std::memcpy(part.data(), from.data(), from.size());
-      }
+      see(from, is_last);
+      streaming_copy(part, from);
     } else {
       source.read(first + done, part);
-      see(part);
+      see(part, is_last);
     }
   }
 }
 
 }  // namespace
 
-Filler::Filler(const Layout& layout, int rank, const LocalShards& shards, const FillerOptions& options)
-    : layout_(layout), shards_(shards), options_(options), runs_(extent_runs(layout, rank)) {
+Filler::Filler(const Layout& layout, int rank, const LocalShards& shards, std::uint64_t block_bytes)
+    : layout_(layout), shards_(shards), block_bytes_(block_bytes), runs_(extent_runs(layout, rank)) {
   begin_run();
 }
 
@@ -49,16 +44,16 @@ void Filler::begin_run() {
   cursor_ = runs_[run_].offset;
 }
 
-void Filler::fill(StagingBuffer& buffer, std::size_t capacity, CopyTo where) {
+void Filler::fill(StagingBuffer& buffer, std::size_t capacity, PieceHasher* hasher) {
   buffer.segments.clear();
   buffer.pieces.clear();
   filled_ = 0;
   while (!at_end()) {
-    const auto at = align_up(filled_, options_.block_bytes) + cursor_ % options_.block_bytes;
+    const auto at = align_up(filled_, block_bytes_) + cursor_ % block_bytes_;
     if (at >= capacity) return;
     buffer.segments.push_back({at, 0, cursor_});
     filled_ = at;
-    fill_segment(buffer, capacity, where);
+    fill_segment(buffer, capacity, hasher);
     buffer.segments.back().bytes = filled_ - at;
     if (cursor_ < runs_[run_].offset + runs_[run_].bytes) return;
     ++run_;
@@ -67,7 +62,7 @@ void Filler::fill(StagingBuffer& buffer, std::size_t capacity, CopyTo where) {
 }
 
 // To the end of the run or of the buffer.
-void Filler::fill_segment(StagingBuffer& buffer, std::size_t capacity, CopyTo where) {
+void Filler::fill_segment(StagingBuffer& buffer, std::size_t capacity, PieceHasher* hasher) {
   const auto past_last = runs_[run_].first_extent + runs_[run_].extents;
   while (extent_ < past_last && filled_ < capacity) {
     const auto& extent = layout_.extents[extent_];
@@ -78,7 +73,7 @@ void Filler::fill_segment(StagingBuffer& buffer, std::size_t capacity, CopyTo wh
     if (is_padding) {
       std::ranges::fill(to, std::byte{0});
     } else {
-      copy_extent(buffer, extent, to, where);
+      copy_extent(buffer, extent, to, hasher);
     }
     cursor_ += part;
     filled_ += part;
@@ -86,27 +81,15 @@ void Filler::fill_segment(StagingBuffer& buffer, std::size_t capacity, CopyTo wh
   }
 }
 
-void Filler::copy_extent(StagingBuffer& buffer, const Extent& extent, std::span<std::byte> to, CopyTo where) {
+void Filler::copy_extent(StagingBuffer& buffer, const Extent& extent, std::span<std::byte> to, PieceHasher* hasher) {
   const auto first = cursor_ - extent.offset;
   if (first == 0) failpoint::pass("engine.extent");
   const bool is_last_part = first + to.size() == extent.bytes;
   const ExtentSource source(layout_, shards_, extent);
-  if (options_.hash == HashWhen::while_copying) {
-    const bool comes_at_once = first == 0 && is_last_part && to.size() <= kCopyBytes;
-    if (first == 0 && !comes_at_once) hasher_ = Hasher();
-    copy(source, first, to, where, [&](std::span<const std::byte> bytes) {
-      if (comes_at_once) {
-        hashes_.push_back(hash_bytes(bytes));
-      } else {
-        hasher_.add(bytes);
-      }
-    });
-    if (is_last_part && !comes_at_once) hashes_.push_back(hasher_.value());
-  } else {
-    if (options_.hash == HashWhen::later) buffer.pieces.push_back({filled_, to.size(), is_last_part});
-    copy(source, first, to, where, [](std::span<const std::byte>) {});
-    if (is_last_part) hashes_.push_back(0);
-  }
+  if (hasher == nullptr) buffer.pieces.push_back({filled_, to.size(), is_last_part});
+  copy(source, first, to, [&](std::span<const std::byte> bytes, bool is_last) {
+    if (hasher != nullptr) hasher->add(bytes, is_last_part && is_last);
+  });
   bytes_ += to.size();
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// Hashes of extents whose bytes come in buffers, one extent after the other.
+// Hashes of extents whose bytes come in parts, one extent after the other.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/hash.hpp"
@@ -11,7 +12,9 @@ namespace muster::engine {
 
 class PieceHasher {
  public:
-  // Buffers in the order in which they were filled.
+  // What comes next of an extent.
+  void add(std::span<const std::byte> part, bool ends_extent);
+  // The pieces of a buffer.
   void add(const StagingBuffer& buffer);
   // One an extent.
   [[nodiscard]] std::vector<std::uint64_t> take() { return std::move(hashes_); }

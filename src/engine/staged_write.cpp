@@ -11,12 +11,10 @@ namespace muster::engine {
 
 namespace {
 
-// Of what run() copies itself: small enough for a core's own cache, and together enough to keep a device busy while
-// the threads wait for their turn on cores that the program uses.
-constexpr std::size_t kThroughBytes = 512 << 10;
-constexpr std::size_t kThroughThreads = 4;
-// Of what was staged: one writes while the other hashes.
-constexpr std::size_t kStagedThreads = 2;
+// One writes while the other gets the next buffer ready.
+constexpr std::size_t kThreads = 2;
+// Of what run() copies itself, at a time. Every turn on a core that the program uses costs it what its caches held.
+constexpr std::size_t kThroughBytes = StagingPool::kBufferBytes;
 
 }  // namespace
 
@@ -30,7 +28,7 @@ StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout
   for (const auto& extent : layout.extents) {
     if (extent.writer == rank) total_bytes_ += extent.bytes;
   }
-  filler_.emplace(layout_, rank, shards_, FillerOptions{.block_bytes = file_.block_bytes(), .hash = HashWhen::later});
+  filler_.emplace(layout_, rank, shards_, file_.block_bytes());
 }
 
 StagedWrite::~StagedWrite() { give_all_memory_back(); }  // of a save that was given up before run()
@@ -87,7 +85,7 @@ void StagedWrite::stage() {
     const std::lock_guard copying(copy_mutex_);
     if (filler_ && !failure && !filler_->at_end()) {
       try {
-        copy_next(*buffer, StagingPool::kBufferBytes, CopyTo::memory);
+        copy_next(*buffer, nullptr);
         const std::lock_guard lock(mutex_);
         staged_.push_back(buffer);
         buffer = nullptr;
@@ -110,10 +108,10 @@ void StagedWrite::stage() {
 }
 
 // With copy_mutex_.
-void StagedWrite::copy_next(StagingBuffer& buffer, std::size_t capacity, CopyTo where) {
+void StagedWrite::copy_next(StagingBuffer& buffer, PieceHasher* hasher) {
   if (!std::exchange(copying_, true)) failpoint::pass("async.stage");
   const Stopwatch watch;
-  filler_->fill(buffer, capacity, where);
+  filler_->fill(buffer, buffer.bytes().size(), hasher);
   stage_s_ += watch.seconds();
 }
 
@@ -204,7 +202,7 @@ StagingBuffer* StagedWrite::next_to_write(StagingBuffer& own) {
     bool copied = false;
     try {
       if (!failure && !filler_->at_end()) {
-        copy_next(own, own.bytes().size(), CopyTo::caches);
+        copy_next(own, &hasher_);  // which has had all that comes before it
         copied = true;
       }
     } catch (...) {
@@ -237,7 +235,7 @@ bool StagedWrite::prepare(const StagingBuffer& buffer) {
   return true;
 }
 
-// One of several threads: while one writes, another gets the next buffer ready, each its own where it copied itself.
+// On each of the threads, with a buffer of its own for what it copies itself.
 // Whatever happens every buffer is taken: the thread that stages may be waiting for one.
 void StagedWrite::write_in_turns(StagingBuffer& own) {
   for (;;) {
@@ -278,8 +276,7 @@ WriteResult StagedWrite::run() {
   if (on_phase_) on_phase_("write");
   writing_ = Stopwatch();
   pace_.emplace(bytes_per_s_);
-  const auto threads = writes_through_ ? kThroughThreads : kStagedThreads;
-  std::vector<StagingBuffer> own(threads);
+  std::vector<StagingBuffer> own(kThreads);
   try {
     lend_memory(own);
   } catch (...) {
@@ -288,8 +285,8 @@ WriteResult StagedWrite::run() {
   {
     std::vector<std::thread> others;
     try {
-      others.reserve(threads);
-      for (std::size_t i = 1; i < threads; ++i) others.emplace_back([&, i] { write_in_turns(own[i]); });
+      others.reserve(kThreads - 1);
+      for (std::size_t i = 1; i < kThreads; ++i) others.emplace_back([&, i] { write_in_turns(own[i]); });
     } catch (const std::exception&) {
       // One is enough.
     }

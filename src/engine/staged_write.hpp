@@ -2,9 +2,9 @@
 // One rank's part of a background save: its bytes are copied into buffers, and some threads hash and write those in
 // order. None of them calls MPI or HDF5.
 //
-// Copied is either all of it, into buffers of a pool (stage()), or piece by piece by the threads that write, into
-// buffers so small that hash and device find them in the core's cache: less work for the processor and for memory, but
-// no sooner than the storage takes it. Both go on from where the other left off.
+// Copied is either all of it, into buffers of a pool (stage()), or part by part by the threads that write, which hash
+// it as they copy it: less work for the processor and for memory, but no sooner than the storage takes it. Both go on
+// from where the other left off.
 
 #include <atomic>
 #include <condition_variable>
@@ -67,7 +67,7 @@ class StagedWrite {
   [[nodiscard]] std::uint64_t written_bytes() const { return written_bytes_; }
   // Grows as long as it goes on, if only towards the moment in which its rate lets it.
   [[nodiscard]] std::uint64_t signs_of_life() const { return signs_of_life_; }
-  // After run(). stage_s: of copying alone.
+  // After run(). stage_s: of copying, and of the hashing that goes with it.
   [[nodiscard]] double write_s() const { return write_s_; }
   [[nodiscard]] double sync_s() const { return sync_s_; }
   [[nodiscard]] double stage_s() const { return stage_s_; }
@@ -77,7 +77,7 @@ class StagedWrite {
   [[nodiscard]] const char* phase() const { return phase_; }
 
  private:
-  void copy_next(StagingBuffer& buffer, std::size_t capacity, CopyTo where);
+  void copy_next(StagingBuffer& buffer, PieceHasher* hasher);
   void end_staging(std::exception_ptr failure);
   StagingBuffer& take_from_pool();
   void recycle(StagingBuffer& buffer);

@@ -38,7 +38,7 @@ struct StagingBuffer {
   AlignedMemory memory;
   std::span<std::byte> lent;  // page-aligned memory of somebody else's, where it has none itself
   std::vector<Segment> segments;
-  std::vector<Piece> pieces;  // in the order of the extents; only where hashing is left for later
+  std::vector<Piece> pieces;  // in the order of the extents; where hashing is left for later
 };
 
 }  // namespace muster::engine

@@ -23,7 +23,7 @@ class StagingPool {
   // The same; waits for one to be given back.
   AlignedMemory take();
   void give_back(AlignedMemory memory);
-  // Small memory beside the limit, for one user at a time: the same each time, larger where it has to be.
+  // Memory beside the limit, for one user at a time: the same each time, larger where it has to be.
   std::span<std::byte> through_memory(std::size_t bytes);
   // Frees what nobody uses.
   void trim();
