@@ -25,7 +25,7 @@ struct StorageRun {
 // tensor has its full size in the file: the elements outside are padding, of no value.
 class StorageOrder {
  public:
-  explicit StorageOrder(Shape shape) : StorageOrder(shape, shape) {}
+  explicit StorageOrder(const Shape& shape) : StorageOrder(shape, shape) {}
   // An empty tile: row-major. Throws Error{usage} where the tile has another number of dimensions, or one of size 0 in
   // a tensor with elements.
   StorageOrder(Shape shape, Shape tile);
