@@ -59,15 +59,15 @@ enum class Overlap : std::uint8_t {
   automatic,  // writing, where the program leaves next to none of this rank's cores idle, its state is in host memory,
               // and this is not its first such save; else copying. Each rank for itself.
   copying,    // all of the state is copied, as fast as it goes
-  writing,    // the state is written as it lies there, in small pieces at the pace of the storage. Less work, and no
-              // memory for copies, but what the storage has not taken by then is copied in wait_staged().
+  writing,    // the state is written as it lies there, part by part at the pace of the storage. Less work, and next to
+              // no memory for copies, but what the storage has not taken by then is copied in wait_staged().
 };
 
 // How a save goes on in the background; the same on all ranks.
 struct AsyncOptions {
-  // Host memory of a rank for copies of the state, of all its saves in flight together; at least 32 MiB. Beside it 2
-  // MiB for Overlap::writing. State that does not fit is copied as buffers are written, and the call takes as long. 0:
-  // half of the node's available memory, shared by its ranks, as found by the first background save.
+  // Host memory of a rank for copies of the state, of all its saves in flight together; at least 32 MiB. Beside it
+  // 32 MiB for Overlap::writing. State that does not fit is copied as buffers are written, and the call takes as long.
+  // 0: half of the node's available memory, shared by its ranks, as found by the first background save.
   std::uint64_t staging_limit_bytes = 0;
   // Return before the state is copied: it must not change or move, in its values or its memory, until
   // SaveHandle::wait_staged() returns on this rank. For a training loop: until just before the optimizer step.

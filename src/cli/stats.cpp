@@ -117,7 +117,8 @@ int stats(const Arguments& arguments) {
       "muster stats DIR [--last N] [--json]",
       "What the saves of a directory cost, oldest first, from its history.jsonl.\n"
       "BLOCKED is how long the program waited in the call, on the rank that waited longest. STAGED is how fast the\n"
-      "slowest rank copied its share for an async save, also next to its memcpy. WRITTEN counts from the first\n"
+      "slowest rank copied its share for an async save (and hashed it, where it was written from where it lay), also\n"
+      "next to its memcpy. WRITTEN counts from the first\n"
       "byte of the slowest rank to its fsync, PUBLISHED AFTER from the last rank's fsync to the tag's own.\n"
       "WHY is what the program gave as the reason for the save.\n"
       "Exit code 1 where there is no history.",

@@ -1,11 +1,13 @@
 #include "engine/staged_write.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/failpoint.hpp"
+#include "base/narrow.hpp"
 
 namespace muster::engine {
 
@@ -13,8 +15,15 @@ namespace {
 
 // One writes while the other gets the next buffer ready.
 constexpr std::size_t kThreads = 2;
-// Of what run() copies itself, at a time. Every turn on a core that the program uses costs it what its caches held.
-constexpr std::size_t kThroughBytes = StagingPool::kBufferBytes;
+// What run() copies itself at a time. Every turn on a core that the program uses costs it what its caches held; but
+// where a rate is set nothing should go out in large bursts.
+std::size_t through_part_bytes(double bytes_per_s) {
+  constexpr std::size_t kLeast = 512 << 10;
+  constexpr std::size_t kMost = StagingPool::kBufferBytes;
+  const double within_slack = bytes_per_s * Pace::kSlackS;
+  if (bytes_per_s <= 0 || within_slack >= static_cast<double>(kMost)) return kMost;
+  return align_up(std::max<std::size_t>(static_cast<std::size_t>(within_slack), 1), kLeast);
+}
 
 }  // namespace
 
@@ -68,11 +77,13 @@ void StagedWrite::stage() {
   const std::lock_guard one_at_a_time(stage_mutex_);
   bool goes_on = true;
   {
+    const std::lock_guard lock(mutex_);
+    in_stage_ = true;  // who writes copies no more than it is at
+  }
+  {
     const std::lock_guard copying(copy_mutex_);  // who copied last has told so when it is free
     if (filler_ && filler_->at_end()) end_staging(nullptr);
     goes_on = filler_.has_value();
-    const std::lock_guard lock(mutex_);
-    in_stage_ = goes_on;
   }
   std::exception_ptr failure;
   while (goes_on) {
@@ -262,8 +273,9 @@ void StagedWrite::write_in_turns(StagingBuffer& own) {
 
 void StagedWrite::lend_memory(std::vector<StagingBuffer>& own) {
   if (!writes_through_) return;
-  const auto through = pool_.through_memory(own.size() * kThroughBytes);
-  for (std::size_t i = 0; i < own.size(); ++i) own[i].lent = through.subspan(i * kThroughBytes, kThroughBytes);
+  const auto part_bytes = through_part_bytes(bytes_per_s_);
+  const auto through = pool_.through_memory(own.size() * part_bytes);
+  for (std::size_t i = 0; i < own.size(); ++i) own[i].lent = through.subspan(i * part_bytes, part_bytes);
 }
 
 WriteResult StagedWrite::run() {
