@@ -243,18 +243,23 @@ find_node() { # find_node NODE: sets dir, to the cluster that is in use here
   [ -r "$dir/run/$1.space" ] || fail "no node $1 in $dir"
 }
 
-# By the mount namespace of the node, which its slurmd and all that it started have and nothing else has.
+# By the mount namespace of the node, which its slurmd and all that it started have and nothing else has. At once, as far as
+# that goes: all stand still first, so that nobody can tell Slurm of a child's death, and children are killed before their
+# parents, whose death would have the kernel continue a child that a test had stopped.
 kill_node() {
-  local node=${words[0]} space process left first=yes
+  local node=${words[0]} space process found all first=yes
   find_node "$node"
   space=$(cat "$dir/run/$node.space")
   while :; do
-    left=
-    for process in $(processes_in mnt "$space"); do
+    found=$(processes_in mnt "$space" | sort -rn)
+    all=()
+    for process in $found; do
+      if [ "$process" -eq $$ ]; then continue; fi
       if [ -n "$orphans" ] && [ "$(cat "/proc/$process/comm" 2>/dev/null)" != slurmd ]; then continue; fi
-      if kill -KILL "$process" 2>/dev/null; then left=yes; fi
+      if kill -STOP "$process" 2>/dev/null; then all+=("$process"); fi
     done
-    [ -n "$left" ] || break
+    [ ${#all[@]} -gt 0 ] || break
+    kill -KILL "${all[@]}" 2>/dev/null || true
     first=
   done
   [ -z "$first" ] || fail "nothing runs on $node"

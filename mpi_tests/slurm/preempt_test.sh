@@ -164,7 +164,7 @@ SH
   no-slurm)
     for ending in "USR1 75" "TERM 75" "USR1 85 --requeue"; do
       read -r signal expected option <<<"$ending"
-      rm -rf run run.csv enough
+      rm -rf run run.csv enough first.out
       # shellcheck disable=SC2086
       "${train[@]}" $option >first.out &
       wait_until 60 grep -qs '^step 20/' first.out
