@@ -257,6 +257,23 @@ TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
   EXPECT_GT(mixed, 0);
 }
 
+// The first part goes out at once, and so must be a small one.
+TEST(StagedWrite, WritesThroughInSmallPartsWhereARateIsSet) {
+  const Job job({4 * kMi});
+  StagingPool pool;
+  StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+  write.write_through();
+  write.limit_rate(40e6);
+  std::atomic<std::uint64_t> first_bytes{0};
+  write.on_progress([&] {
+    std::uint64_t none = 0;
+    first_bytes.compare_exchange_strong(none, write.written_bytes());
+  });
+  job.expect_written(write.run());
+  EXPECT_GT(first_bytes, 0U);
+  EXPECT_LE(first_bytes, 2 * kMi) << "of two threads, each at most 20 ms of the rate";
+}
+
 TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
   Job job({40 * kMi, 8});
   StagingPool pool;
