@@ -75,6 +75,11 @@ struct Job {
 
 constexpr std::uint64_t kMi = 1 << 20;
 
+WriteResult run(StagedWrite& write) {
+  write.write();
+  return write.sync();
+}
+
 TEST(StagedWrite, WritesWhatWasStagedAndHashesIt) {
   for (const auto& sizes : std::vector<std::vector<std::uint64_t>>{
            {}, {1}, {4096}, {5 * kMi + 3, 17, 0, 40 * kMi + 1, 1}, std::vector<std::uint64_t>(3000, 16 << 10)}) {
@@ -84,7 +89,7 @@ TEST(StagedWrite, WritesWhatWasStagedAndHashesIt) {
       pool.set_limit(20);
       StagedWrite write(job.part, job.layout, 0, job.shards, pool);
       write.stage();
-      const auto result = write.run();
+      const auto result = run(write);
       job.expect_written(result);
       EXPECT_GE(write.written_bytes(), result.bytes);
     }
@@ -97,7 +102,7 @@ TEST(StagedWrite, PipelinesWhatDoesNotFitTheLimit) {
   pool.set_limit(2);
   StagedWrite write(job.part, job.layout, 0, job.shards, pool);
   std::thread stager([&] { write.stage(); });
-  const auto result = write.run();
+  const auto result = run(write);
   stager.join();
   job.expect_written(result);
 }
@@ -118,7 +123,7 @@ TEST(StagedWrite, SharesAPoolWithOthers) {
     for (int i = 0; i < kWrites; ++i) writes[static_cast<std::size_t>(i)]->stage();
   });
   std::vector<WriteResult> results;
-  for (auto& write : writes) results.push_back(write->run());
+  for (auto& write : writes) results.push_back(run(*write));
   stager.join();
   for (std::size_t i = 0; i < results.size(); ++i) jobs[i]->expect_written(results[i]);
 }
@@ -132,7 +137,7 @@ TEST(StagedWrite, EndsWithWhatStagingFailedWith) {
   pool.set_limit(2);
   StagedWrite write(job.part, job.layout, 0, job.shards, pool);
   std::thread stager([&] { EXPECT_THROW(write.stage(), Error); });
-  EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
+  EXPECT_EQ(test::error_of(ErrorKind::io, [&] { run(write); }), "the device is gone");
   stager.join();
   EXPECT_STREQ(write.phase(), "stage");
 }
@@ -150,7 +155,7 @@ TEST(StagedWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
     std::signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &small);
     std::thread stager([&] { write.stage(); });
-    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { write.run(); }), testing::HasSubstr("File too large"));
+    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { run(write); }), testing::HasSubstr("File too large"));
     stager.join();
     setrlimit(RLIMIT_FSIZE, &before);
   }
@@ -163,7 +168,7 @@ TEST(StagedWrite, GivenUpBeforeItIsStagedWritesNothing) {
   StagedWrite write(job.part, job.layout, 0, job.shards, pool);
   write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
   EXPECT_THROW(write.stage(), Error);
-  EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
+  EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { run(write); }), "given up");
   EXPECT_EQ(write.written_bytes(), 0U);
 }
 
@@ -186,7 +191,7 @@ TEST(StagedWrite, GivenUpWhileItIsStagedEndsBothThreads) {
       write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
     });
     try {
-      write.run();
+      run(write);
     } catch (const Error& error) {
       EXPECT_STREQ(error.what(), "given up");
     }
@@ -212,7 +217,7 @@ TEST(StagedWrite, WritesThroughWhatNobodyStages) {
       write.write_through();
       std::atomic<int> told{0};
       write.on_staged([&] { ++told; });
-      job.expect_written(write.run());
+      job.expect_written(run(write));
       EXPECT_EQ(told, 1);
       write.stage();  // nothing is left
       EXPECT_EQ(told, 1);
@@ -247,7 +252,7 @@ TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
         if (!bytes.empty()) std::memset(bytes.data(), 0xee, bytes.size());
       }
     });
-    const auto result = write.run();
+    const auto result = run(write);
     program.join();
     std::filesystem::copy_file(job.part, same.part, std::filesystem::copy_options::overwrite_existing);
     same.expect_written(result);
@@ -269,7 +274,7 @@ TEST(StagedWrite, WritesThroughInSmallPartsWhereARateIsSet) {
     std::uint64_t none = 0;
     first_bytes.compare_exchange_strong(none, write.written_bytes());
   });
-  job.expect_written(write.run());
+  job.expect_written(run(write));
   EXPECT_GT(first_bytes, 0U);
   EXPECT_LE(first_bytes, 2 * kMi) << "of two threads, each at most 20 ms of the rate";
 }
@@ -283,7 +288,7 @@ TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
     last.read = [](std::uint64_t, std::span<std::byte>) { throw Error(ErrorKind::io, "the device is gone"); };
     StagedWrite write(job.part, job.layout, 0, job.shards, pool);
     write.write_through();
-    EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
+    EXPECT_EQ(test::error_of(ErrorKind::io, [&] { run(write); }), "the device is gone");
     EXPECT_STREQ(write.phase(), "stage");
     EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.stage(); }), "the device is gone");
   }
@@ -291,7 +296,7 @@ TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
     StagedWrite write(job.part, job.layout, 0, job.shards, pool);
     write.write_through();
     write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
-    EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
+    EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { run(write); }), "given up");
     EXPECT_EQ(write.written_bytes(), 0U);
   }
   rlimit before{};
@@ -312,7 +317,7 @@ TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
         EXPECT_THAT(error.what(), testing::HasSubstr("File too large"));
       }
     });
-    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { write.run(); }), testing::HasSubstr("File too large"));
+    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { run(write); }), testing::HasSubstr("File too large"));
     program.join();
     setrlimit(RLIMIT_FSIZE, &before);
     EXPECT_STREQ(write.phase(), "write");

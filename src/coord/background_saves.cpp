@@ -45,8 +45,9 @@ BackgroundSaves::BackgroundSaves(const Team& team, store::Directory& directory, 
       memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(pool_)),
       core_use_(ranks_here(team)) {
   const AllSignalsBlock while_threads_start;
-  writer_ = std::thread([this] { work(); });
+  writer_ = std::thread([this] { write_in_order(); });
   try {
+    settler_ = std::thread([this] { settle_in_order(); });
     stager_ = std::thread([this] { stage_in_background(); });
   } catch (...) {
     stop_threads();
@@ -122,6 +123,12 @@ void BackgroundSaves::stop_threads() {
   }
   changed_.notify_all();
   writer_.join();
+  {
+    const std::lock_guard lock(mutex_);
+    all_written_ = true;
+  }
+  changed_.notify_all();
+  if (settler_.joinable()) settler_.join();
   if (stager_.joinable()) stager_.join();
 }
 
@@ -186,8 +193,8 @@ void BackgroundSaves::stage_in_background() {
   }
 }
 
-void BackgroundSaves::work() {
-  name_thread("muster-save");
+void BackgroundSaves::write_in_order() {
+  name_thread("muster-write");
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return stopping_ || !to_write_.empty(); });
@@ -198,6 +205,22 @@ void BackgroundSaves::work() {
     if (const auto lost = lost_failure()) save->write->give_up(lost);
     save->tale.memcpy_bytes_per_s = memcpy_bytes_per_s_;
     write_share(*save, team_, posts_);
+    lock.lock();
+    to_sync_.push_back(save);
+    changed_.notify_all();
+  }
+}
+
+void BackgroundSaves::settle_in_order() {
+  name_thread("muster-settle");
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return all_written_ || !to_sync_.empty(); });
+    if (to_sync_.empty()) return;
+    const auto save = to_sync_.front();
+    to_sync_.pop_front();
+    lock.unlock();
+    sync_share(*save, team_, posts_);
     if (!own_thread_settles_) {
       lock.lock();
       to_settle_.push_back(save);
@@ -218,7 +241,7 @@ void BackgroundSaves::work() {
   }
 }
 
-// On the background thread.
+// On the thread that settles.
 void BackgroundSaves::settle(AsyncSave& save) {
   begin_settling(save);
   while (!go_on_settling()) std::this_thread::sleep_for(kSettlePause);

@@ -1,6 +1,5 @@
 #pragma once
-// How many saves to have in flight for one to be always under way, and no more: each one that is not written before the
-// update is copied.
+// How many saves to begin for one to be always under way, and no more: what is not written before the update is copied.
 
 #include <array>
 #include <cstddef>
@@ -11,13 +10,15 @@ namespace muster::train {
 // Where in a step saves are begun, in this order.
 enum class SavePoint : std::size_t { before_gradients, after_gradients, before_update };
 
+// All times are seconds of one clock.
 class SaveSupply {
  public:
-  // Of a save that has ended: how long it was written.
-  void note_save(double write_s) { write_s_ = write_s; }
-  // To be asked at each of the points, whether any are to be begun or not, at now_s of one clock. As many as last until
-  // the next point, if this step goes like the last one; nothing where that is not known yet.
-  std::optional<int> wanted(SavePoint here, double now_s);
+  // Of each save that has ended, in the order in which they end.
+  void note_save(double begun_s, double ended_s);
+  // To be asked at each of the points, whether any are to be begun or not. How many besides those in flight last until
+  // the next point, if this step goes like the last one and saves take as long each as the last one did; nothing where
+  // that is not known yet.
+  std::optional<int> missing(SavePoint here, double now_s, int in_flight);
 
  private:
   struct Visit {
@@ -26,8 +27,9 @@ class SaveSupply {
   };
   static constexpr std::size_t kPoints = 3;
   std::array<std::optional<double>, kPoints> until_next_s_;
-  std::optional<Visit> last_;
-  std::optional<double> write_s_;
+  std::optional<Visit> last_visit_;
+  std::optional<double> each_s_;  // from the end of one to the end of the next
+  double last_ended_s_ = 0;
 };
 
 }  // namespace muster::train

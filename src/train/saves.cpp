@@ -90,19 +90,21 @@ void Saves::requeue() {
 }
 
 bool Saves::save_in_background(SaveArgs& args) {
+  const double begun_s = running_.seconds();
   auto begun = save_checkpoint_async(comm_.handle(), options_.directory, args);
   tell_of_ended();
   if (begun.skipped()) return false;
-  in_flight_.push_back(std::move(begun));
+  in_flight_.push_back({std::move(begun), begun_s});
   return true;
 }
 
 // As rank 0 says.
 int Saves::saves_to_begin(SavePoint here) {
   tell_of_ended();
-  const auto wanted =
-      std::min(supply_.wanted(here, running_.seconds()).value_or(options_.in_flight), options_.in_flight);
-  int missing = std::max(0, wanted - static_cast<int>(in_flight_.size()));
+  const auto in_flight = static_cast<int>(in_flight_.size());
+  const int room = std::max(0, options_.in_flight - in_flight);
+  const auto missing_here = supply_.missing(here, running_.seconds(), in_flight);
+  int missing = std::min(missing_here.value_or(in_flight == 0 ? 1 : 0), room);
   comm_.broadcast(std::as_writable_bytes(std::span(&missing, 1)), 0);
   return missing;
 }
@@ -122,16 +124,15 @@ void Saves::keep_saving(SavePoint here) {
 }
 
 void Saves::wait_staged() {
-  for (auto& save : in_flight_) save.wait_staged();
+  for (auto& save : in_flight_) save.handle.wait_staged();
 }
 
 void Saves::finish() {
-  for (auto& save : in_flight_) tell(save.wait());
+  for (auto& save : in_flight_) tell(save.handle.wait());
   in_flight_.clear();
 }
 
 void Saves::tell(const SaveReport& report) {
-  if (options_.async) supply_.note_save(report.phase_s.at("write") + report.phase_s.at("sync"));
   policy_.note_save(report);
   const auto bytes = static_cast<double>(report.file_bytes);
   auto line = fmt::format("saved {}: {:.2f} MB in {:.3f} s, {:.3f} GB/s", report.tag, bytes / kBytesPerMb,
@@ -142,9 +143,11 @@ void Saves::tell(const SaveReport& report) {
 
 // Of a save in the background, once it has ended; failures are thrown by the next save.
 void Saves::tell_of_ended() {
-  while (!in_flight_.empty() && in_flight_.front().done()) {
-    const auto report = in_flight_.front().report();
+  while (!in_flight_.empty() && in_flight_.front().handle.done()) {
+    const auto& first = in_flight_.front();
+    const auto report = first.handle.report();
     if (!report.published) return;
+    supply_.note_save(first.begun_s, first.begun_s + report.total_s);
     tell(report);
     in_flight_.pop_front();
   }

@@ -48,6 +48,11 @@ class Saves {
   [[noreturn]] void requeue();
 
  private:
+  struct InFlight {
+    SaveHandle handle;
+    double begun_s;
+  };
+
   // False where it is left out.
   bool save_in_background(SaveArgs& args);
   int saves_to_begin(SavePoint here);
@@ -60,7 +65,7 @@ class Saves {
   Describe describe_;
   SavePolicy policy_;
   bool due_ = false;
-  std::deque<SaveHandle> in_flight_;  // with --async, oldest first
+  std::deque<InFlight> in_flight_;  // with --async, oldest first
   std::int64_t finished_step_ = 0;
   // With --always-saving.
   std::int64_t extra_saves_ = 0;  // of the last step
