@@ -167,36 +167,6 @@ TEST_F(AsyncFault, OfTwoInFlightIsToldTwice) {
   EXPECT_EQ(checkpointer_.latest_tag(), "t_1");
 }
 
-// With `writing` it is the thread that writes which reads the state.
-TEST_F(AsyncFault, IsNoneWhereASyncTakesLongAndTheNextSaveIsWrittenMeanwhile) {
-  constexpr std::uint64_t kBytes = 3 << 20;
-  std::atomic<std::uint64_t> read_bytes{0};
-  TensorMemory memory;
-  memory.read = [&](std::uint64_t, std::span<std::byte> to) {
-    std::ranges::fill(to, std::byte{1});
-    read_bytes += to.size();
-  };
-  State state;
-  const auto ranks = static_cast<std::uint64_t>(world_size());
-  const auto first = kBytes * static_cast<std::uint64_t>(world_rank());
-  state.add(Tensor{{"/model/device", DType::uint8, {kBytes * ranks}, Shard::flat(first, kBytes)}, memory});
-  AsyncOptions two{.overlap_staging = true, .overlap = Overlap::writing, .max_in_flight = 2};
-  failpoint::arm("async.sync_takes_long", "hold");
-  auto syncing = checkpointer_.save_async(model_.state(), {.tag = "syncing", .async = two});
-  auto next = checkpointer_.save_async(state, {.tag = "next", .async = two});
-  constexpr double kPatienceS = 60;
-  for (const Stopwatch since; read_bytes < kBytes && since.seconds() < kPatienceS;) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  EXPECT_EQ(read_bytes, kBytes);
-  EXPECT_FALSE(syncing.done());
-  EXPECT_FALSE(next.done());
-  failpoint::disarm_all();
-  EXPECT_EQ(syncing.wait().sequence, 1U);
-  EXPECT_EQ(next.wait().sequence, 2U);
-  EXPECT_EQ(checkpointer_.latest_tag(), "next");
-}
-
 // Buffers and disk space of a failed save are given back at once, though a handle to it is kept.
 TEST_F(AsyncFault, ManyTimesWithHandlesKeptLeavesRoomForTheNext) {
   std::vector<SaveHandle> handles;
@@ -343,31 +313,6 @@ TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
   Checkpointer other(MPI_COMM_WORLD, directory_);
   other.save(model_.state(), {.tag = "after"});
   EXPECT_EQ(other.latest_tag(), "after");
-  EXPECT_THAT(test::names_in(directory_), testing::ElementsAre("after.h5", "latest"));
-}
-
-// The next save is written meanwhile, and must not make the rank look further than it is.
-TEST_F(AsyncFault, OfASyncThatDoesNotEndIsATimeoutThatNamesItsRank) {
-  if (world_size() == 1) GTEST_SKIP() << "needs another rank";
-  MPI_Comm comm = MPI_COMM_NULL;
-  MPI_Comm_dup(MPI_COMM_WORLD, &comm);  // never freed: what is left on it is never finished
-  const int syncing = world_size() - 1;
-  {
-    Checkpointer checkpointer(comm, directory_, {.timeout_s = 2});
-    if (world_rank() == syncing) failpoint::arm("async.sync_takes_long", "hold");
-    auto handle = checkpointer.save_async(model_.state(), {.tag = "failed", .async = kThreeAtOnce});
-    auto behind = checkpointer.save_async(model_.state(), {.tag = "behind", .async = kThreeAtOnce});
-    if (world_rank() != syncing) {
-      EXPECT_THAT(test::error_of(ErrorKind::timeout, [&] { handle.wait(); }),
-                  HasSubstr("rank " + std::to_string(syncing) + ": last seen in phase sync"));
-    }
-    MPI_Barrier(MPI_COMM_WORLD);
-    failpoint::disarm_all();
-    test::error_of(ErrorKind::timeout, [&] { behind.wait(); });
-    MPI_Barrier(MPI_COMM_WORLD);
-  }
-  MPI_Barrier(MPI_COMM_WORLD);
-  Checkpointer(MPI_COMM_WORLD, directory_).save(model_.state(), {.tag = "after"});
   EXPECT_THAT(test::names_in(directory_), testing::ElementsAre("after.h5", "latest"));
 }
 

@@ -75,11 +75,6 @@ struct Job {
 
 constexpr std::uint64_t kMi = 1 << 20;
 
-WriteResult run(StagedWrite& write) {
-  write.write();
-  return write.sync();
-}
-
 TEST(StagedWrite, WritesWhatWasStagedAndHashesIt) {
   for (const auto& sizes : std::vector<std::vector<std::uint64_t>>{
            {}, {1}, {4096}, {5 * kMi + 3, 17, 0, 40 * kMi + 1, 1}, std::vector<std::uint64_t>(3000, 16 << 10)}) {
@@ -89,7 +84,7 @@ TEST(StagedWrite, WritesWhatWasStagedAndHashesIt) {
       pool.set_limit(20);
       StagedWrite write(job.part, job.layout, 0, job.shards, pool);
       write.stage();
-      const auto result = run(write);
+      const auto result = write.run();
       job.expect_written(result);
       EXPECT_GE(write.written_bytes(), result.bytes);
     }
@@ -102,7 +97,7 @@ TEST(StagedWrite, PipelinesWhatDoesNotFitTheLimit) {
   pool.set_limit(2);
   StagedWrite write(job.part, job.layout, 0, job.shards, pool);
   std::thread stager([&] { write.stage(); });
-  const auto result = run(write);
+  const auto result = write.run();
   stager.join();
   job.expect_written(result);
 }
@@ -123,7 +118,7 @@ TEST(StagedWrite, SharesAPoolWithOthers) {
     for (int i = 0; i < kWrites; ++i) writes[static_cast<std::size_t>(i)]->stage();
   });
   std::vector<WriteResult> results;
-  for (auto& write : writes) results.push_back(run(*write));
+  for (auto& write : writes) results.push_back(write->run());
   stager.join();
   for (std::size_t i = 0; i < results.size(); ++i) jobs[i]->expect_written(results[i]);
 }
@@ -137,7 +132,7 @@ TEST(StagedWrite, EndsWithWhatStagingFailedWith) {
   pool.set_limit(2);
   StagedWrite write(job.part, job.layout, 0, job.shards, pool);
   std::thread stager([&] { EXPECT_THROW(write.stage(), Error); });
-  EXPECT_EQ(test::error_of(ErrorKind::io, [&] { run(write); }), "the device is gone");
+  EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
   stager.join();
   EXPECT_STREQ(write.phase(), "stage");
 }
@@ -155,7 +150,7 @@ TEST(StagedWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
     std::signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &small);
     std::thread stager([&] { write.stage(); });
-    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { run(write); }), testing::HasSubstr("File too large"));
+    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { write.run(); }), testing::HasSubstr("File too large"));
     stager.join();
     setrlimit(RLIMIT_FSIZE, &before);
   }
@@ -168,7 +163,7 @@ TEST(StagedWrite, GivenUpBeforeItIsStagedWritesNothing) {
   StagedWrite write(job.part, job.layout, 0, job.shards, pool);
   write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
   EXPECT_THROW(write.stage(), Error);
-  EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { run(write); }), "given up");
+  EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
   EXPECT_EQ(write.written_bytes(), 0U);
 }
 
@@ -191,7 +186,7 @@ TEST(StagedWrite, GivenUpWhileItIsStagedEndsBothThreads) {
       write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
     });
     try {
-      run(write);
+      write.run();
     } catch (const Error& error) {
       EXPECT_STREQ(error.what(), "given up");
     }
@@ -217,7 +212,7 @@ TEST(StagedWrite, WritesThroughWhatNobodyStages) {
       write.write_through();
       std::atomic<int> told{0};
       write.on_staged([&] { ++told; });
-      job.expect_written(run(write));
+      job.expect_written(write.run());
       EXPECT_EQ(told, 1);
       write.stage();  // nothing is left
       EXPECT_EQ(told, 1);
@@ -252,7 +247,7 @@ TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
         if (!bytes.empty()) std::memset(bytes.data(), 0xee, bytes.size());
       }
     });
-    const auto result = run(write);
+    const auto result = write.run();
     program.join();
     std::filesystem::copy_file(job.part, same.part, std::filesystem::copy_options::overwrite_existing);
     same.expect_written(result);
@@ -274,7 +269,7 @@ TEST(StagedWrite, WritesThroughInSmallPartsWhereARateIsSet) {
     std::uint64_t none = 0;
     first_bytes.compare_exchange_strong(none, write.written_bytes());
   });
-  job.expect_written(run(write));
+  job.expect_written(write.run());
   EXPECT_GT(first_bytes, 0U);
   EXPECT_LE(first_bytes, 2 * kMi) << "of two threads, each at most 20 ms of the rate";
 }
@@ -288,7 +283,7 @@ TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
     last.read = [](std::uint64_t, std::span<std::byte>) { throw Error(ErrorKind::io, "the device is gone"); };
     StagedWrite write(job.part, job.layout, 0, job.shards, pool);
     write.write_through();
-    EXPECT_EQ(test::error_of(ErrorKind::io, [&] { run(write); }), "the device is gone");
+    EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
     EXPECT_STREQ(write.phase(), "stage");
     EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.stage(); }), "the device is gone");
   }
@@ -296,7 +291,7 @@ TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
     StagedWrite write(job.part, job.layout, 0, job.shards, pool);
     write.write_through();
     write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
-    EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { run(write); }), "given up");
+    EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
     EXPECT_EQ(write.written_bytes(), 0U);
   }
   rlimit before{};
@@ -317,7 +312,7 @@ TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
         EXPECT_THAT(error.what(), testing::HasSubstr("File too large"));
       }
     });
-    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { run(write); }), testing::HasSubstr("File too large"));
+    EXPECT_THAT(test::error_of(ErrorKind::io, [&] { write.run(); }), testing::HasSubstr("File too large"));
     program.join();
     setrlimit(RLIMIT_FSIZE, &before);
     EXPECT_STREQ(write.phase(), "write");

@@ -45,9 +45,8 @@ BackgroundSaves::BackgroundSaves(const Team& team, store::Directory& directory, 
       memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(pool_)),
       core_use_(ranks_here(team)) {
   const AllSignalsBlock while_threads_start;
-  writer_ = std::thread([this] { write_in_order(); });
+  writer_ = std::thread([this] { work(); });
   try {
-    settler_ = std::thread([this] { settle_in_order(); });
     stager_ = std::thread([this] { stage_in_background(); });
   } catch (...) {
     stop_threads();
@@ -123,12 +122,6 @@ void BackgroundSaves::stop_threads() {
   }
   changed_.notify_all();
   writer_.join();
-  {
-    const std::lock_guard lock(mutex_);
-    all_written_ = true;
-  }
-  changed_.notify_all();
-  if (settler_.joinable()) settler_.join();
   if (stager_.joinable()) stager_.join();
 }
 
@@ -193,8 +186,8 @@ void BackgroundSaves::stage_in_background() {
   }
 }
 
-void BackgroundSaves::write_in_order() {
-  name_thread("muster-write");
+void BackgroundSaves::work() {
+  name_thread("muster-save");
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return stopping_ || !to_write_.empty(); });
@@ -205,22 +198,6 @@ void BackgroundSaves::write_in_order() {
     if (const auto lost = lost_failure()) save->write->give_up(lost);
     save->tale.memcpy_bytes_per_s = memcpy_bytes_per_s_;
     write_share(*save, team_, posts_);
-    lock.lock();
-    to_sync_.push_back(save);
-    changed_.notify_all();
-  }
-}
-
-void BackgroundSaves::settle_in_order() {
-  name_thread("muster-settle");
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [&] { return all_written_ || !to_sync_.empty(); });
-    if (to_sync_.empty()) return;
-    const auto save = to_sync_.front();
-    to_sync_.pop_front();
-    lock.unlock();
-    sync_share(*save, team_, posts_);
     if (!own_thread_settles_) {
       lock.lock();
       to_settle_.push_back(save);
@@ -241,7 +218,7 @@ void BackgroundSaves::settle_in_order() {
   }
 }
 
-// On the thread that settles.
+// On the background thread.
 void BackgroundSaves::settle(AsyncSave& save) {
   begin_settling(save);
   while (!go_on_settling()) std::this_thread::sleep_for(kSettlePause);

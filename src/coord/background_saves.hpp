@@ -1,10 +1,10 @@
 #pragma once
 // The saves in flight of one Checkpointer, and the threads that carry them on.
 //
-// One thread copies states where that overlaps with the program's own work; one takes the saves in order, and hashes
-// and writes this rank's share (save_share); one takes them as they are written, syncs the share and settles it with
-// the other ranks (settlement) over a communicator of their own, so that the device need not wait for that. Where MPI
-// does not allow that thread to call it, the program's calls of poll() settle instead.
+// One thread copies states where that overlaps with the program's own work; one takes the saves in order: hashes,
+// writes and syncs this rank's share (save_share), then settles it with the other ranks (settlement) over a
+// communicator of their own. Where MPI does not allow that thread to call it, the program's calls of poll() settle
+// instead.
 
 #include <condition_variable>
 #include <cstdint>
@@ -73,8 +73,7 @@ class BackgroundSaves {
   };
 
   bool writes_beside(const AsyncSave& save);
-  void write_in_order();
-  void settle_in_order();
+  void work();
   void stage_in_background();
   void settle(AsyncSave& save);
   void finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure);
@@ -106,15 +105,12 @@ class BackgroundSaves {
   std::deque<std::shared_ptr<AsyncSave>> in_flight_;  // oldest first
   std::deque<std::shared_ptr<AsyncSave>> to_stage_;
   std::deque<std::shared_ptr<AsyncSave>> to_write_;
-  std::deque<std::shared_ptr<AsyncSave>> to_sync_;
   std::deque<std::shared_ptr<AsyncSave>> to_settle_;  // where poll() does
   SaveFailures failures_;
   std::exception_ptr lost_;
   bool stopping_ = false;
-  bool all_written_ = false;  // and nothing will be any more
   bool shut_down_ = false;
   std::thread writer_;
-  std::thread settler_;
   std::thread stager_;
 };
 

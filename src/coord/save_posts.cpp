@@ -10,10 +10,7 @@ constexpr auto kLane = store::ProgressLane::background;
 
 void SavePosts::post(const AsyncSave& save, store::ProgressPhase phase, double interval_s) {
   const std::lock_guard lock(mutex_);
-  const auto number = save.job->number;
-  if (ended_ || (first_ && *first_ < number)) return;
-  first_ = number;
-  if (phase == store::ProgressPhase::done) first_.reset();
+  if (ended_) return;
   board_.post_sometimes(kLane,
                         {.save = save.job->number,
                          .phase = phase,

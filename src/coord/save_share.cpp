@@ -8,49 +8,31 @@
 
 namespace muster::coord {
 
-namespace {
-
-// A part of the share, unless one before it has failed.
-template <class Step>
-void attempt(AsyncSave& save, const Team& team, Step&& step) {
-  auto& tale = save.tale;
-  if (tale.failure) return;
-  try {
-    step();
-  } catch (...) {
-    tale.failure = mpi::failure_of(team.comm.rank(), std::current_exception());
-    tale.phase = save.write->phase();
-  }
-}
-
-}  // namespace
-
 void stage_share(AsyncSave& save) {
   try {
     save.write->stage();
   } catch (...) {
-    // write() ends with it, and so it comes to all ranks.
+    // run() ends with it, and so it comes to all ranks.
   }
 }
 
 void write_share(AsyncSave& save, const Team& team, SavePosts& posts) {
+  auto& job = *save.job;
+  auto& tale = save.tale;
   save.write->on_progress(
       [&] { posts.post(save, store::ProgressPhase::write, post_interval_s(team.comm.timeout_s())); });
   save.write->on_phase([&](const char* phase) {
     posts.post(save, phase == std::string_view("sync") ? store::ProgressPhase::sync : store::ProgressPhase::write);
   });
   posts.post(save, store::ProgressPhase::stage);
-  attempt(save, team, [&] { save.write->write(); });
-}
-
-void sync_share(AsyncSave& save, const Team& team, SavePosts& posts) {
-  auto& job = *save.job;
-  auto& tale = save.tale;
-  attempt(save, team, [&] {
-    job.written = save.write->sync();
+  try {
+    job.written = save.write->run();
     tale.hashes = job.written.hashes;
     job.telemetry.bytes = job.written.bytes;
-  });
+  } catch (...) {
+    tale.failure = mpi::failure_of(team.comm.rank(), std::current_exception());
+    tale.phase = save.write->phase();
+  }
   posts.post(save, store::ProgressPhase::publish);
   job.telemetry.write_s = save.write->write_s();
   job.telemetry.sync_s = save.write->sync_s();

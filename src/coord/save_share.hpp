@@ -10,11 +10,8 @@ namespace muster::coord {
 // Copies what this rank holds; afterwards the program may change its state. What fails comes out of write_share().
 void stage_share(AsyncSave& save);
 
-// On a thread of its own: writes what is staged. What fails is told in the save's tale.
+// On a thread of its own: makes durable what is staged, and waits for the end of staging. What fails is told in the
+// save's tale, which is ready for a Settlement then.
 void write_share(AsyncSave& save, const Team& team, SavePosts& posts);
-
-// After write_share(), on any thread: makes it durable, where it was written, and waits for the end of staging. The
-// save's tale is ready for a Settlement then.
-void sync_share(AsyncSave& save, const Team& team, SavePosts& posts);
 
 }  // namespace muster::coord

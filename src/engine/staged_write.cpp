@@ -1,7 +1,6 @@
 #include "engine/staged_write.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -16,7 +15,7 @@ namespace {
 
 // One writes while the other gets the next buffer ready.
 constexpr std::size_t kThreads = 2;
-// What write() copies itself at a time. Every turn on a core that the program uses costs it what its caches held; but
+// What run() copies itself at a time. Every turn on a core that the program uses costs it what its caches held; but
 // where a rate is set nothing should go out in large bursts.
 std::size_t through_part_bytes(double bytes_per_s) {
   constexpr std::size_t kLeast = 512 << 10;
@@ -41,7 +40,7 @@ StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout
   filler_.emplace(layout_, rank, shards_, file_.block_bytes());
 }
 
-StagedWrite::~StagedWrite() { give_all_memory_back(); }  // of a save that was given up before write()
+StagedWrite::~StagedWrite() { give_all_memory_back(); }  // of a save that was given up before run()
 
 bool StagedWrite::is_in_host_memory() const {
   constexpr std::uint64_t kNextToNone = 1 << 20;
@@ -279,7 +278,7 @@ void StagedWrite::lend_memory(std::vector<StagingBuffer>& own) {
   for (std::size_t i = 0; i < own.size(); ++i) own[i].lent = through.subspan(i * part_bytes, part_bytes);
 }
 
-void StagedWrite::write() {
+WriteResult StagedWrite::run() {
   {
     // Until all is staged, or as much as fits: what the program may be waiting for has the cores and the memory bus to
     // itself.
@@ -319,23 +318,18 @@ void StagedWrite::write() {
     std::rethrow_exception(failure);
   }
   write_s_ = writing_.seconds();
-}
-
-WriteResult StagedWrite::sync() {
-  const Stopwatch watch;
   phase_ = "sync";
   if (on_phase_) on_phase_("sync");
   const auto direct_bytes = file_.direct_bytes();
   try {
     failpoint::pass("async.sync");
-    while (failpoint::is_armed("async.sync_takes_long")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     file_.sync();
     file_.close();
   } catch (...) {
     close_quietly();
     throw;
   }
-  sync_s_ = watch.seconds();
+  sync_s_ = writing_.seconds() - write_s_;
   return {
       .hashes = hasher_.take(), .bytes = total_bytes_, .direct_bytes = direct_bytes, .first_byte_s = first_write_s_};
 }

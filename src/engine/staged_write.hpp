@@ -31,14 +31,14 @@ class StagedWrite {
   // Opens the part file, which has its full size. What it refers to outlives it, what the shards refer to until
   // on_staged's call.
   StagedWrite(const std::filesystem::path& part, const Layout& layout, int rank, LocalShards shards, StagingPool& pool);
-  ~StagedWrite();  // none of its functions is on the way
+  ~StagedWrite();  // neither stage() nor run() is on the way
   StagedWrite(const StagedWrite&) = delete;
   StagedWrite& operator=(const StagedWrite&) = delete;
 
-  // What follows: before stage() and write().
+  // What follows: before stage() and run().
   // To write at most so fast; 0, as it begins: as fast as it goes.
   void limit_rate(double bytes_per_s) { bytes_per_s_ = bytes_per_s; }
-  // That write() copies by itself what nobody has staged yet, and waits for nobody to do it.
+  // That run() copies by itself what nobody has staged yet, and waits for nobody to do it.
   void write_through() { writes_through_ = true; }
   // Called once, when nothing is copied from the shards any more, on the thread that copied last.
   void on_staged(std::function<void()> call) { on_staged_ = std::move(call); }
@@ -48,33 +48,30 @@ class StagedWrite {
   void on_phase(std::function<void(const char* phase)> call) { on_phase_ = std::move(call); }
 
   // Copies what is left of this rank's extents; the caller may change the state afterwards. From any thread, as often
-  // as one likes. Where the pool has not enough buffers for all of it this waits for write() to write some. Throws what
-  // a shard's own read function throws, and then makes write() end with the same.
+  // as one likes. Where the pool has not enough buffers for all of it this waits for run() to write some. Throws what a
+  // shard's own read function throws, and then makes run() end with the same.
   void stage();
-  // From any thread: makes write() end with this failure, and leave unwritten what is not yet on its way. A stage()
-  // that is under way, or begins later, throws it; without write_through() write() ends only after one.
+  // From any thread: makes run() end with this failure, and leave unwritten what is not yet on its way. A stage() that
+  // is under way, or begins later, throws it; without write_through() run() ends only after one.
   void give_up(std::exception_ptr failure);
 
-  // Hashes and writes what is staged. On a thread of its own, once, of all the writes that share the pool one at a
-  // time; begins when all is staged, or as much as fits, or, with write_through(), at once. Throws what failed; all
-  // buffers are given back.
-  void write();
-  // After write(), once, on any thread, while the next one writes: syncs and closes the file; the bytes are durable on
-  // return. Throws what failed.
-  WriteResult sync();
+  // Hashes, writes and syncs what is staged, and closes the file: the bytes are durable on return. On a thread of its
+  // own, once, of all the writes that share the pool one at a time; begins when all is staged, or as much as fits, or,
+  // with write_through(), at once. Throws what failed; all buffers are given back.
+  WriteResult run();
 
-  // Before stage() and write(): whether next to none of it comes by way of read functions, as from a device.
+  // Before stage() and run(): whether next to none of it comes by way of read functions, as from a device.
   [[nodiscard]] bool is_in_host_memory() const;
   // From any thread.
   [[nodiscard]] std::uint64_t total_bytes() const { return total_bytes_; }
   [[nodiscard]] std::uint64_t written_bytes() const { return written_bytes_; }
   // Grows as long as it goes on, if only towards the moment in which its rate lets it.
   [[nodiscard]] std::uint64_t signs_of_life() const { return signs_of_life_; }
-  // After sync(), or what failed. stage_s: of copying, and of the hashing that goes with it.
+  // After run(). stage_s: of copying, and of the hashing that goes with it.
   [[nodiscard]] double write_s() const { return write_s_; }
   [[nodiscard]] double sync_s() const { return sync_s_; }
   [[nodiscard]] double stage_s() const { return stage_s_; }
-  // Of written_bytes(), what write() copied itself.
+  // Of written_bytes(), what run() copied itself.
   [[nodiscard]] std::uint64_t through_bytes() const { return through_bytes_; }
   // What it was at, and failed in: "stage", "write", "sync".
   [[nodiscard]] const char* phase() const { return phase_; }
