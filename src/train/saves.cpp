@@ -103,8 +103,8 @@ int Saves::saves_to_begin(SavePoint here) {
   tell_of_ended();
   const auto in_flight = static_cast<int>(in_flight_.size());
   const int room = std::max(0, options_.in_flight - in_flight);
-  const auto missing_here = supply_.missing(here, running_.seconds(), in_flight);
-  int missing = std::min(missing_here.value_or(in_flight == 0 ? 1 : 0), room);
+  // As many as may be where nothing is known yet: they touch the memory that later ones are copied to.
+  int missing = std::min(supply_.missing(here, running_.seconds(), in_flight).value_or(room), room);
   comm_.broadcast(std::as_writable_bytes(std::span(&missing, 1)), 0);
   return missing;
 }
