@@ -101,8 +101,9 @@ bool Saves::save_in_background(SaveArgs& args) {
 // As rank 0 says.
 int Saves::saves_to_begin(SavePoint here) {
   tell_of_ended();
-  const auto in_flight = static_cast<int>(in_flight_.size());
-  const int room = std::max(0, options_.in_flight - in_flight);
+  SaveSupply::InFlight in_flight{.saves = static_cast<int>(in_flight_.size())};
+  if (!in_flight_.empty()) in_flight.first_begun_s = in_flight_.front().begun_s;
+  const int room = std::max(0, options_.in_flight - in_flight.saves);
   // As many as may be where nothing is known yet: they touch the memory that later ones are copied to.
   int missing = std::min(supply_.missing(here, running_.seconds(), in_flight).value_or(room), room);
   comm_.broadcast(std::as_writable_bytes(std::span(&missing, 1)), 0);
@@ -128,8 +129,14 @@ void Saves::wait_staged() {
 }
 
 void Saves::finish() {
-  for (auto& save : in_flight_) tell(save.handle.wait());
+  for (auto& save : in_flight_) tell_of(save, save.handle.wait());
   in_flight_.clear();
+}
+
+void Saves::tell_of(const InFlight& save, const SaveReport& report) {
+  // total_s leaves out how long the call waited for room, or for the others to agree.
+  supply_.note_save(save.begun_s, save.begun_s + report.total_s);
+  tell(report);
 }
 
 void Saves::tell(const SaveReport& report) {
@@ -147,8 +154,7 @@ void Saves::tell_of_ended() {
     const auto& first = in_flight_.front();
     const auto report = first.handle.report();
     if (!report.published) return;
-    supply_.note_save(first.begun_s, first.begun_s + report.total_s);
-    tell(report);
+    tell_of(first, report);
     in_flight_.pop_front();
   }
 }

@@ -56,6 +56,7 @@ class Saves {
   // False where it is left out.
   bool save_in_background(SaveArgs& args);
   int saves_to_begin(SavePoint here);
+  void tell_of(const InFlight& save, const SaveReport& report);
   void tell(const SaveReport& report);
   void tell_of_ended();
 
