@@ -39,10 +39,10 @@ function(muster_program program folder)
   install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
-# muster_reuse_torch_headers(TARGET): compiles an executable with the precompiled LibTorch headers of muster_torch.
+# muster_reuse_headers(TARGET FROM): compiles an executable with the precompiled headers of a library.
 # GCC takes them only for code of the same kind: that of a library.
-function(muster_reuse_torch_headers target)
+function(muster_reuse_headers target from)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
   target_compile_options(${target} PRIVATE -fPIC)
-  target_precompile_headers(${target} REUSE_FROM muster_torch)
+  target_precompile_headers(${target} REUSE_FROM ${from})
 endfunction()

@@ -29,7 +29,7 @@ muster_e2e_test(docs_example ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/d
 if(MUSTER_TORCH)
   add_executable(dtype_sample e2e/dtype_sample.cpp)
   target_link_libraries(dtype_sample PRIVATE muster_torch muster_flags)
-  muster_reuse_torch_headers(dtype_sample)
+  muster_reuse_headers(dtype_sample muster_torch)
   muster_e2e_test(tools ${CMAKE_CURRENT_LIST_DIR}/tools_test.sh $<TARGET_FILE:dtype_sample> ${MUSTER_SYSTEM_PYTHON})
   foreach(optimizer adamw sgd)
     muster_e2e_test(train_resume_${optimizer} ${CMAKE_CURRENT_LIST_DIR}/train_resume_test.sh ${CMAKE_BINARY_DIR}/bin

@@ -63,13 +63,14 @@ reached() { # reached RUN STEP: a checkpoint of that step or a later one is publ
   step=$(newest_step "$1") && [ "$step" -ge "$2" ]
 }
 
-# Waits until a command succeeds.
-wait_until() { # wait_until SECONDS COMMAND...
-  local seconds=$1 end=$((SECONDS + $1))
+# Waits until a command succeeds. It looks less often the longer it waits: what looks takes the processor from what is waited for.
+wait_until() { # wait_until SECONDS COMMAND...: SECONDS as on a machine with nothing else to do; gives up after three times as many
+  local seconds=$((3 * $1)) tries=0
+  local end=$((SECONDS + seconds))
   shift
   until "$@"; do
     [ "$SECONDS" -lt "$end" ] || say_and_fail "after $seconds s still not so: $*"
-    sleep 0.1
+    if ((++tries < 10)); then sleep 0.1; else sleep 0.4; fi
   done
 }
 
@@ -90,15 +91,20 @@ says() { # says FILE TEXT: the file has the text
   grep -qF -- "$2" "$1" || say_and_fail "$1 does not say '$2'"
 }
 
-# Slurm lets a requeued job wait for six seconds; this makes them three for JOB, until it has ended. (Soon after its end a slurmd
-# may take the new start for the old one, and refuse it, "Job credential revoked", or kill it.)
-hurry() {
-  while squeue -h -j "$1" 2>/dev/null | grep -q .; do
-    if squeue -h -j "$1" -t PENDING -o %r | grep -q BeginTime; then
-      sleep 3
-      scontrol update JobId="$1" StartTime=now 2>/dev/null || true
-    fi
-    sleep 0.2
+# Slurm lets a requeued job wait for six seconds; this makes them three for every job, until the cluster ends. (Soon after its end
+# a slurmd may take the new start for the old one, and refuse it, "Job credential revoked", or kill it.)
+hurry_requeued() {
+  local job waiting now_us
+  local -A since_us
+  while sleep 0.5; do
+    waiting=$(squeue -h -t PENDING -o '%i %r' 2>/dev/null | sed -n 's/ BeginTime$//p') || continue
+    now_us=${EPOCHREALTIME/[.,]/}
+    for job in "${!since_us[@]}"; do
+      grep -qx "$job" <<<"$waiting" || unset "since_us[$job]"
+    done
+    for job in $waiting; do
+      if ((now_us - ${since_us[$job]:=$now_us} > 3000000)); then scontrol update JobId="$job" StartTime=now 2>/dev/null || true; fi
+    done
   done
 }
 

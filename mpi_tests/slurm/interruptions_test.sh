@@ -7,6 +7,7 @@ set -euo pipefail
 cluster=(--nodes 3 --kill-wait 10)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
+hurry_requeued &
 count=${2:-20}
 seed=${3:-$RANDOM}
 RANDOM=$seed
@@ -18,7 +19,6 @@ train_until "[ -e enough ]" run
 PATH=$bin:$PATH MUSTER_MAX_RESTARTS=5 SLURM_WAIT=10 sbatch --parsable --nodes=2 --output=job.out \
   "$repository/slurm/train-preemptible.sbatch" "${train[@]}" >job
 job=$(cat job)
-hurry "$job" &
 
 touch job.out
 last_step() { sed -n 's|^step \([0-9]*\)/.*|\1|p' job.out | tail -n 1; }

@@ -5,6 +5,7 @@ set -euo pipefail
 cluster=(--nodes 3 --cpus 4 --kill-wait 2)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
+hurry_requeued &
 
 # Two jobs on the same nodes, and how they spread over their ranks, 4 and then 2: data parallel, and so in another grid only by its
 # size; and with tensor parallel layers and a parted optimizer state, so that a rank takes over what two held.
@@ -43,7 +44,6 @@ for run in "${runs[@]}"; do
   training "$run" --save-every 10 ${options[$run]}
   train_until "[ -e enough ]" "$run"
   job[$run]=$(sbatch --parsable --output="$run.out" "$repository/slurm/train-preemptible.sbatch" "${train[@]}")
-  hurry "${job[$run]}" &
 done
 lose n2 30 2
 # The node of the batch script, too.

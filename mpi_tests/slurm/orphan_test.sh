@@ -30,7 +30,7 @@ kill -STOP "${ranks[@]}" "$script"
 step=$(newest_step run)
 # The srun of the first start ends a step by its number, and the second start has a step of the same number: Slurm lets jobs wait.
 wait_until 120 sruns_have_ended
-hurry "$job" &
+hurry_requeued &
 wait_until 120 grep -qs "start 2 on n2" job.out
 wait_until 60 reached run $((step + 30))
 

@@ -6,6 +6,7 @@ set -euo pipefail
 cluster=(--nodes 3 --cpus 20 --kill-wait 2)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
+hurry_requeued &
 
 # PHASE NEWEST [OPTION]: the newest published step when the node dies in that phase of the save of step 30; before it there
 # are 10 and 20.
@@ -54,7 +55,6 @@ lose_in_each() { # lose_in_each RANK NODE PHASES: runs and loses that many jobs 
     training "$name" --steps 40 --save-every 10 --keep-last 2 $options
     jobs+=("$(sbatch --parsable --nodes=2 --mincpus=1 --output="$name.out" "$repository/slurm/train-preemptible.sbatch" \
       ./first_start.sh "$phase@$1:stop" "${train[@]}")")
-    hurry "${jobs[-1]}" &
     count=$((count + 1))
   done <<<"$3"
   wait_until 120 stopped "$count"

@@ -17,6 +17,7 @@ if [ "$2" = cancelled ]; then kill_wait=60; else kill_wait=10; fi
 cluster=(--kill-wait "$kill_wait")
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
+hurry_requeued &
 export PATH=$bin:$PATH
 template=$repository/slurm/train-preemptible.sbatch
 
@@ -27,7 +28,6 @@ train_until "[ -e enough ]" run
 
 start() { # start ARGUMENTS...: sets job, which has done some steps
   job=$(sbatch --parsable --output=job.out "$template" "${train[@]}" "$@")
-  hurry "$job" &
   wait_until 60 grep -qs '^step 20/' job.out
 }
 # What is printed of each step shows what was done twice.

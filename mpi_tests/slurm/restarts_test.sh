@@ -4,6 +4,7 @@ set -euo pipefail
 cluster=(--kill-wait 2)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
+hurry_requeued &
 template=$repository/slurm/train-preemptible.sbatch
 
 echo "requeued by hand in the middle: goes on"
@@ -13,7 +14,6 @@ job=$(PATH=$bin:$PATH sbatch --parsable --output=requeued.out "$template" "${tra
 wait_until 60 reached requeued 10
 touch enough
 scontrol requeue "$job"
-hurry "$job" &
 wait_for_end "$job"
 [ "$status" -eq 0 ] || say_and_fail "exit status $status"
 says requeued.out "start 2 on n[1-2], newest checkpoint: step_"
@@ -35,7 +35,6 @@ SH
 chmod +x crash_later.sh
 training crashing --steps 30 --save-every 10
 PATH=$bin:$PATH MUSTER_MAX_RESTARTS=1 sbatch --parsable --nodes=1 --output=crashing.out "$template" ./crash_later.sh "${train[@]}" >job
-hurry "$(cat job)" &
 wait_for_end "$(cat job)"
 [ "$status" -eq 0 ] || say_and_fail "exit status $status"
 says crashing.out "start 3 on n1, newest checkpoint: step_20"
@@ -51,7 +50,6 @@ SH
 chmod +x early_death.sh
 training early --steps 30 --save-every 10
 PATH=$bin:$PATH SLURM_WAIT=3 sbatch --parsable --output=early.out "$template" ./early_death.sh "${train[@]}" >job
-hurry "$(cat job)" &
 wait_for_end "$(cat job)"
 [ "$status" -eq 0 ] || say_and_fail "exit status $status"
 says early.out "start 2 on n[1-2], newest checkpoint: none"
@@ -68,7 +66,6 @@ chmod +x lose_stepd.sh
 PATH=$bin:$PATH sbatch --parsable --nodes=2 --output=stepd.out "$template" ./lose_stepd.sh "${train[@]}" >job
 touch stepd.out
 wait_until 60 grep -qF "start 1 on" stepd.out
-hurry "$(cat job)" &
 sleep 3
 scontrol requeue "$(cat job)"
 wait_for_end "$(cat job)"
@@ -79,7 +76,6 @@ compare_losses stepd whole30 30
 echo "crashes before the first save each time: given up"
 training hopeless --steps 30 --save-every 10
 MUSTER_MAX_RESTARTS=1 sbatch --parsable --nodes=1 --output=hopeless.out "$template" "${train[@]}" --crash-at 5 >job
-hurry "$(cat job)" &
 wait_for_end "$(cat job)"
 [ "$status" -eq 1 ] || say_and_fail "exit status $status"
 says hopeless.out "giving up: started again 1 times without progress, the newest checkpoint is still: none"

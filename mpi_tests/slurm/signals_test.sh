@@ -5,6 +5,7 @@ set -euo pipefail
 cluster=(--kill-wait 5)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
+hurry_requeued &
 export PATH=$bin:$PATH
 
 cat >rank.sh <<'SH'
@@ -32,7 +33,6 @@ start() { # start NAME SBATCH_OPTIONS...: sets job; its ranks are up
   local name=$1
   shift
   job=$(sbatch --parsable --output="$name.out" "$@" "$template" ./rank.sh 2 --dir "$scratch/none")
-  hurry "$job" &
   wait_until 30 all_say "$name.out" 1 started
 }
 ended() { # ended NAME SIGNAL: each rank got it, saved, and started again

@@ -2,7 +2,7 @@
 # Most of their time they wait for Slurm, so two of them at once do not get in each other's way.
 function(muster_slurm_test name)
   add_test(NAME slurm.${name} COMMAND ${ARGN})
-  set_tests_properties(slurm.${name} PROPERTIES LABELS slurm TIMEOUT 900 PROCESSORS 1)
+  set_tests_properties(slurm.${name} PROPERTIES LABELS slurm TIMEOUT 1500 PROCESSORS 1)
 endfunction()
 
 muster_slurm_test(cluster ${CMAKE_CURRENT_LIST_DIR}/cluster_test.sh)

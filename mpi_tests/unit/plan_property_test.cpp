@@ -21,6 +21,7 @@
 #include "plan/want_portions.hpp"
 #include "support/placement.hpp"
 #include "support/random_job.hpp"
+#include "support/sanitized.hpp"
 
 namespace muster {
 namespace {
@@ -30,11 +31,7 @@ using test::pick;
 using test::Random;
 using test::RandomJob;
 
-#ifdef __SANITIZE_ADDRESS__
-constexpr int kCases = 300;
-#else
-constexpr int kCases = 4000;
-#endif
+constexpr int kCases = test::kSanitized ? 200 : 4000;
 
 // One byte of an element.
 std::byte value_of(const std::string& path, std::uint64_t element, std::uint64_t byte) {

@@ -18,6 +18,7 @@
 #include "plan/merge.hpp"
 #include "plan/read_plan.hpp"
 #include "plan/want_portions.hpp"
+#include "support/sanitized.hpp"
 
 namespace muster {
 namespace {
@@ -26,12 +27,7 @@ using bench::HeldMoments;
 using bench::PlanScaleOptions;
 using bench::SimulatedJob;
 
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kIsSlow = true;
-#else
-constexpr bool kIsSlow = false;
-#endif
-
+constexpr int kManyRanks = test::kSanitized ? 1024 : 4096;
 constexpr std::uint64_t kAlignment = 4096;
 constexpr std::uint64_t kMinPart = 64 << 10;
 
@@ -121,7 +117,7 @@ void expect_every_byte_once(const GlobalState& state, const WritePlan& plan) {
 }
 
 TEST_P(PlanScale, GivesEveryByteOnceAndEvenly) {
-  const auto job = job_of(4096, 1000);
+  const auto job = job_of(kManyRanks, 1000);
   const auto state = merged(job);
   EXPECT_EQ(state.tensors.size(), GetParam().held != HeldMoments::replicated ? 3000U : 1000U);
   const auto plan = balanced(state);
@@ -164,7 +160,7 @@ TEST_P(PlanScale, MergesWhatItsRanksSay) {
 }
 
 TEST_P(PlanScale, DoesNotDependOnTheOrderOfTheVoices) {
-  const auto job = job_of(4096, 500);
+  const auto job = job_of(kManyRanks, 500);
   auto voices = voices_of(job);
   const auto layout = plan::lay_out(balanced(merged(job, voices)), kAlignment);
   std::mt19937_64 random(7);
@@ -219,7 +215,7 @@ std::vector<std::uint64_t> read_bytes(const SimulatedJob& job, const Catalog& ca
 }
 
 TEST_P(PlanScale, ReadsWhatWasSavedWhereItIsWantedAndEvenly) {
-  const auto job = job_of(4096, 1000);
+  const auto job = job_of(kManyRanks, 1000);
   expect_even_in_stages(read_bytes(job, saved_by(job)), 2 * kMaxExtentBytes);
 }
 
@@ -252,7 +248,7 @@ TEST_P(PlanScale, FindsForAllRanksWhatEachWouldWant) {
 }
 
 TEST_P(PlanScale, TakesLessThan256MiB) {
-  if (kIsSlow) GTEST_SKIP() << "measures nothing under a sanitizer";
+  if (test::kSanitized) GTEST_SKIP() << "measures nothing under a sanitizer";
   // A chunk of every tensor on each of 16384 ranks is more than that: millions of extents, each a row of the file.
   const int ranks = GetParam().held == HeldMoments::chunks ? 1024 : 16384;
   const auto report =
