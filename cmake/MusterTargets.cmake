@@ -39,7 +39,7 @@ function(muster_program program folder)
   install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
-# muster_reuse_headers(TARGET FROM): compiles an executable with the precompiled headers of a library.
+# muster_reuse_headers(TARGET FROM): compiles an executable, or a library for tests, with the precompiled headers of FROM.
 # GCC takes them only for code of the same kind: that of a library.
 function(muster_reuse_headers target from)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
