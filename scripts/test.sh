@@ -4,12 +4,13 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/test.sh [--sanitize | --threads] [CTEST ARGUMENTS]
+Usage: scripts/test.sh [--sanitize | --threads] [--long] [CTEST ARGUMENTS]
 
 Builds the preset `ci` (optimised, warnings are errors; programs in build/ci/bin) and runs its tests with ctest.
 
   --sanitize   the preset `asan-ubsan` instead: AddressSanitizer and UndefinedBehaviorSanitizer, unit and parallel tests
   --threads    the preset `tsan` instead: ThreadSanitizer, the tests of background saves
+  --long       the long schedules of the tests that kill and interrupt jobs (MUSTER_TEST_LONG=1): an hour more
 
 Examples:
   scripts/test.sh                      everything
@@ -23,36 +24,48 @@ TEXT
 }
 
 preset=ci
-case "${1-}" in
-  -h | --help) usage && exit 0 ;;
-  --sanitize)
-    preset=asan-ubsan
-    shift
-    ;;
-  --threads)
-    preset=tsan
-    shift
-    ;;
-esac
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -h | --help) usage && exit 0 ;;
+    --sanitize) preset=asan-ubsan ;;
+    --threads) preset=tsan ;;
+    --long) export MUSTER_TEST_LONG=1 ;;
+    *) break ;;
+  esac
+  shift
+done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/install-deps.sh
 
 if [ "$preset" = asan-ubsan ]; then
-  # What Open MPI and HDF5 keep until the process ends is not ours to free.
-  export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0:strict_string_checks=1}"
+  # Leaks count: what Open MPI and HDF5 keep until the process ends is in mpi_tests/support/lsan.supp.
+  export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}"
   export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 fi
 
+# The compiler cache serves every checkout: paths below this one are relative to it, and the directory does not count.
 launcher=()
+ccache_log=
 if command -v ccache >/dev/null; then
   launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$PWD}" CCACHE_NOHASHDIR="${CCACHE_NOHASHDIR:-1}"
   export CCACHE_SLOPPINESS="${CCACHE_SLOPPINESS:-pch_defines,time_macros,include_file_mtime,include_file_ctime}"
+  ccache_log=$(mktemp)
+  trap 'rm -f "$ccache_log"' EXIT
 fi
+# The share of compilations of this run that the compiler cache served, where there is one.
+cached() {
+  [ -n "$ccache_log" ] || return 0
+  local hits misses
+  hits=$(grep -cE '^(direct|preprocessed)_cache_hit$' "$ccache_log") || true
+  misses=$(grep -c '^cache_miss$' "$ccache_log") || true
+  echo ", $hits of $((hits + misses)) compilations from the cache"
+}
 
 SECONDS=0
 cmake --preset "$preset" "${launcher[@]}"
-cmake --build --preset "$preset" -j "$(nproc)"
+CCACHE_STATSLOG=$ccache_log cmake --build --preset "$preset" -j "$(nproc)"
 built_s=$SECONDS
 
 # ThreadSanitizer cannot place its memory where the system scatters addresses too widely.
@@ -62,5 +75,5 @@ if [ "$preset" = tsan ] && setarch -R true 2>/dev/null; then runner=(setarch -R)
 status=0
 "${runner[@]}" ctest --preset "$preset" "$@" || status=$?
 if [ "$status" -eq 0 ]; then outcome=passed; else outcome="FAILED (ctest exit status $status)"; fi
-echo "test.sh: preset $preset: $outcome; built in $built_s s, tested in $((SECONDS - built_s)) s"
+echo "test.sh: preset $preset: $outcome; built in $built_s s$(cached), tested in $((SECONDS - built_s)) s"
 exit "$status"

@@ -13,7 +13,7 @@
 #include "store/history.hpp"
 #include "support/expect_error.hpp"
 
-namespace muster {
+namespace muster::async_fault_test {
 namespace {
 
 using test::collective_error;
@@ -317,4 +317,4 @@ TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::async_fault_test

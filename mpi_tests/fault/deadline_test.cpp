@@ -14,7 +14,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::deadline_test {
 namespace {
 
 using test::error_of;
@@ -117,4 +117,4 @@ TEST_F(Deadline, PassesWhereARankIsLateInTheMiddleOfASave) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::deadline_test

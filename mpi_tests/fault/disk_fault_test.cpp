@@ -18,7 +18,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::disk_fault_test {
 namespace {
 
 using test::collective_error;
@@ -287,4 +287,4 @@ TEST_F(DiskFault, ADirectoryThatMayNotBeWrittenIsAnError) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::disk_fault_test

@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: file_systems_test.sh LAUNCHER ENGINE_TEST DISK_FAULT_TEST FILE_SYSTEM
+Usage: file_systems_test.sh LAUNCHER PARALLEL_TESTS FAULT_TESTS FILE_SYSTEM
 
 Makes a FILE_SYSTEM (ext4, xfs, btrfs, tmpfs, or ext2, which cannot reserve space) in a file, mounts it, and runs both tests there on 3 ranks: once with
 room, once with all but 16 MiB taken. Exit status: 0 passed, 77 this machine does not allow it, else failed.
@@ -15,7 +15,7 @@ if [ $# -ne 4 ]; then
   usage >&2
   exit 2
 fi
-launcher=$1 engine_test=$2 disk_fault_test=$3 file_system=$4
+launcher=$1 parallel_tests=$2 fault_tests=$3 file_system=$4
 
 skip() {
   echo "skipped: $*"
@@ -45,7 +45,7 @@ fi
 mounted=1
 
 echo "== $file_system with room"
-MUSTER_TEST_DIR=$work/mount "$launcher" -n 3 "$engine_test"
+MUSTER_TEST_DIR=$work/mount "$launcher" -n 3 "$parallel_tests" --file=engine_test
 
 # btrfs gives back what was removed some time later: what is left is looked at again until it stays.
 left_kib=$((16 * 1024))
@@ -63,4 +63,4 @@ done
 echo "== $file_system with $(df --output=avail -k "$work/mount" | tail -n 1) KiB left"
 mkdir "$work/mount/small"
 MUSTER_TEST_DIR=$work/mount MUSTER_TEST_SMALL_DISK=$work/mount/small \
-  "$launcher" -n 3 "$disk_fault_test" --gtest_filter='*AFullDisk*'
+  "$launcher" -n 3 "$fault_tests" --gtest_filter='*AFullDisk*'

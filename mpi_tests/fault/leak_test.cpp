@@ -13,7 +13,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::leak_test {
 namespace {
 
 using test::Model;
@@ -116,4 +116,4 @@ TEST(Leak, FreeFunctionsOnManyCommunicatorsLeaveNothingBehind) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::leak_test

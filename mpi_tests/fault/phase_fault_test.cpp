@@ -5,7 +5,7 @@
 
 #include "fault/injected_fault.hpp"
 
-namespace muster {
+namespace muster::phase_fault_test {
 namespace {
 
 using test::collective_error;
@@ -245,4 +245,4 @@ TEST_F(CallerFault, DescribePrepareAndCommitThatThrowFailOnAllRanks) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::phase_fault_test

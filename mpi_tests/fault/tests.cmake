@@ -4,40 +4,40 @@ if(NOT MUSTER_FAILPOINTS)
   return()
 endif()
 
-muster_parallel_test(fault phase_fault_test "3")
-muster_parallel_test(fault async_fault_test "1;2;3")
-muster_parallel_test(fault disk_fault_test "3")
-muster_parallel_test(fault deadline_test "2;3")
-muster_parallel_test(fault leak_test "2")
+muster_test_files(fault_tests fault/*_test.cpp)
+add_executable(fault_tests ${fault_tests})
+target_link_libraries(fault_tests PRIVATE muster_test_support)
+muster_compile_as_test(fault_tests)
+muster_parallel_test(fault fault_tests phase_fault_test "3")
+muster_parallel_test(fault fault_tests async_fault_test "1;2;3")
+muster_parallel_test(fault fault_tests disk_fault_test "3")
+muster_parallel_test(fault fault_tests deadline_test "2;3")
+muster_parallel_test(fault fault_tests leak_test "2")
 
 # As a program that asked MPI for less than MPI_THREAD_MULTIPLE: its own calls settle what is in flight.
+muster_mpi_test(fault.async_fault_test.funneled fault 3 -x MUSTER_TEST_THREADS=funneled $<TARGET_FILE:fault_tests>
+                --file=async_fault_test)
+if(MUSTER_SANITIZE)
+  return()  # the others run in the other builds
+endif()
 foreach(level single funneled serialized)
-  add_test(NAME fault.async_test.${level}
-           COMMAND ${MUSTER_MPIRUN} -n 3 -x MUSTER_TEST_THREADS=${level} $<TARGET_FILE:async_test>)
-  set_tests_properties(fault.async_test.${level} PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
-  muster_sanitized(fault.async_test.${level})
+  muster_mpi_test(fault.async_test.${level} fault 3 -x MUSTER_TEST_THREADS=${level} $<TARGET_FILE:parallel_tests>
+                  --file=async_test)
 endforeach()
-add_test(NAME fault.async_fault_test.funneled
-         COMMAND ${MUSTER_MPIRUN} -n 3 -x MUSTER_TEST_THREADS=funneled $<TARGET_FILE:async_fault_test>)
-set_tests_properties(fault.async_fault_test.funneled PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
-muster_sanitized(fault.async_fault_test.funneled)
 
 # The same under the other MPI-IO that Open MPI has.
-add_test(NAME fault.disk_fault_test.romio COMMAND ${MUSTER_MPIRUN} -n 3 --mca io romio321 $<TARGET_FILE:disk_fault_test>)
-set_tests_properties(fault.disk_fault_test.romio PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
+muster_mpi_test(fault.disk_fault_test.romio fault 3 --mca io romio321 $<TARGET_FILE:fault_tests> --file=disk_fault_test)
 
 # MPI-IO itself does not get over an interrupted read, so this is for the engine that does not use it.
 add_library(interrupted_io MODULE fault/interrupted_io.cpp)
 target_link_libraries(interrupted_io PRIVATE muster_flags ${CMAKE_DL_LIBS})
-add_test(NAME fault.interrupted_io.3
-         COMMAND ${MUSTER_MPIRUN} -n 3 -x LD_PRELOAD=$<TARGET_FILE:interrupted_io> $<TARGET_FILE:engine_test>
-                 --gtest_filter=*Direct*)
-set_tests_properties(fault.interrupted_io.3 PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2)
+muster_mpi_test(fault.interrupted_io.3 fault 3 -x LD_PRELOAD=$<TARGET_FILE:interrupted_io> $<TARGET_FILE:parallel_tests>
+                --gtest_filter=*Engines.Direct*:DirectEngine.*)
 
 foreach(file_system ext2 ext4 xfs btrfs tmpfs)
   add_test(NAME fault.file_systems.${file_system}
-           COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/file_systems_test.sh ${MUSTER_MPIRUN} $<TARGET_FILE:engine_test>
-                   $<TARGET_FILE:disk_fault_test> ${file_system})
+           COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/file_systems_test.sh ${MUSTER_MPIRUN} $<TARGET_FILE:parallel_tests>
+                   $<TARGET_FILE:fault_tests> ${file_system})
   set_tests_properties(fault.file_systems.${file_system} PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2
                                                                     SKIP_RETURN_CODE 77)
 endforeach()

@@ -22,7 +22,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::async_test {
 namespace {
 
 using test::collective_error;
@@ -490,4 +490,4 @@ TEST_F(Async, LeavesTheBytesThatASaveAtOnceLeaves) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::async_test

@@ -12,7 +12,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::disagreement_test {
 namespace {
 
 using test::collective_error;
@@ -431,4 +431,4 @@ TEST_F(Disagreement, AboutTheGridNamesWhoPassedWhat) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::disagreement_test

@@ -21,7 +21,7 @@
 #include "support/files.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::engine_test {
 namespace {
 
 using test::Scratch;
@@ -295,4 +295,4 @@ TEST(Engine, TakesHintsForMpiIo) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::engine_test

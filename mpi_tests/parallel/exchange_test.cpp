@@ -9,7 +9,7 @@
 
 #include "support/collective.hpp"
 
-namespace muster {
+namespace muster::exchange_test {
 namespace {
 
 using coord::all_distinct;
@@ -113,4 +113,4 @@ TEST_F(Exchange, RefusesDifferentTextsOnAllRanks) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::exchange_test

@@ -17,7 +17,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::fencing_test {
 namespace {
 
 using test::collective_error;
@@ -249,4 +249,4 @@ TEST_F(Fencing, RanksMustAgreeToTakeOver) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::fencing_test

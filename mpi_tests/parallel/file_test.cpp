@@ -13,7 +13,7 @@
 #include "support/scratch.hpp"
 #include "support/transfers.hpp"
 
-namespace muster {
+namespace muster::file_test {
 namespace {
 
 using test::Model;
@@ -164,4 +164,4 @@ TEST_F(File, TellsWhatEveryRankDid) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::file_test

@@ -5,7 +5,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::free_functions_test {
 namespace {
 
 using test::Model;
@@ -73,4 +73,4 @@ TEST_F(FreeFunctions, LetGoInMpiFinalizeOfCommunicatorsNeverFreed) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::free_functions_test

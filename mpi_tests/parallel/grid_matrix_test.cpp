@@ -15,7 +15,7 @@
 #include "support/placement.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::grid_matrix_test {
 namespace {
 
 using test::Scratch;
@@ -540,4 +540,4 @@ TEST(GridMatrix, BringsEveryGridToEveryOther) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::grid_matrix_test

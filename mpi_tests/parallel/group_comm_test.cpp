@@ -12,7 +12,7 @@
 #include "support/collective.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::group_comm_test {
 namespace {
 
 using test::collective_error;
@@ -67,4 +67,4 @@ TEST(GroupComm, OfRanksThatDisagreeIsAnErrorOnAll) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::group_comm_test

@@ -7,7 +7,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::joined_document_test {
 namespace {
 
 using test::collective_error;
@@ -91,4 +91,4 @@ TEST_F(JoinedDocument, ThatCannotBeMadeFailsOnAllRanks) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::joined_document_test

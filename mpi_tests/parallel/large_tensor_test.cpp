@@ -8,7 +8,7 @@
 
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::large_tensor_test {
 namespace {
 
 constexpr std::uint64_t kBytes = (std::uint64_t{4} << 30) + (std::uint64_t{3} << 20) + 24;
@@ -55,4 +55,4 @@ TEST(LargeTensor, BeyondFourGiBComesBack) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::large_tensor_test

@@ -19,7 +19,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::partial_load_test {
 namespace {
 
 using test::collective_error;
@@ -351,4 +351,4 @@ TEST_F(PartialLoad, OptionsAreTheSameEverywhere) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::partial_load_test

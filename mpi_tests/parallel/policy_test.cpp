@@ -21,7 +21,7 @@
 #include "support/sample.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::policy_test {
 namespace {
 
 using test::error_of;
@@ -395,4 +395,4 @@ TEST(SavePolicyTest, WhoNeverCallsIsGivenUp) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::policy_test

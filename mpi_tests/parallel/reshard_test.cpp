@@ -16,7 +16,7 @@
 #include "support/sample.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::reshard_test {
 namespace {
 
 using test::pick;
@@ -344,4 +344,4 @@ TEST(Reshard, NamesTheBlockThatIsMissingOrHeldTwiceBeforeAnythingIsWritten) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::reshard_test

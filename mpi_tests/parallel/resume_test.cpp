@@ -9,7 +9,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::resume_test {
 namespace {
 
 using test::collective_error;
@@ -244,4 +244,4 @@ TEST_F(Resume, RefusesATargetWithNowhereToWriteTo) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::resume_test

@@ -15,7 +15,7 @@
 #include "support/scratch.hpp"
 #include "support/transfers.hpp"
 
-namespace muster {
+namespace muster::save_load_test {
 namespace {
 
 using test::Model;
@@ -380,4 +380,4 @@ TEST(SaveLoad, WorksOnASubCommunicatorAndWithSeveralCheckpointers) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::save_load_test

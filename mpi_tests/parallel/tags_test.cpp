@@ -10,7 +10,7 @@
 #include "support/model.hpp"
 #include "support/scratch.hpp"
 
-namespace muster {
+namespace muster::tags_test {
 namespace {
 
 using test::collective_error;
@@ -146,4 +146,4 @@ TEST_F(Tags, LeftoversOfAKilledSaveAreClearedAndNeverLoaded) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::tags_test

@@ -9,7 +9,7 @@
 #include "support/collective.hpp"
 #include "support/scratch.hpp"
 
-namespace muster::test {
+namespace muster::test::torch_experts_test {
 namespace {
 
 using torch::Tensor;
@@ -262,4 +262,4 @@ TEST(TorchExperts, ThatARuleDoesNotFitAreRefusedBeforeAnythingIsWritten) {
 }
 
 }  // namespace
-}  // namespace muster::test
+}  // namespace muster::test::torch_experts_test

@@ -7,7 +7,7 @@
 #include "support/scratch.hpp"
 #include "torch/module.hpp"
 
-namespace muster::test {
+namespace muster::test::torch_module_test {
 namespace {
 
 using torch::nn::Module;
@@ -380,4 +380,4 @@ TEST(TorchModule, TensorWhoseElementsShareMemoryIsNotLoadedInto) {
 }
 
 }  // namespace
-}  // namespace muster::test
+}  // namespace muster::test::torch_module_test

@@ -7,7 +7,7 @@
 #include "parallel/torch_bits.hpp"
 #include "support/scratch.hpp"
 
-namespace muster::test {
+namespace muster::test::torch_optimizer_test {
 namespace {
 
 using torch::optim::Optimizer;
@@ -705,4 +705,4 @@ TEST(TorchOptimizerLenient, OfAnotherClassIsLeftAsItIs) {
 }
 
 }  // namespace
-}  // namespace muster::test
+}  // namespace muster::test::torch_optimizer_test

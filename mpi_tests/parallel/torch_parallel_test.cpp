@@ -12,7 +12,7 @@
 #include "parallel/torch_bits.hpp"
 #include "support/scratch.hpp"
 
-namespace muster::test {
+namespace muster::test::torch_parallel_test {
 namespace {
 
 using torch::Tensor;
@@ -723,4 +723,4 @@ TEST(TorchParallel, RefusesPartsThatAreNone) {
 }
 
 }  // namespace
-}  // namespace muster::test
+}  // namespace muster::test::torch_parallel_test

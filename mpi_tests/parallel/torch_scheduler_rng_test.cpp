@@ -29,7 +29,7 @@ struct muster::SchedulerTraits<muster::test::Plateau> {
   }
 };
 
-namespace muster::test {
+namespace muster::test::torch_scheduler_rng_test {
 namespace {
 
 using nlohmann::json;
@@ -367,4 +367,4 @@ TEST(TorchUserContent, TheExampleOfTheManual) {
 }
 
 }  // namespace
-}  // namespace muster::test
+}  // namespace muster::test::torch_scheduler_rng_test

@@ -6,7 +6,7 @@
 
 #include "parallel/torch_bits.hpp"
 
-namespace muster::test {
+namespace muster::test::torch_tensor_test {
 namespace {
 
 using torch_adapter::read_bytes;
@@ -170,4 +170,4 @@ TEST(TorchTensor, DTypesMapBothWays) {
 }
 
 }  // namespace
-}  // namespace muster::test
+}  // namespace muster::test::torch_tensor_test

@@ -13,7 +13,7 @@
 #include "parallel/torch_bits.hpp"
 #include "support/scratch.hpp"
 
-namespace muster::test {
+namespace muster::test::torch_zero_test {
 namespace {
 
 using torch::Tensor;
@@ -281,4 +281,4 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, TorchZero, testing::Bool(),
                          [](const auto& one) { return one.param ? "masters" : "float32"; });
 
 }  // namespace
-}  // namespace muster::test
+}  // namespace muster::test::torch_zero_test

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "support/selection.hpp"
+
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
 #endif
@@ -66,7 +68,7 @@ int main(int argc, char** argv) {
     delete listeners.Release(listeners.default_result_printer());
     listeners.Append(new QuietPrinter(rank));
   }
-  int failed = RUN_ALL_TESTS();
+  int failed = muster::test::select_tests(argc, argv) ? RUN_ALL_TESTS() : 1;
   if (testing::UnitTest::GetInstance()->test_to_run_count() == 0) {
     std::fprintf(stderr, "rank %d: no test was selected\n", rank);
     failed = 1;

@@ -11,7 +11,7 @@
 
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::balance_test {
 namespace {
 
 using plan::balance;
@@ -246,4 +246,4 @@ TEST(Balance, PutsTheBytesOfAWriterSideBySide) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::balance_test

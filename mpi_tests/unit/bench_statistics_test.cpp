@@ -6,7 +6,7 @@
 
 #include "bench/statistics.hpp"
 
-namespace muster::bench {
+namespace muster::bench::bench_statistics_test {
 namespace {
 
 TEST(BenchStatistics, Median) {
@@ -30,4 +30,4 @@ TEST(BenchStatistics, RelativeSpeedIsOneAtTheLimit) {
 }
 
 }  // namespace
-}  // namespace muster::bench
+}  // namespace muster::bench::bench_statistics_test

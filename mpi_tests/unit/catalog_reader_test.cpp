@@ -16,7 +16,7 @@
 #include "support/sample.hpp"
 #include "support/sanitized.hpp"
 
-namespace muster {
+namespace muster::catalog_reader_test {
 namespace {
 
 using test::error_of;
@@ -217,4 +217,4 @@ TEST_F(CatalogReader, VerifySharesTheWorkOut) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::catalog_reader_test

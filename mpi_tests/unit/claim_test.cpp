@@ -9,7 +9,7 @@
 #include "support/expect_error.hpp"
 #include "support/files.hpp"
 
-namespace muster::store {
+namespace muster::store::claim_test {
 namespace {
 
 TEST(Claim, OfAPartIsForOneSaveAtATime) {
@@ -50,4 +50,4 @@ TEST(Claim, NumbersAreNeverGivenTwice) {
 }
 
 }  // namespace
-}  // namespace muster::store
+}  // namespace muster::store::claim_test

@@ -13,7 +13,7 @@
 #include "support/expect_error.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::convert_test {
 namespace {
 
 template <class To, class From>
@@ -119,4 +119,4 @@ TEST(Convert, KnowsWhatItCannotDo) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::convert_test

@@ -9,7 +9,7 @@
 
 #include "base/clock.hpp"
 
-namespace muster {
+namespace muster::core_use_test {
 namespace {
 
 // Of one core, whatever the machine has.
@@ -51,4 +51,4 @@ TEST_F(CoreUseTest, IsIdleWhileItSleepsAndBusyWhileItComputes) {
 TEST_F(CoreUseTest, HasAtLeastOneCore) { EXPECT_EQ(CoreUse(1 << 20).idle_cores(), 1); }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::core_use_test

@@ -10,7 +10,7 @@
 
 #include "support/expect_error.hpp"
 
-namespace muster {
+namespace muster::description_test {
 namespace {
 
 using test::error_of;
@@ -164,4 +164,4 @@ TEST(Describe, AnyDifferenceChangesThePackedBytes) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::description_test

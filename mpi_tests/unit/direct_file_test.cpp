@@ -15,7 +15,7 @@
 #include "support/files.hpp"
 #include "support/sample.hpp"
 
-namespace muster::posix {
+namespace muster::posix::direct_file_test {
 namespace {
 
 using test::error_of;
@@ -109,4 +109,4 @@ TEST_F(DirectFileTest, MustExist) {
 }
 
 }  // namespace
-}  // namespace muster::posix
+}  // namespace muster::posix::direct_file_test

@@ -6,7 +6,7 @@
 #include "engine/choice.hpp"
 #include "support/expect_error.hpp"
 
-namespace muster::engine {
+namespace muster::engine::engine_choice_test {
 namespace {
 
 using testing::HasSubstr;
@@ -47,4 +47,4 @@ TEST(EngineChoiceTest, HasNames) {
 }
 
 }  // namespace
-}  // namespace muster::engine
+}  // namespace muster::engine::engine_choice_test

@@ -12,7 +12,7 @@
 #include "support/expect_error.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::exact_json_test {
 namespace {
 
 using nlohmann::json;
@@ -117,4 +117,4 @@ TEST(ExactJson, CallsForeignTextCorrupt) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::exact_json_test

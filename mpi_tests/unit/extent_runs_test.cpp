@@ -9,7 +9,7 @@
 #include "plan/layout.hpp"
 #include "support/sample.hpp"
 
-namespace muster::engine {
+namespace muster::engine::extent_runs_test {
 namespace {
 
 using test::layout_of;
@@ -84,4 +84,4 @@ TEST(ExtentRuns, AreFewAtThousandsOfRanks) {
 }
 
 }  // namespace
-}  // namespace muster::engine
+}  // namespace muster::engine::extent_runs_test

@@ -9,7 +9,7 @@
 
 #include "support/expect_error.hpp"
 
-namespace muster {
+namespace muster::grid_test {
 namespace {
 
 using testing::ElementsAre;
@@ -95,4 +95,4 @@ TEST(ParallelGrid, SaysWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::grid_test

@@ -11,7 +11,7 @@
 
 #include "support/expect_error.hpp"
 
-namespace muster {
+namespace muster::grid_text_test {
 namespace {
 
 TEST(GridText, TakesAxesInAnyOrder) {
@@ -38,4 +38,4 @@ TEST(GridText, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::grid_text_test

@@ -9,7 +9,7 @@
 
 #include "model/layout.hpp"
 
-namespace muster::plan {
+namespace muster::plan::handover_test {
 namespace {
 
 ReadUnit unit_of(int reader, RankSet wanted_by, std::uint64_t bytes = kMaxExtentBytes) {
@@ -94,4 +94,4 @@ TEST(Handover, StaysWithinTheBound) {
 }
 
 }  // namespace
-}  // namespace muster::plan
+}  // namespace muster::plan::handover_test

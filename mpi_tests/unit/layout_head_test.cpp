@@ -13,7 +13,7 @@
 #include "support/files.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::layout_head_test {
 namespace {
 
 using test::pick;
@@ -175,4 +175,4 @@ TEST_F(LayoutHead, HoldsAllMetadataAndNothingElse) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::layout_head_test

@@ -10,7 +10,7 @@
 #include "plan/balance.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::layout_test {
 namespace {
 
 using test::pick;
@@ -143,4 +143,4 @@ TEST(DocumentCapacity, HoldsTheTextAndItsEnd) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::layout_test

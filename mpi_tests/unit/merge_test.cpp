@@ -11,7 +11,7 @@
 
 #include "support/expect_error.hpp"
 
-namespace muster {
+namespace muster::merge_test {
 namespace {
 
 using plan::merge;
@@ -236,4 +236,4 @@ TEST(Merge, ListsEveryTensorThatIsWrongUpToALimit) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::merge_test

@@ -9,7 +9,7 @@
 #include "support/expect_error.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::object_path_test {
 namespace {
 
 using test::error_of;
@@ -65,4 +65,4 @@ TEST(ObjectPath, RefusesAKeyTooLongForALink) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::object_path_test

@@ -27,7 +27,7 @@
 #include "support/expect_error.hpp"
 #include "support/files.hpp"
 
-namespace muster::store {
+namespace muster::store::ownership_test {
 namespace {
 
 using test::Child;
@@ -508,4 +508,4 @@ TEST(SlurmJob, RunsAsSqueueSays) {
 }
 
 }  // namespace
-}  // namespace muster::store
+}  // namespace muster::store::ownership_test

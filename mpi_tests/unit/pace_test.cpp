@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace muster::engine {
+namespace muster::engine::pace_test {
 namespace {
 
 constexpr double kRate = 1e6;
@@ -39,4 +39,4 @@ TEST(Pace, HasNoBurstAfterAPause) {
 }
 
 }  // namespace
-}  // namespace muster::engine
+}  // namespace muster::engine::pace_test

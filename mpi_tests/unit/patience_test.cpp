@@ -10,7 +10,7 @@
 
 #include "support/files.hpp"
 
-namespace muster::coord {
+namespace muster::coord::patience_test {
 namespace {
 
 using store::ProgressBoard;
@@ -100,4 +100,4 @@ TEST_F(PatienceOf, DoesNotCountTheTimeInWhichNobodyAsks) {
 }
 
 }  // namespace
-}  // namespace muster::coord
+}  // namespace muster::coord::patience_test

@@ -13,7 +13,7 @@
 
 #include "support/sample.hpp"
 
-namespace muster::engine {
+namespace muster::engine::piece_hasher_test {
 namespace {
 
 // Each extent cut at random places, each part of it given in one of the two ways.
@@ -48,4 +48,4 @@ TEST(PieceHasher, HashesExtentsWhateverWayTheirPartsCome) {
 }
 
 }  // namespace
-}  // namespace muster::engine
+}  // namespace muster::engine::piece_hasher_test

@@ -23,7 +23,7 @@
 #include "support/random_job.hpp"
 #include "support/sanitized.hpp"
 
-namespace muster {
+namespace muster::plan_property_test {
 namespace {
 
 using test::HeldByRanks;
@@ -359,4 +359,4 @@ TEST(PlanProperty, HoldsWhereReplicasAreCut) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::plan_property_test

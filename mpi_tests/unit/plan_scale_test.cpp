@@ -20,7 +20,7 @@
 #include "plan/want_portions.hpp"
 #include "support/sanitized.hpp"
 
-namespace muster {
+namespace muster::plan_scale_test {
 namespace {
 
 using bench::HeldMoments;
@@ -268,4 +268,4 @@ INSTANTIATE_TEST_SUITE_P(Grids, PlanScale,
                          [](const auto& one) { return std::string(one.param.name); });
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::plan_scale_test

@@ -8,7 +8,7 @@
 #include "plan/want_portions.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::portions_test {
 namespace {
 
 using plan::Want;
@@ -64,4 +64,4 @@ TEST(WantPortions, OfTheModelAreTheSameWhateverIsWantedOfTheOptimizer) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::portions_test

@@ -7,7 +7,7 @@
 
 #include "support/files.hpp"
 
-namespace muster::store {
+namespace muster::store::progress_board_test {
 namespace {
 
 using testing::HasSubstr;
@@ -80,4 +80,4 @@ TEST(ProgressBoard, NamesNoMoreThanSoMany) {
 }
 
 }  // namespace
-}  // namespace muster::store
+}  // namespace muster::store::progress_board_test

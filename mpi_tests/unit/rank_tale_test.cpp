@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace muster::coord {
+namespace muster::coord::rank_tale_test {
 namespace {
 
 TEST(RankTale, ComesBackInTheSizeThatWasKnownBefore) {
@@ -79,4 +79,4 @@ TEST(Verdict, WithoutFailuresIsAPublication) {
 }
 
 }  // namespace
-}  // namespace muster::coord
+}  // namespace muster::coord::rank_tale_test

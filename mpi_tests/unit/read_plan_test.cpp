@@ -14,7 +14,7 @@
 #include "model/storage_order.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::read_plan_test {
 namespace {
 
 using plan::plan_reads;
@@ -256,4 +256,4 @@ TEST(ReadPlan, IsEmptyWhereNobodyWantsAnything) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::read_plan_test

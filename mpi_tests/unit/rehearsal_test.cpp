@@ -13,7 +13,7 @@
 #include "plan/stages.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::rehearsal_test {
 namespace {
 
 using plan::rehearse;
@@ -302,4 +302,4 @@ TEST(Rehearsal, MakesLeftOutWeightsFromMasters) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::rehearsal_test

@@ -9,7 +9,7 @@
 #include "support/placement.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::rules_test {
 namespace {
 
 using test::elements_of;
@@ -100,4 +100,4 @@ TEST(Rules, PartsCoverTheTensorOnce) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::rules_test

@@ -9,7 +9,7 @@
 
 #include "policy/job_end.hpp"
 
-namespace muster::policy {
+namespace muster::policy::save_clock_test {
 namespace {
 
 TEST(SaveClock, IsDueWhenTheInterval_HasPassedSinceTheLastDecision) {
@@ -132,4 +132,4 @@ TEST(JobEnd, ReadsWhatSlurmPrints) {
 }
 
 }  // namespace
-}  // namespace muster::policy
+}  // namespace muster::policy::save_clock_test

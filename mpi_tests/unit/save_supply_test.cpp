@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace muster::train {
+namespace muster::train::save_supply_test {
 namespace {
 
 constexpr auto kFirst = SavePoint::before_gradients;
@@ -80,4 +80,4 @@ TEST(SaveSupply, GoesByTheLastSaveWithNothingBeforeIt) {
 }
 
 }  // namespace
-}  // namespace muster::train
+}  // namespace muster::train::save_supply_test

@@ -9,7 +9,7 @@
 #include "support/expect_error.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::shape_test {
 namespace {
 
 using test::error_of;
@@ -125,4 +125,4 @@ TEST(Grid, RefusesDegreesThatDoNotFitTheWorld) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::shape_test

@@ -10,7 +10,7 @@
 #include "support/placement.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::shard_map_test {
 namespace {
 
 using test::elements_of;
@@ -131,4 +131,4 @@ TEST(ShardBoxes, OfARangeFollowEachOtherAndCoverIt) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::shard_map_test

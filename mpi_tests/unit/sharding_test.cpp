@@ -9,7 +9,7 @@
 #include "support/placement.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::sharding_test {
 namespace {
 
 using test::elements_of;
@@ -121,4 +121,4 @@ TEST(Sharding, PartsHaveTheElementsOfTheRange) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::sharding_test

@@ -11,7 +11,7 @@
 
 #include "support/expect_error.hpp"
 
-namespace muster {
+namespace muster::shared_memory_test {
 namespace {
 
 // Runs it in a process of its own, which must end well.
@@ -71,4 +71,4 @@ TEST(SharedMemory, IsNotTakenForAnother) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::shared_memory_test

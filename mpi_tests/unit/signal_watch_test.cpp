@@ -10,7 +10,7 @@
 
 #include "support/expect_error.hpp"
 
-namespace muster::policy {
+namespace muster::policy::signal_watch_test {
 namespace {
 
 using testing::ElementsAre;
@@ -102,4 +102,4 @@ TEST(SignalNames, BothWays) {
 }
 
 }  // namespace
-}  // namespace muster::policy
+}  // namespace muster::policy::signal_watch_test

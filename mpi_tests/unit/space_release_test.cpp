@@ -17,7 +17,7 @@
 #include "store/retention.hpp"
 #include "support/files.hpp"
 
-namespace muster::store {
+namespace muster::store::space_release_test {
 namespace {
 
 using testing::ElementsAre;
@@ -116,4 +116,4 @@ TEST_F(SpaceReleased, OfNothingThatCannotBeOpened) {
 }
 
 }  // namespace
-}  // namespace muster::store
+}  // namespace muster::store::space_release_test

@@ -19,7 +19,7 @@
 #include "support/files.hpp"
 #include "support/sample.hpp"
 
-namespace muster::engine {
+namespace muster::engine::staged_write_test {
 namespace {
 
 using test::layout_of;
@@ -354,4 +354,4 @@ TEST(StagingPool, HoldsToItsLimitAndKeepsWhatItHas) {
 }
 
 }  // namespace
-}  // namespace muster::engine
+}  // namespace muster::engine::staged_write_test

@@ -12,7 +12,7 @@
 #include "support/placement.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::storage_order_test {
 namespace {
 
 using test::place_of;
@@ -186,4 +186,4 @@ TEST(StorageOrder, RefusesTilesThatCannotBe) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::storage_order_test

@@ -18,7 +18,7 @@
 #include "support/files.hpp"
 #include "support/sample.hpp"
 
-namespace muster {
+namespace muster::store_test {
 namespace {
 
 using test::error_of;
@@ -338,4 +338,4 @@ TEST_F(Store, ResumeOfAnEmptyDirectoryFindsNothing) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::store_test

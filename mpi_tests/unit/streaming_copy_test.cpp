@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <vector>
 
-namespace muster {
+namespace muster::streaming_copy_test {
 namespace {
 
 TEST(StreamingCopy, CopiesAllAndNothingElse) {
@@ -31,4 +31,4 @@ TEST(StreamingCopy, CopiesAllAndNothingElse) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::streaming_copy_test

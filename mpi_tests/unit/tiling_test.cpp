@@ -10,7 +10,7 @@
 #include "model/storage_order.hpp"
 #include "support/sample.hpp"
 
-namespace muster::plan {
+namespace muster::plan::tiling_test {
 namespace {
 
 Shape tile_of(const Shape& shape, const std::vector<Box>& boxes, DType dtype = DType::float32) {
@@ -75,4 +75,4 @@ TEST(Tiling, MakesEveryBoxWholeTiles) {
 }
 
 }  // namespace
-}  // namespace muster::plan
+}  // namespace muster::plan::tiling_test

@@ -13,7 +13,7 @@
 #include "bench/workload_json.hpp"
 #include "support/expect_error.hpp"
 
-namespace muster {
+namespace muster::workload_test {
 namespace {
 
 using bench::assign_holders;
@@ -172,4 +172,4 @@ TEST(HeldTensors, VerifyFindsOtherBytes) {
 }
 
 }  // namespace
-}  // namespace muster
+}  // namespace muster::workload_test

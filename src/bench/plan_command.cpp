@@ -25,7 +25,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* kHelp = R"(usage: muster-bench plan [options]
+constexpr const char* kPlanHelp = R"(usage: muster-bench plan [options]
 
 Plans the save of a large job without that job: describes what its ranks would hold, decides who writes what, and lays
 the file out, as every rank does in its first save and whenever its state changes. Then plans the load of that file, by
@@ -77,7 +77,7 @@ HeldMoments held_of(const std::string& word) {
   throw UsageError("--held is '" + word + "', and must be replicated, zero1 or chunks");
 }
 
-std::optional<PlanOptions> parse(const Arguments& arguments) {
+std::optional<PlanOptions> parse_plan(const Arguments& arguments) {
   PlanOptions options;
   std::string grid;
   std::string load_ranks;
@@ -97,7 +97,7 @@ std::optional<PlanOptions> parse(const Arguments& arguments) {
       ("rounds", po::value(&options.rounds)->default_value(options.rounds), "times to plan; the median counts")  //
       ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE")                    //
       ("help,h", "this page");
-  if (!read_options(arguments, described, kHelp)) return std::nullopt;
+  if (!read_options(arguments, described, kPlanHelp)) return std::nullopt;
   if (options.scale.ranks < 1)
     throw UsageError(fmt::format("--ranks is {}, and must be 1 or more", options.scale.ranks));
   if (options.scale.tensors < 1 || options.scale.tensors > 10'000'000) {
@@ -191,7 +191,7 @@ void print_loads(const std::vector<PlanScaleReport>& reports) {
 }  // namespace
 
 int plan(const Arguments& arguments) {
-  const auto options = parse(arguments);
+  const auto options = parse_plan(arguments);
   if (!options || launched_rank() != 0) return kFine;
   const auto& scale = options->scale;
   const auto started_at = utc_now();

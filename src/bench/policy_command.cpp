@@ -22,7 +22,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-constexpr const char* kHelp = R"(usage: mpirun -n RANKS muster-bench policy [options]
+constexpr const char* kPolicyHelp = R"(usage: mpirun -n RANKS muster-bench policy [options]
 
 What SavePolicy::should_save costs a training loop. Each round runs the same steps three times, the first two in turns
 as first and second: without asking, asking after every step, and asking after every step of a loop without its
@@ -38,7 +38,7 @@ struct PolicyOptions {
   std::string json_file;
 };
 
-std::optional<PolicyOptions> parse(const Arguments& arguments) {
+std::optional<PolicyOptions> parse_policy(const Arguments& arguments) {
   PolicyOptions options;
   po::options_description described("options", 118);
   described.add_options()                                                                 //
@@ -48,7 +48,7 @@ std::optional<PolicyOptions> parse(const Arguments& arguments) {
       ("rounds", po::value(&options.rounds)->default_value(options.rounds), "after one that does not count")  //
       ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE")                 //
       ("help,h", "this page");
-  if (!read_options(arguments, described, kHelp)) return std::nullopt;
+  if (!read_options(arguments, described, kPolicyHelp)) return std::nullopt;
   if (options.steps < 1) throw UsageError(fmt::format("--steps is {}, and must be 1 or more", options.steps));
   if (options.work_us < 0) throw UsageError(fmt::format("--work-us is {}, and must be 0 or more", options.work_us));
   if (options.rounds < 1) throw UsageError(fmt::format("--rounds is {}, and must be 1 or more", options.rounds));
@@ -160,7 +160,7 @@ int measure(const mpi::CommView& comm, const Arguments& arguments, const PolicyO
 }  // namespace
 
 int policy(const Arguments& arguments) {
-  const auto options = parse(arguments);
+  const auto options = parse_policy(arguments);
   if (!options) return kFine;
   return run_in_session([&](const mpi::CommView& comm) { return measure(comm, arguments, *options); });
 }

@@ -2,10 +2,10 @@
 
 #include <cstring>
 #include <muster/sharding.hpp>
-#include <span>
 #include <utility>
 
 #include "base/narrow.hpp"
+#include "train/tensor_bytes.hpp"
 
 namespace muster::train {
 namespace {
@@ -24,10 +24,6 @@ torch::Tensor elements_of(const torch::Tensor& parameter, const ElementRange& ra
 }
 
 Shape shape_of(const torch::Tensor& tensor) { return {tensor.sizes().begin(), tensor.sizes().end()}; }
-
-std::span<std::byte> bytes_of(const torch::Tensor& dense) {
-  return {static_cast<std::byte*>(dense.data_ptr()), dense.nbytes()};
-}
 
 }  // namespace
 

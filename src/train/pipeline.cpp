@@ -1,17 +1,12 @@
 #include "train/pipeline.hpp"
 
-#include <cstddef>
-#include <span>
 #include <vector>
 
+#include "train/tensor_bytes.hpp"
 #include "train/token_loss.hpp"
 
 namespace muster::train {
 namespace {
-
-std::span<std::byte> bytes_of(const torch::Tensor& dense) {
-  return {static_cast<std::byte*>(dense.data_ptr()), dense.nbytes()};
-}
 
 std::vector<Sequences> cut(const Sequences& sequences, std::int64_t parts) {
   std::vector<Sequences> cut;

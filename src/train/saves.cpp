@@ -13,7 +13,6 @@
 namespace muster::train {
 namespace {
 
-constexpr double kBytesPerMb = 1e6;
 constexpr double kBytesPerGb = 1e9;
 
 std::string tag_of(std::int64_t step) { return fmt::format("step_{}", step); }

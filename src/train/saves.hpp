@@ -16,6 +16,9 @@
 
 namespace muster::train {
 
+// A megabyte of an option or a message: 10^6 bytes.
+inline constexpr double kBytesPerMb = 1e6;
+
 class Saves {
  public:
   // What the state after a step is saved with, under a tag.

@@ -15,8 +15,6 @@
 namespace muster::train {
 namespace {
 
-constexpr double kBytesPerMb = 1e6;
-
 GptShape shape_of(const Options& options) {
   return {.context = options.context, .layers = options.layers, .width = options.width, .heads = options.heads};
 }
