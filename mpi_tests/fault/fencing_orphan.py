@@ -126,4 +126,4 @@ def all_rounds(arguments, directory):
 
 
 if __name__ == "__main__":
-    sys.exit(run(parser_for(__doc__, rounds=8).parse_args(), all_rounds))
+    sys.exit(run(parser_for(__doc__, rounds=8, long_rounds=40).parse_args(), all_rounds))

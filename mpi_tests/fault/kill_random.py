@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills a loop of saves and checks what is left.
 
-  kill_random.py random  --launcher L --program P --muster M [--rounds 100] [--seed S]
+  kill_random.py random  --launcher L --program P --muster M [--rounds 25] [--seed S]
       SIGKILL to all ranks at a random moment after the first tag of this start was published.
   kill_random.py points  ...
       SIGKILL to one rank at every step of publishing, and in the phases before it.
@@ -140,7 +140,7 @@ def stop_one_rank(arguments, directory):
 
 
 def main():
-    parser = parser_for(__doc__, rounds=100)
+    parser = parser_for(__doc__, rounds=25, long_rounds=100)
     parser.add_argument("mode", choices=["random", "points", "stopped"])
     arguments = parser.parse_args()
     modes = {"random": kill_at_random, "points": kill_at_points, "stopped": stop_one_rank}

@@ -92,12 +92,13 @@ def tags_in(log):
         return []
 
 
-def parser_for(description, rounds):
+def parser_for(description, rounds, long_rounds):
+    """With MUSTER_TEST_LONG (scripts/test.sh --long) it does so many rounds as in the long schedule."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--launcher", required=True, help="mpirun or a script that takes its arguments")
     parser.add_argument("--program", required=True, help="save_loop")
     parser.add_argument("--muster", required=True, help="the command muster")
-    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--rounds", type=int, default=long_rounds if os.environ.get("MUSTER_TEST_LONG") else rounds)
     parser.add_argument("--async", dest="in_background", action="store_true", help="save in the background")
     parser.add_argument("--seed", type=int, default=None)
     return parser

@@ -59,7 +59,7 @@ if(Python3_FOUND)
   endforeach()
   foreach(mode random points)
     add_test(NAME fault.kill_async_${mode}
-             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_random.py ${mode} --async --rounds 40
+             COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_random.py ${mode} --async
                      --launcher ${MUSTER_MPIRUN} --program $<TARGET_FILE:save_loop> --muster $<TARGET_FILE:muster>)
     set_tests_properties(fault.kill_async_${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 2)
   endforeach()

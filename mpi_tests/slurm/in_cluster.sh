@@ -41,7 +41,9 @@ training() {
 }
 
 # train_until CONDITION RUN: makes train, the command of a training run without --steps, one that never ends, but for starts at
-# which the condition holds: these do 20 steps more than are saved. So no test has to interrupt a run before it is done.
+# which the condition holds: these do 20 steps more than are saved. So no test has to interrupt a run before it is done. Each step
+# pauses (where fault points are compiled in), which leaves the processors to other tests, and few steps to the run that it is
+# compared with.
 train_until() {
   cat >train_until.sh <<'SH'
 #!/bin/bash
@@ -49,6 +51,7 @@ train_until() {
 steps=1000000
 if eval "$1"; then newest=$(muster latest "$2") && steps=$((${newest#step_} + 20)); fi
 shift 2
+export MUSTER_FAILPOINT=train.step:pause
 exec "$@" --steps $steps
 SH
   chmod +x train_until.sh
@@ -107,6 +110,9 @@ hurry_requeued() {
     done
   done
 }
+
+# long_or LONG SHORT: the first in the long schedule (scripts/test.sh --long), else the second, which is that of every commit.
+long_or() { if [ -n "${MUSTER_TEST_LONG-}" ]; then echo "$1"; else echo "$2"; fi; }
 
 # The losses of two runs up to a step are the same bit by bit, and within rounding after that.
 compare_losses() { # compare_losses RUN REFERENCE STEPS [IDENTICAL]

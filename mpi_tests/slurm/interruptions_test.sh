@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # One training run, interrupted over and over. Usage: interruptions_test.sh BIN_DIRECTORY [COUNT [SEED]]
-# COUNT times (20) at a random moment, by chance: a preemption, a warning signal, scontrol requeue, or a node that dies, with all
-# that runs on it. A step is done twice only where a node died, and then at most the ten since the last save; nothing is lost;
-# all losses are those of a run that nothing happened to, bit by bit.
+# COUNT times (4, in the long schedule 20) at a random moment: a preemption, a warning signal, scontrol requeue, or a node that
+# dies, with all that runs on it; each kind once, the others by chance, in random order. A step is done twice only where a node
+# died, and then at most the ten since the last save; nothing is lost; all losses are those of a run that nothing happened to,
+# bit by bit.
 set -euo pipefail
 cluster=(--nodes 3 --kill-wait 10)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
 hurry_requeued &
-count=${2:-20}
+count=${2:-$(long_or 20 4)}
 seed=${3:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed"
@@ -30,21 +31,29 @@ is_not_running() {
   state=$(squeue -h -j "$job" -o %T) && [ "$state" != RUNNING ]
 }
 
+kinds=(preemption warning requeue loss)
+likely=(preemption preemption preemption warning warning requeue requeue loss loss loss)
+for ((i = ${#kinds[@]}; i < count; i++)); do kinds+=("${likely[RANDOM % ${#likely[@]}]}"); done
+for ((i = ${#kinds[@]} - 1; i > 0; i--)); do
+  j=$((RANDOM % (i + 1))) kind=${kinds[i]}
+  kinds[i]=${kinds[j]} kinds[j]=$kind
+done
+
 begun=0
 for ((i = 1; i <= count; i++)); do
   goal=$(($(last_step || true) + 1 + RANDOM % 60))
   wait_until 180 goes_on
   begun=$(starts)
   if [ "$i" -eq "$count" ]; then touch enough; fi
-  case $((RANDOM % 10)) in
-    0 | 1 | 2)
+  case ${kinds[i - 1]} in
+    preemption)
       what="a preemption"
       high=$(sbatch --parsable --partition=high --nodes=2 --exclusive --output=/dev/null --wrap "sleep 1")
       wait_for_end "$high" 60
       ;;
-    3 | 4) what="USR1" && scancel --signal=USR1 "$job" ;;
-    5 | 6) what="scontrol requeue" && scontrol requeue "$job" ;;
-    *)
+    warning) what="USR1" && scancel --signal=USR1 "$job" ;;
+    requeue) what="scontrol requeue" && scontrol requeue "$job" ;;
+    loss)
       mapfile -t nodes < <(scontrol show hostnames "$(squeue -h -j "$job" -o %N)")
       node=${nodes[RANDOM % ${#nodes[@]}]}
       what="the loss of $node"

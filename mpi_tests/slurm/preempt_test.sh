@@ -7,7 +7,7 @@
 #   requeue     scontrol requeue
 #   self        scancel --signal=USR1, and muster-train itself puts the job back into the queue
 #   cancelled   scancel, with --requeue and without a template: not put back, for whoever cancels a job means it
-#   limit       three time limits of a minute, in a chain, each seen coming
+#   limit       a time limit of a minute, in a chain of jobs, seen coming; in the long schedule three
 #   mpirun      scancel --signal=USR1 to the batch script of train-mpirun.sbatch, and the same line again
 #   no-slurm    USR1 and TERM without Slurm: exit status 75, or 85 with --requeue
 # No checkpoint is due by steps, so what it goes on from was saved because of the signal; and no step is done twice.
@@ -63,13 +63,15 @@ assert took_s < grace_s
 PY
 }
 # What the run printed as it saw the end coming, against what its saves then took.
-fitted() { # fitted FILE...: every save before the job's end
+fitted() { # fitted COUNT FILE...: every save before the job's end; so many there are
+  local count=$1
+  shift
   sed -n 's/^saving after step \([0-9]*\): the job ends in .*; \([0-9.]*\) s of the job are left.*/\1 \2/p' "$@" >left
-  python3 - run/history.jsonl left <<'PY'
+  python3 - run/history.jsonl left "$count" <<'PY'
 import json, sys
 left_s = {int(step): float(left) for step, left in map(str.split, open(sys.argv[2]))}
 saves = [s for s in map(json.loads, open(sys.argv[1])) if s["reason"].startswith("the job ends in")]
-assert len(saves) == 3, f"not saved three times because of the job's end: {[s['step'] for s in saves]}"
+assert len(saves) == int(sys.argv[3]), f"not saved {sys.argv[3]} times because of the job's end: {[s['step'] for s in saves]}"
 for save in saves:
     left = left_s[save["step"]]
     print(f"{save['tag']}: the save took {save['total_s']:.3f} s, and {left:.1f} s of the job were left")
@@ -134,8 +136,8 @@ SH
     ;;
   limit)
     training run --save-every 0
-    # shellcheck disable=SC2016
-    train_until '[ "$MUSTER_CHAIN_LINK" -ge 4 ]' run
+    limits=$(long_or 3 1)
+    train_until "[ \"\$MUSTER_CHAIN_LINK\" -gt $limits ]" run
     # No signal that the ranks know, so that it is the job's end that they see coming.
     MUSTER_DIR=$scratch/run "$repository/slurm/submit-chain.sh" --time=1 --signal=CONT@1 -- "${train[@]}"
     queue_is_empty() {
@@ -145,11 +147,11 @@ SH
     wait_until 400 queue_is_empty
     mapfile -t outputs < <(find . -name 'train-chain-*.out' | sort -t- -k3n)
     grep -h -E '^(saving|saved|resumed|train-)' "${outputs[@]}"
-    [ ${#outputs[@]} -eq 4 ] || say_and_fail "${#outputs[@]} jobs, and not four"
-    says "${outputs[-1]}" "train-chained.sbatch: done, in 4 jobs"
+    [ ${#outputs[@]} -eq $((limits + 1)) ] || say_and_fail "${#outputs[@]} jobs, and not $((limits + 1))"
+    says "${outputs[-1]}" "train-chained.sbatch: done, in $((limits + 1)) jobs"
     each_step_once "${outputs[@]}"
     if grep -l "DUE TO TIME LIMIT" "${outputs[@]}"; then say_and_fail "did not stop before the time limit"; fi
-    fitted "${outputs[@]}"
+    fitted "$limits" "${outputs[@]}"
     ;;
   mpirun)
     job=$(sbatch --parsable --output=first.out "$repository/slurm/train-mpirun.sbatch" "${train[@]}")

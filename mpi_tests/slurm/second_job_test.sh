@@ -7,6 +7,8 @@ cluster=(--kill-wait 2)
 . "$(dirname "$0")/in_cluster.sh"
 template=$repository/slurm/train-preemptible.sbatch
 
+# As with train_until.
+export MUSTER_FAILPOINT=train.step:pause
 training first --save-every 10
 first=("${train[@]}" --steps 1000000)
 # In the same directory, with losses of its own.

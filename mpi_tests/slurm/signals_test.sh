@@ -2,7 +2,7 @@
 # Which signals reach the ranks under the templates, and that the job starts again. Usage: signals_test.sh BIN_DIRECTORY
 # The ranks are no training, but shells that write down what they get, take a second as if they saved, and end with 75.
 set -euo pipefail
-cluster=(--kill-wait 5)
+cluster=(--cpus 8 --kill-wait 5) # room for all jobs that wait for their next start at the same time
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
 hurry_requeued &
@@ -29,14 +29,15 @@ all_say() { # all_say FILE TIMES TEXT: each of the 4 ranks, at least so many tim
 }
 template=$repository/slurm/train-preemptible.sbatch
 
-start() { # start NAME SBATCH_OPTIONS...: sets job; its ranks are up
+declare -A jobs
+start() { # start NAME SBATCH_OPTIONS...: sets its number in jobs; its ranks are up
   local name=$1
   shift
-  job=$(sbatch --parsable --output="$name.out" "$@" "$template" ./rank.sh 2 --dir "$scratch/none")
+  jobs[$name]=$(sbatch --parsable --output="$name.out" "$@" "$template" ./rank.sh 2 --dir "$scratch/none")
   wait_until 30 all_say "$name.out" 1 started
 }
 ended() { # ended NAME SIGNAL: each rank got it, saved, and started again
-  wait_for_end "$job" 60
+  wait_for_end "${jobs[$1]}" 60
   [ "$status" -eq 0 ] || say_and_fail "$1: exit status $status"
   all_say "$1.out" 1 "got $2" || say_and_fail "$1: not $2 at each rank"
   all_say "$1.out" 1 saved || say_and_fail "$1: killed before all had saved"
@@ -48,13 +49,24 @@ ended() { # ended NAME SIGNAL: each rank got it, saved, and started again
 }
 preempt() { sbatch --parsable --partition=high --nodes=2 --exclusive --output=high.out --wrap "sleep 2" >high; }
 
+# Each of these for itself, all at once.
 start warned
-scancel --signal=USR1 "$job"
-ended warned USR1
-
+scancel --signal=USR1 "${jobs[warned]}"
 start requeued
-scontrol requeue "$job"
+scontrol requeue "${jobs[requeued]}"
+# Whoever cancels a job means it.
+start cancelled
+scancel "${jobs[cancelled]}"
+ended warned USR1
 ended requeued TERM
+
+wait_for_end "${jobs[cancelled]}" 60
+all_say cancelled.out 1 saved || say_and_fail "cancelled: killed before all had saved"
+wait_until 20 grep -qs "the job was cancelled; not started again" cancelled.out
+sleep 1
+[ -z "$(squeue -h -j "${jobs[cancelled]}" -t PENDING,RUNNING 2>/dev/null)" ] || say_and_fail "cancelled: started again"
+[ "$(grep -c '^train-preemptible.sbatch: start' cancelled.out)" -eq 1 ] || say_and_fail "cancelled: started again"
+echo "cancelled: TERM at each rank, time to save, not started again"
 
 # With GraceTime=0 the job's own signal and SIGTERM come at once, and to some ranks twice.
 start preempted
@@ -73,20 +85,9 @@ scontrol update PartitionName=low GraceTime=0
 scontrol update PartitionName=low PreemptMode=CANCEL
 start ended
 preempt
-wait_for_end "$job" 60
+wait_for_end "${jobs[ended]}" 60
 [ "$(grep -c '^train-preemptible.sbatch: start' ended.out)" -ge 2 ] || say_and_fail "ended: not started again"
 scontrol update PartitionName=low PreemptMode=REQUEUE
-
-# Whoever cancels a job means it.
-start cancelled
-scancel "$job"
-wait_for_end "$job" 60
-all_say cancelled.out 1 saved || say_and_fail "cancelled: killed before all had saved"
-wait_until 20 grep -qs "the job was cancelled; not started again" cancelled.out
-sleep 1
-[ -z "$(squeue -h -j "$job" -t PENDING,RUNNING 2>/dev/null)" ] || say_and_fail "cancelled: started again"
-[ "$(grep -c '^train-preemptible.sbatch: start' cancelled.out)" -eq 1 ] || say_and_fail "cancelled: started again"
-echo "cancelled: TERM at each rank, time to save, not started again"
 
 # mpirun hands on what comes to the batch script.
 job=$(sbatch --parsable --output=mpirun.out "$repository/slurm/train-mpirun.sbatch" ./rank.sh 2)

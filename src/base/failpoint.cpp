@@ -2,12 +2,14 @@
 
 #ifdef MUSTER_FAILPOINTS
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <map>
 #include <muster/error.hpp>
 #include <mutex>
 #include <sstream>
+#include <thread>
 
 namespace muster::failpoint {
 
@@ -74,6 +76,7 @@ void pass(const char* point) {
   }
   if (action == "kill") std::raise(SIGKILL);
   if (action == "stop") std::raise(SIGSTOP);
+  if (action == "pause") std::this_thread::sleep_for(std::chrono::milliseconds(20));
   if (action == "throw") throw Error(ErrorKind::io, std::string("fault injected at ") + point);
 }
 

@@ -6,6 +6,7 @@
 //   throw    an Error{io} "fault injected at save.write"
 //   kill     SIGKILL to this process
 //   stop     SIGSTOP to this process
+//   pause    a sleep of 20 ms, which leaves the processor to others
 // In the environment "name@rank:action" confines it to one rank of MPI_COMM_WORLD (as the launcher's environment
 // tells), and several are separated by ','. A point fires every time it is passed until disarmed.
 

@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 #include <sched.h>
 
-#include <chrono>
 #include <muster/error.hpp>
-#include <thread>
 
-#include "base/clock.hpp"
+#include "base/poll_pause.hpp"
 #include "mpi/check.hpp"
 #include "mpi/comm.hpp"
 
@@ -38,7 +36,7 @@ void Pending::wait() {
   // Poll first: most answers come within microseconds. Then leave the core to ranks that may share it.
   constexpr int kPolls = 200;
   constexpr int kYields = 2000;
-  const Stopwatch since;
+  const PollPause pause;
   for (long long turn = 0;; ++turn) {
     if (test()) return;
     if (turn < kPolls) continue;
@@ -46,11 +44,11 @@ void Pending::wait() {
       sched_yield();
       continue;
     }
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
-    if (since.seconds() > comm_.timeout_s()) {
+    pause.sleep();
+    if (pause.waited_s() > comm_.timeout_s()) {
       throw Error(ErrorKind::timeout,
                   fmt::format("rank {}: waited {:.0f} s for the other ranks in {}; not all of them came", comm_.rank(),
-                              since.seconds(), call_));
+                              pause.waited_s(), call_));
     }
   }
 }

@@ -4,13 +4,11 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 #include <muster/error.hpp>
-#include <thread>
 #include <utility>
 
-#include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/poll_pause.hpp"
 #include "base/rank_text.hpp"
 #include "mpi/check.hpp"
 
@@ -35,10 +33,10 @@ SteppedVote::~SteppedVote() {
   MPI_Finalized(&finalized);
   if (finalized == 0) {
     try {
-      const Stopwatch since;
+      const PollPause pause;
       while (!is_over()) {
-        if (since.seconds() > kLastWaitS) break;
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
+        if (pause.waited_s() > kLastWaitS) break;
+        pause.sleep();
       }
       if (flight_->request == MPI_REQUEST_NULL) return;
     } catch (const std::exception&) {  // as if it did not end
@@ -79,13 +77,13 @@ void SteppedVote::wait() {
     if (is_over()) return;
     if (turn >= kPolls) sched_yield();
   }
-  const Stopwatch since;
+  const PollPause pause;
   double warn_at_s = warn_after_s_;
   // As others count them: those who wait in their call n wait for ranks that did not make it.
   const auto call = calls_ + 1;
   while (!is_over()) {
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
-    const double waited_s = since.seconds();
+    pause.sleep();
+    const double waited_s = pause.waited_s();
     if (waited_s < std::min(warn_at_s, comm_.timeout_s())) continue;
     const auto absent = roll_call_.absent(call);
     if (waited_s >= comm_.timeout_s() + (absent ? 0 : kNamesS)) {

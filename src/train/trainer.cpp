@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/failpoint.hpp"
 #include "base/narrow.hpp"
 #include "train/collectives.hpp"
 #include "train/gpt_parts.hpp"
@@ -85,6 +86,7 @@ bool Trainer::run() {
   });
   progress_.skip_time();
   for (std::int64_t step = finished_steps_ + 1; step <= options_.steps; ++step) {
+    failpoint::pass("train.step");
     last_loss_ = train_step(step);
     finished_steps_ = step;
     progress_.step(step, last_loss_, saves_.begin_step(step));
