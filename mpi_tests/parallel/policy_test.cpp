@@ -363,7 +363,7 @@ TEST(SavePolicyTest, WhoDoesNotCallIsNamedAndThenGoesOn) {
   EXPECT_FALSE(policy.should_save(1));
   if (world_rank() == late) {
     // Away from MPI and muster: in an evaluation of its own.
-    std::this_thread::sleep_for(std::chrono::seconds(3));
+    std::this_thread::sleep_for(std::chrono::seconds(6));
   }
   EXPECT_FALSE(policy.should_save(2));
   EXPECT_FALSE(policy.should_save(3));

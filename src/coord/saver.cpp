@@ -10,6 +10,7 @@
 #include "base/failpoint.hpp"
 #include "base/file_size_signal.hpp"
 #include "base/hash.hpp"
+#include "base/kept_memory.hpp"
 #include "base/posix.hpp"
 #include "coord/exchange.hpp"
 #include "coord/publish_save.hpp"
@@ -55,7 +56,7 @@ SaveReport Saver::save(const Describe& describe, const SaveOptions& options) {
     throw;
   } catch (...) {
     // A deadline that passed: a collective close would wait for the rank that did not come.
-    if (job.engine != nullptr && job.engine->is_collective()) static_cast<void>(writer.release());
+    if (job.engine != nullptr && job.engine->is_collective()) keep_until_exit(std::move(writer));
     writer.reset();
     job.drop_part();
     rethrow_with_missing_ranks();

@@ -4,7 +4,9 @@
 #include <sched.h>
 
 #include <muster/error.hpp>
+#include <utility>
 
+#include "base/kept_memory.hpp"
 #include "base/poll_pause.hpp"
 #include "mpi/check.hpp"
 #include "mpi/comm.hpp"
@@ -20,8 +22,8 @@ Pending::Pending(const CommView& comm, const char* call)
 Pending::~Pending() {
   if (*request_ == MPI_REQUEST_NULL) return;
   // Left by an exception: MPI may still use both.
-  static_cast<void>(request_.release());
-  static_cast<void>(held_.release());
+  keep_until_exit(std::move(request_));
+  keep_until_exit(std::move(held_));
 }
 
 Bytes& Pending::hold(std::size_t bytes) { return held_->emplace_back(bytes); }

@@ -1,8 +1,10 @@
 #include "policy/roll_call.hpp"
 
 #include <algorithm>
-#include <new>
+#include <memory>
+#include <utility>
 
+#include "base/kept_memory.hpp"
 #include "base/narrow.hpp"
 #include "mpi/check.hpp"
 
@@ -12,14 +14,15 @@ namespace {
 
 constexpr int kTag = 1;
 constexpr int kMostListeners = 64;  // enough to hear of it, few enough not to flood a large job
-constexpr double kListenS = 1;
+constexpr double kListenS = 2;
 
 }  // namespace
 
 RollCall::RollCall(const mpi::CommView& comm) : comm_(comm), heard_(narrow<std::size_t>(comm.size())) {}
 
 RollCall::~RollCall() {
-  if (!sent_.empty()) static_cast<void>(new std::list<Message>(std::move(sent_)));  // MPI may still read them
+  // MPI may still read them.
+  if (!sent_.empty()) keep_until_exit(std::make_shared<std::list<Message>>(std::move(sent_)));
 }
 
 std::optional<std::vector<int>> RollCall::absent(std::uint64_t call) {

@@ -7,6 +7,7 @@
 #include <muster/error.hpp>
 #include <utility>
 
+#include "base/kept_memory.hpp"
 #include "base/log.hpp"
 #include "base/poll_pause.hpp"
 #include "base/rank_text.hpp"
@@ -17,7 +18,7 @@ namespace muster::policy {
 namespace {
 
 constexpr double kLastWaitS = 1;
-constexpr double kNamesS = 2;  // for those who wait to hear of each other
+constexpr double kNamesS = 3;  // for those who wait to hear of each other
 
 }  // namespace
 
@@ -43,7 +44,7 @@ SteppedVote::~SteppedVote() {
     }
   }
   owner_.abandon();
-  static_cast<void>(flight_.release());
+  keep_until_exit(std::move(flight_));
 }
 
 bool SteppedVote::is_over() {
@@ -88,7 +89,7 @@ void SteppedVote::wait() {
     const auto absent = roll_call_.absent(call);
     if (waited_s >= comm_.timeout_s() + (absent ? 0 : kNamesS)) {
       owner_.abandon();
-      static_cast<void>(flight_.release());
+      keep_until_exit(std::move(flight_));
       throw Error(ErrorKind::timeout,
                   fmt::format("rank {}: waited {:.0f} s in should_save for {}, which did not call it", comm_.rank(),
                               waited_s, absent && !absent->empty() ? rank_text(*absent) : "other ranks"));
