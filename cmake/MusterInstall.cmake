@@ -21,11 +21,15 @@ if(MUSTER_TORCH)
   set_target_properties(muster_libtorch PROPERTIES EXPORT_NAME libtorch)
   install(TARGETS muster_torch muster_libtorch EXPORT musterTorchTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(EXPORT musterTorchTargets NAMESPACE muster:: DESTINATION ${package_dir})
+  install(FILES cmake/FindLibTorch.cmake DESTINATION ${package_dir})
+  # The folder of LibTorch, and of other libraries that no loader knows, is found by muster-train where it is installed.
+  set_target_properties(muster-train PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 endif()
 
-install(DIRECTORY include/muster DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} PATTERN torch.hpp EXCLUDE)
+install(DIRECTORY include/muster DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} PATTERN "*torch*.hpp" EXCLUDE)
 if(MUSTER_TORCH)
-  install(FILES include/muster/torch.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/muster)
+  install(FILES include/muster/libtorch_version.hpp include/muster/torch.hpp
+          DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/muster)
 endif()
 configure_package_config_file(cmake/musterConfig.cmake.in ${CMAKE_BINARY_DIR}/musterConfig.cmake
                               INSTALL_DESTINATION ${package_dir})

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <muster/checkpoint.hpp>
+#include <muster/libtorch_version.hpp>
 #include <muster/rules.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -109,6 +110,26 @@ requires std::derived_from<Scheduler, torch::optim::LRScheduler> &&
     (!requires(const Scheduler& s) { s.state_dict(); }) struct SchedulerTraits<Scheduler>
     : SchedulerTraits<torch::optim::LRScheduler> {
 };
+
+#if MUSTER_HAS_REDUCE_LR_ON_PLATEAU
+// Saved as "ReduceLROnPlateau", with the names of PyTorch's state_dict: best, cooldown_counter, num_bad_epochs and
+// last_epoch are saved and loaded; mode, factor, patience, threshold, threshold_mode, cooldown, min_lrs and eps are
+// saved and must agree on load.
+template <>
+struct SchedulerTraits<torch::optim::ReduceLROnPlateauScheduler> {
+  static std::string name(const torch::optim::ReduceLROnPlateauScheduler& scheduler);
+  static nlohmann::json save(const torch::optim::ReduceLROnPlateauScheduler& scheduler);
+  static void check(const torch::optim::ReduceLROnPlateauScheduler& scheduler, const nlohmann::json& state);
+  static void load(torch::optim::ReduceLROnPlateauScheduler& scheduler, const nlohmann::json& state);
+};
+
+// A scheduler derived from it without a state of its own.
+template <class Scheduler>
+requires std::derived_from<Scheduler, torch::optim::ReduceLROnPlateauScheduler> &&
+    (!requires(const Scheduler& s) { s.state_dict(); }) struct SchedulerTraits<Scheduler>
+    : SchedulerTraits<torch::optim::ReduceLROnPlateauScheduler> {
+};
+#endif
 
 template <class T>
 inline constexpr bool is_smart_pointer = false;

@@ -38,5 +38,6 @@ if(MUSTER_TORCH)
   muster_e2e_test(train_grids ${CMAKE_CURRENT_LIST_DIR}/train_grids_test.sh ${CMAKE_BINARY_DIR}/bin)
   muster_e2e_test(train_regrid ${CMAKE_CURRENT_LIST_DIR}/train_regrid_test.sh ${CMAKE_BINARY_DIR}/bin)
   set_tests_properties(e2e.train_regrid PROPERTIES TIMEOUT 600)  # 31 runs of up to 4 ranks
+  muster_e2e_test(train_blas ${CMAKE_CURRENT_LIST_DIR}/train_blas_test.sh ${CMAKE_BINARY_DIR}/bin)
   muster_e2e_test(train_async ${CMAKE_CURRENT_LIST_DIR}/train_async_test.sh ${CMAKE_BINARY_DIR}/bin)
 endif()

@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <muster/libtorch_version.hpp>
 #include <muster/torch.hpp>
 #include <optional>
 #include <string>

@@ -2,6 +2,7 @@
 // ranks. What any grid saved any other loads, bit for bit, against slices made by Torch.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 
@@ -101,7 +102,7 @@ class Job {
       state->step(41);
       state->exp_avg(slice(entry, 1));
       state->exp_avg_sq(slice(entry, 2));
-      optimizer_->state()[c10::guts::to_string(entry.parameter.unsafeGetTensorImpl())] = std::move(state);
+      optimizer_->state()[optimizer_state_key(entry.parameter)] = std::move(state);
     }
   }
 
@@ -109,7 +110,7 @@ class Job {
     for (auto& entry : entries_) {
       SCOPED_TRACE(entry.key);
       EXPECT_TRUE(same_bits(entry.parameter.detach(), slice(entry, 0)));
-      const auto found = optimizer_->state().find(c10::guts::to_string(entry.parameter.unsafeGetTensorImpl()));
+      const auto found = optimizer_->state().find(optimizer_state_key(entry.parameter));
       ASSERT_NE(found, optimizer_->state().end());
       const auto& state = dynamic_cast<torch::optim::AdamWParamState&>(*found->second);
       EXPECT_EQ(state.step(), 41);

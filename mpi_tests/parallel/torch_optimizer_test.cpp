@@ -104,7 +104,7 @@ Slots slots_of(const torch::optim::OptimizerParamState& any) {
 
 // Null where the parameter has none.
 torch::optim::OptimizerParamState* state_of(Optimizer& optimizer, const torch::Tensor& parameter) {
-  const auto found = optimizer.state().find(c10::guts::to_string(parameter.unsafeGetTensorImpl()));
+  const auto found = optimizer.state().find(optimizer_state_key(parameter));
   return found == optimizer.state().end() ? nullptr : found->second.get();
 }
 

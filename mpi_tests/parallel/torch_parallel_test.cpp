@@ -101,7 +101,7 @@ class Job {
       state->step(step_of(entry.global_key));
       state->exp_avg(part_of_slice(entry, 1).clone());
       state->exp_avg_sq(part_of_slice(entry, 2).clone());
-      optimizer_->state()[c10::guts::to_string(entry.optimized.unsafeGetTensorImpl())] = std::move(state);
+      optimizer_->state()[optimizer_state_key(entry.optimized)] = std::move(state);
     }
   }
 
@@ -111,7 +111,7 @@ class Job {
       EXPECT_TRUE(same_bits(entry.parameter.detach(), slice(entry, 0).to(entry.parameter.scalar_type())));
       if (entry.optimized.numel() == 0) continue;
       EXPECT_TRUE(same_bits(entry.optimized.detach(), part_of_slice(entry, 0)));
-      const auto state = optimizer_->state().find(c10::guts::to_string(entry.optimized.unsafeGetTensorImpl()));
+      const auto state = optimizer_->state().find(optimizer_state_key(entry.optimized));
       ASSERT_NE(state, optimizer_->state().end());
       auto& moments = dynamic_cast<torch::optim::AdamWParamState&>(*state->second);
       EXPECT_EQ(moments.step(), step_of(entry.global_key));
@@ -422,7 +422,7 @@ TEST(TorchParallel, MomentsOfAnotherDtypeAreConvertedOrRefused) {
     state->step(3);
     state->exp_avg(torch::full_like(parameter, 0.5));
     state->exp_avg_sq(torch::full_like(parameter, 0.25));
-    optimizer->state()[c10::guts::to_string(parameter.unsafeGetTensorImpl())] = std::move(state);
+    optimizer->state()[optimizer_state_key(parameter)] = std::move(state);
     return optimizer;
   };
   const auto saved = optimizer_of(torch::ones({5}, torch::kBFloat16), true);

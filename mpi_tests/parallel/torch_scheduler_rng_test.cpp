@@ -211,6 +211,148 @@ TEST(TorchScheduler, MalformedOrMissingDocumentIsNamed) {
   }
 }
 
+#if MUSTER_HAS_REDUCE_LR_ON_PLATEAU
+using ReduceLr = torch::optim::ReduceLROnPlateauScheduler;
+
+struct PlateauSettings {
+  ReduceLr::SchedulerMode mode = ReduceLr::min;
+  float factor = 0.3F;
+  int patience = 2;
+  double threshold = 0.1 + 0.2;
+  ReduceLr::ThresholdMode threshold_mode = ReduceLr::abs;
+  int cooldown = 3;
+  std::vector<float> min_lr = {1e-3F};
+  double eps = 1e-9;
+};
+
+ReduceLr reduce_lr(Job& job, const PlateauSettings& settings = {}) {
+  return {job.optimizer,           settings.mode,     settings.factor, settings.patience, settings.threshold,
+          settings.threshold_mode, settings.cooldown, settings.min_lr, settings.eps};
+}
+
+// A loss that falls, stays, and falls again: the scheduler counts bad epochs, cools down, and finds a new best.
+float metric_of(int epoch) { return epoch % 11 < 3 ? 2.0F - 0.7F * static_cast<float>(epoch % 17) / 3.0F : 1.9F; }
+
+// Saved after each of 40 epochs, so in every one of its states; the restored one must go on as the saved one does.
+TEST(TorchScheduler, ReduceLrOnPlateauGoesOnWhereItWas) {
+  bool saw_bad_epochs = false;
+  bool saw_cooldown = false;
+  for (int epochs = 0; epochs < 40; epochs += 3) {
+    const Scratch scratch;
+    Job saved;
+    auto scheduler = reduce_lr(saved);
+    for (int i = 0; i < epochs; ++i) scheduler.step(metric_of(i));
+    save_checkpoint(MPI_COMM_WORLD, scratch.path(),
+                    SaveArgs{.tag = "saved", .optimizer = saved.optimizer, .scheduler = scheduler});
+    Job loaded(0.1);
+    auto restored = reduce_lr(loaded);
+    restored.step(-100);  // another best
+    const auto report = load_checkpoint_report(MPI_COMM_WORLD, scratch.path(),
+                                               LoadArgs{.optimizer = loaded.optimizer, .scheduler = restored});
+    const auto* document = report.contents.find_document("/scheduler");
+    ASSERT_NE(document, nullptr);
+    const auto& state = document->at("state");
+    saw_bad_epochs = saw_bad_epochs || state.at("num_bad_epochs") > 0;
+    saw_cooldown = saw_cooldown || state.at("cooldown_counter") > 0;
+    EXPECT_EQ(SchedulerTraits<ReduceLr>::save(restored), SchedulerTraits<ReduceLr>::save(scheduler)) << epochs;
+    for (int i = epochs; i < epochs + 30; ++i) {
+      scheduler.step(metric_of(i));
+      restored.step(metric_of(i));
+      ASSERT_EQ(lr_of(loaded.optimizer), lr_of(saved.optimizer)) << epochs << ", " << i;
+    }
+  }
+  EXPECT_TRUE(saw_bad_epochs && saw_cooldown);
+}
+
+TEST(TorchScheduler, ReduceLrOnPlateauIsSavedWithTheNamesOfPyTorch) {
+  Job job;
+  auto scheduler = reduce_lr(job);
+  using Traits = SchedulerTraits<ReduceLr>;
+  EXPECT_EQ(Traits::name(scheduler), "ReduceLROnPlateau");
+  json expected = {{"mode", "min"},           {"factor", 0.3F},        {"patience", 2},       {"threshold", 0.1 + 0.2},
+                   {"threshold_mode", "abs"}, {"cooldown", 3},         {"min_lrs", {1e-3F}},  {"eps", 1e-9},
+                   {"best", HUGE_VAL},        {"cooldown_counter", 0}, {"num_bad_epochs", 0}, {"last_epoch", 0}};
+  EXPECT_EQ(Traits::save(scheduler), expected);
+  for (const auto metric : {0.1F, 0.2F, 0.2F, 0.2F, 0.2F}) scheduler.step(metric);
+  expected["best"] = 0.1F;
+  expected["cooldown_counter"] = 2;  // it was reduced after the fourth epoch, and the fifth was the first to cool down
+  expected["last_epoch"] = 5;
+  EXPECT_EQ(Traits::save(scheduler), expected);
+  Job other;
+  EXPECT_EQ(Traits::save(reduce_lr(other, {.mode = ReduceLr::max, .threshold_mode = ReduceLr::rel})).at("best"),
+            -HUGE_VAL);
+}
+
+TEST(TorchScheduler, DerivedFromReduceLrOnPlateauIsSavedAsOne) {
+  struct Louder : ReduceLr {
+    using ReduceLr::ReduceLr;
+  };
+  const Scratch scratch;
+  Job job;
+  Louder scheduler(job.optimizer);
+  scheduler.step(0.5F);
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(), SaveArgs{.tag = "saved", .scheduler = scheduler});
+  ReduceLr restored(job.optimizer);
+  load_checkpoint(MPI_COMM_WORLD, scratch.path(), LoadArgs{.scheduler = restored});
+  EXPECT_EQ(SchedulerTraits<ReduceLr>::save(restored).at("best"), 0.5);
+}
+
+TEST(TorchScheduler, ReduceLrOnPlateauRefusesOtherSettings) {
+  const Scratch scratch;
+  Job saved(0.01);
+  auto scheduler = reduce_lr(saved);
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(),
+                  SaveArgs{.tag = "saved", .model = saved.model, .optimizer = saved.optimizer, .scheduler = scheduler});
+  const std::vector<std::pair<PlateauSettings, std::string>> others = {
+      {{.mode = ReduceLr::max}, "saved with mode \"min\", and this ReduceLROnPlateau has \"max\""},
+      {{.factor = 0.4F}, "factor 0.3"},
+      {{.patience = 3}, "patience 2"},
+      {{.threshold = 0.3}, "threshold 0.30000000000000004"},
+      {{.threshold_mode = ReduceLr::rel}, "threshold_mode"},
+      {{.cooldown = 4}, "cooldown 3"},
+      {{.min_lr = {2e-3F}}, "min_lrs [0.001"},
+      {{.eps = 1e-8}, "eps 1e-09"},
+  };
+  for (const auto& [settings, part] : others) {
+    Job job;
+    auto other = reduce_lr(job, settings);
+    expect_refused(scratch, other, part);
+    EXPECT_EQ(SchedulerTraits<ReduceLr>::save(other).at("last_epoch"), 0);
+  }
+  Job job;
+  StepLR step_lr(job.optimizer, 3, 0.9);
+  expect_refused(scratch, step_lr, "ReduceLROnPlateau, and is to be loaded into StepLR");
+}
+
+TEST(TorchScheduler, MalformedReduceLrOnPlateauIsNamed) {
+  const Scratch scratch;
+  Job job;
+  auto scheduler = reduce_lr(job);
+  const std::vector<std::pair<std::string, json>> wrong = {{"best", "x"},
+                                                           {"best", 0.1},
+                                                           {"best", 1e300},
+                                                           {"cooldown_counter", 1.5},
+                                                           {"num_bad_epochs", 1ULL << 40},
+                                                           {"last_epoch", -(1LL << 40)},
+                                                           {"last_epoch", nullptr},
+                                                           {"factor", "x"}};
+  int number = 0;
+  for (const auto& [name, value] : wrong) {
+    auto state = SchedulerTraits<ReduceLr>::save(scheduler);
+    state[name] = value;
+    State file;
+    file.add(Document{"/scheduler", {{"class", "ReduceLROnPlateau"}, {"state", state}}});
+    const auto tag = "bad_" + std::to_string(number++);
+    save_state(scratch.path(), tag, file);
+    const auto error = collective_error_of(
+        [&] { load_checkpoint(MPI_COMM_WORLD, scratch.path(), LoadArgs{.tag = tag, .scheduler = scheduler}); });
+    ASSERT_TRUE(error.has_value()) << name << value;
+    EXPECT_EQ(error->kind(), ErrorKind::mismatch);
+    EXPECT_TRUE(has(error->what(), name)) << error->what();
+  }
+}
+#endif
+
 TEST(TorchScheduler, NullPointerIsAnError) {
   const Scratch scratch;
   const std::shared_ptr<StepLR> null;

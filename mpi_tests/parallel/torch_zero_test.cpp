@@ -189,7 +189,7 @@ class Job {
   }
 
   torch::optim::AdamWParamState* state_of(const Entry& entry) {
-    const auto found = optimizer_->state().find(c10::guts::to_string(entry.stepped.unsafeGetTensorImpl()));
+    const auto found = optimizer_->state().find(optimizer_state_key(entry.stepped));
     return found == optimizer_->state().end() ? nullptr
                                               : dynamic_cast<torch::optim::AdamWParamState*>(found->second.get());
   }

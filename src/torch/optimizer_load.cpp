@@ -197,7 +197,7 @@ class SlotReader {
 struct Restored {
   std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options;  // one a group
   // By Torch's key; null: the checkpoint has no state for the parameter.
-  std::vector<std::pair<std::string, std::unique_ptr<torch::optim::OptimizerParamState>>> states;
+  std::vector<std::pair<OptimizerStateKey, std::unique_ptr<torch::optim::OptimizerParamState>>> states;
 };
 
 template <class Kind>
@@ -235,7 +235,7 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
       const auto* now = find_param_state<Kind>(optimizer, params[i]);
       if (!saved.has_key(key)) {
         if (now != nullptr && load.strict() && !load.is_partial())
-          restored.states.emplace_back(torch_key(params[i]), nullptr);
+          restored.states.emplace_back(optimizer_state_key(params[i]), nullptr);
         continue;
       }
       // A copy shares the tensors, which are wanted where they lie, and has scalars and lists of its own.
@@ -258,7 +258,7 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
         if (!load.strict()) continue;
       }
       for (const auto& tensor : reader.wanted().tensors()) load.state().add(tensor);
-      restored.states.emplace_back(torch_key(params[i]), std::move(next));
+      restored.states.emplace_back(optimizer_state_key(params[i]), std::move(next));
     }
   }
 }

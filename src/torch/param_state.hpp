@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <muster/libtorch_version.hpp>
 #include <muster/state.hpp>
 #include <string>
 #include <string_view>
@@ -14,16 +15,11 @@
 
 namespace muster::torch_adapter {
 
-// The key of Optimizer::state().
-inline std::string torch_key(const torch::Tensor& parameter) {
-  return c10::guts::to_string(parameter.unsafeGetTensorImpl());
-}
-
 // Null where the parameter has no state yet.
 template <class Kind>
 const typename Kind::ParamState* find_param_state(const torch::optim::Optimizer& optimizer,
                                                   const torch::Tensor& parameter) {
-  const auto found = optimizer.state().find(torch_key(parameter));
+  const auto found = optimizer.state().find(optimizer_state_key(parameter));
   if (found == optimizer.state().end() || found->second == nullptr) return nullptr;
   const auto* state = dynamic_cast<const typename Kind::ParamState*>(found->second.get());
   if (state == nullptr) {

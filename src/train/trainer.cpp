@@ -9,6 +9,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/narrow.hpp"
+#include "train/blas.hpp"
 #include "train/collectives.hpp"
 #include "train/gpt_parts.hpp"
 #include "train/resume.hpp"
@@ -67,6 +68,12 @@ Trainer::Trainer(const Ranks& ranks, const Options& options, const Text& text)
   torch::manual_seed(seed + narrow<std::uint64_t>(world.rank()) + 1);
   progress_.say(fmt::format("GPT of {} parameters, {} of {} bytes to learn, {}", elements,
                             options.text.filename().string(), text.size_bytes(), description_of(ranks_)));
+  if (const auto file = reference_blas(); !file.empty()) {
+    progress_.say(
+        fmt::format("note: LibTorch computes with the reference BLAS, {}, which is several times slower than "
+                    "OpenBLAS; on Debian, install libopenblas0-pthread",
+                    file));
+  }
 }
 
 bool Trainer::run() {

@@ -1,7 +1,12 @@
 // Saves and resumes a module with its optimizer and scheduler. Usage: with_torch DIRECTORY
 
+#include <fmt/format.h>
+
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <muster/torch.hpp>
+#include <string>
 
 namespace {
 
@@ -40,11 +45,33 @@ bool run(const char* directory) {
   return torch::equal(first.model->weight, second.model->weight) && user_content && user_content->at("batch_idx") == 7;
 }
 
+// LibTorch's CUDA part registers itself when it is loaded. No name of it is needed here, and yet it must be loaded
+// where this LibTorch has one.
+bool has_loaded_cuda_part() {
+  namespace fs = std::filesystem;
+  fs::path folder;
+  bool is_loaded = false;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    const auto slash = line.find('/');
+    if (slash == std::string::npos) continue;
+    const fs::path file = line.substr(slash);
+    if (file.filename().string().starts_with("libtorch_cpu.so")) folder = file.parent_path();
+    if (file.filename().string().starts_with("libtorch_cuda.so")) is_loaded = true;
+  }
+  const bool is_there = fs::exists(folder / "libtorch_cuda.so");
+  // With the fmt that other libraries here are built with, whatever LibTorch has beside its headers.
+  std::puts(fmt::format("LibTorch of {}: its CUDA part is {}, and {}", folder.string(),
+                        is_there ? "there" : "not there", is_loaded ? "loaded" : "not loaded")
+                .c_str());
+  return !folder.empty() && is_there == is_loaded;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
-  const bool same = argc == 2 && run(argv[1]);
+  const bool same = argc == 2 && has_loaded_cuda_part() && run(argv[1]);
   std::puts(same ? "same" : "different");
   MPI_Finalize();
   return same ? 0 : 1;
