@@ -128,7 +128,10 @@ class TorchSave:
 class H5py:
     """One file for all ranks. Replicas are written by the rank that would hold the tensor if it were not replicated."""
 
-    NUMPY = {"bfloat16": "uint16", "boolean": "bool"}
+    # What numpy lacks is written as integers of the same size.
+    NUMPY = {"bfloat16": "uint16", "boolean": "bool"} | dict.fromkeys(
+        [f"float8_{kind}" for kind in ("e5m2", "e4m3fn", "e5m2fnuz", "e4m3fnuz", "e8m0fnu")], "uint8"
+    )
 
     def __init__(self, comm, tensors, directory, collective):
         import h5py

@@ -170,9 +170,9 @@ struct LoadOptions {
   // "/optimizer/<key>/exp_avg"; other sections keep theirs. Where both end in '*', that stands for the rest:
   // {"backbone.*", "encoder.*"}. `only` and the target have the program's names.
   std::map<std::string, std::string> renames = {};
-  // Load floating-point tensors into others of their kind: exact where they are wider, else rounded to nearest, ties to
-  // even; from float64 to 16 bits by way of float32, as LibTorch does. Off: another dtype is a mismatch, but for what
-  // LoadTarget::made_from names.
+  // Load floating-point tensors into others of their kind, float8 too: exact where wider, else rounded to nearest, from
+  // float64 by way of float32, as LibTorch does; what is too large for float8_e4m3fn becomes its largest number, for a
+  // fnuz kind NaN. Off: another dtype is a mismatch, but for what LoadTarget::made_from names.
   bool convert_dtypes = false;
   // `node` where storage close to the nodes (a cache, local disks) is faster than the network between them.
   ReadOncePer read_once_per = ReadOncePer::job;

@@ -28,11 +28,19 @@ enum class DType : std::uint8_t {
   boolean,
   complex64,
   complex128,
+  uint16,
+  uint32,
+  uint64,
+  float8_e5m2,      // as IEEE 754 would have it: infinities and NaNs in the largest exponent
+  float8_e4m3fn,    // no infinities; NaN is the largest code of either sign
+  float8_e5m2fnuz,  // no infinities, no negative zero: its code is the NaN
+  float8_e4m3fnuz,  // the same
+  float8_e8m0fnu,   // powers of two from 2^-127 to 2^127, and a NaN; no sign and no zero
 };
 
 // Bytes of one element: 1, 2, 4, 8 or 16.
 std::uint64_t item_bytes(DType dtype);
-// "float64", ..., "boolean", "complex128".
+// "float64", ..., "boolean", ..., "float8_e8m0fnu".
 std::string_view name(DType dtype);
 
 // Sizes of the dimensions, outermost first; empty for a 0-d tensor (one element). Any of them may be 0.

@@ -16,6 +16,7 @@
 
 #include "base/file_system.hpp"
 #include "h5/catalog_reader.hpp"
+#include "model/dtypes.hpp"
 #include "store/verify.hpp"
 #include "support/collective.hpp"
 #include "support/files.hpp"
@@ -102,10 +103,7 @@ void of_one_rank_each(Held& held) {
 }
 
 void every_dtype_and_nothing(Held& held) {
-  for (int i = 0; i <= static_cast<int>(DType::complex128); ++i) {
-    const auto dtype = static_cast<DType>(i);
-    held.add_whole("/model/" + std::string(name(dtype)), dtype, {3, 5});
-  }
+  for (const auto dtype : kAllDTypes) held.add_whole("/model/" + std::string(name(dtype)), dtype, {3, 5});
   held.add_whole("/model/scalar", DType::int64, {});
   held.add_whole("/model/empty", DType::float32, {0, 7});
 }

@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "h5/catalog_reader.hpp"
+#include "model/dtypes.hpp"
 #include "support/model.hpp"
 #include "support/sample.hpp"
 #include "support/scratch.hpp"
@@ -69,11 +70,11 @@ void expect_round_trip(std::vector<Block>& blocks) {
 TEST(SaveLoad, BringsBackEveryDtypeAndKindOfShape) {
   std::vector<Block> blocks;
   std::uint64_t seed = 1;
-  for (int dtype = 0; dtype <= static_cast<int>(DType::complex128); ++dtype) {
+  for (const auto dtype : kAllDTypes) {
     for (const Shape& shape :
          {Shape{}, Shape{0}, Shape{1}, Shape{3, 0, 2}, Shape{7, 5}, Shape{2, 3, 4, 5}, Shape{4099}, Shape(32, 1)}) {
-      const auto path = "/model/" + std::to_string(dtype) + "." + std::to_string(seed);
-      blocks.emplace_back(path, static_cast<DType>(dtype), shape, seed++);
+      const auto path = "/model/" + std::string(name(dtype)) + "." + std::to_string(seed);
+      blocks.emplace_back(path, dtype, shape, seed++);
     }
   }
   expect_round_trip(blocks);

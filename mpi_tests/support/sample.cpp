@@ -8,6 +8,7 @@
 #include "base/posix.hpp"
 #include "h5/head.hpp"
 #include "h5/tables.hpp"
+#include "model/dtypes.hpp"
 #include "model/storage_order.hpp"
 #include "plan/balance.hpp"
 #include "plan/layout.hpp"
@@ -20,9 +21,7 @@ std::uint64_t pick(Random& random, std::uint64_t low, std::uint64_t high) {
   return std::uniform_int_distribution<std::uint64_t>(low, high)(random);
 }
 
-DType random_dtype(Random& random) {
-  return static_cast<DType>(pick(random, 0, static_cast<std::uint64_t>(DType::complex128)));
-}
+DType random_dtype(Random& random) { return kAllDTypes.at(pick(random, 0, kAllDTypes.size() - 1)); }
 
 Shard random_part(Random& random, const Shape& shape) {
   const auto elements = element_count(shape);

@@ -8,14 +8,14 @@
 #include <span>
 
 #include "base/posix.hpp"
+#include "model/dtypes.hpp"
 
 namespace muster::bench {
 
 namespace {
 
 DType dtype_named(const std::string& text) {
-  for (auto value = static_cast<int>(DType::float64); value <= static_cast<int>(DType::complex128); ++value) {
-    const auto dtype = static_cast<DType>(value);
+  for (const auto dtype : kAllDTypes) {
     if (name(dtype) == text) return dtype;
   }
   throw Error(ErrorKind::usage, "there is no dtype '" + text + "'");

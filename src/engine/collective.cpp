@@ -15,6 +15,7 @@
 #include "h5/datatype.hpp"
 #include "h5/handle.hpp"
 #include "h5/selection.hpp"
+#include "model/dtypes.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/info.hpp"
 
@@ -59,9 +60,7 @@ h5::PropertyList collective_transfer() {
 
 std::vector<h5::Datatype> all_tensor_types() {
   std::vector<h5::Datatype> types;
-  for (auto dtype = 0; dtype <= static_cast<int>(DType::complex128); ++dtype) {
-    types.push_back(h5::tensor_type(static_cast<DType>(dtype)));
-  }
+  for (const auto dtype : kAllDTypes) types.push_back(h5::tensor_type(dtype));
   return types;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <muster/error.hpp>
+#include <muster/version.hpp>
 #include <optional>
 #include <unordered_map>
 
@@ -13,6 +14,7 @@
 #include "base/hash.hpp"
 #include "base/posix.hpp"
 #include "h5/datatype.hpp"
+#include "h5/datatype_text.hpp"
 #include "h5/handle.hpp"
 #include "h5/locking.hpp"
 #include "h5/run_json.hpp"
@@ -37,7 +39,7 @@ struct Declared {
   std::uint64_t bytes = 0;
   Shape shape;
   Shape tile;
-  H5T_class_t type_class = H5T_NO_CLASS;
+  bool is_text = false;
   std::optional<DType> dtype;
 };
 
@@ -89,14 +91,12 @@ class Reader {
       if (dataset.path == kRunPath || dataset.path == kIntegrityPath) continue;
       if (dataset.path == kTelemetryPath) {
         read_telemetry(dataset, catalog);
-      } else if (dataset.type_class == H5T_STRING) {
+      } else if (dataset.is_text) {
         catalog.documents.push_back({dataset.path, text(dataset)});
-      } else if (dataset.dtype) {
+      } else {
         tensor_at[dataset.address] = static_cast<std::uint32_t>(catalog.tensors.size());
         catalog.tensors.push_back(
             {dataset.path, *dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.tile});
-      } else {
-        corrupt(dataset.path + " has a datatype that muster does not write");
       }
     }
     read_extents(tensor_at, catalog);
@@ -121,8 +121,14 @@ class Reader {
     Declared dataset;
     dataset.path = path;
     const Datatype type(H5Dget_type(handle), "H5Dget_type");
-    dataset.type_class = H5Tget_class(type.get());
+    dataset.is_text = H5Tget_class(type.get()) == H5T_STRING && H5Tis_variable_str(type.get()) == 0;
     dataset.dtype = dtype_of(type.get());
+    const bool is_table = path == kIntegrityPath || path == kTelemetryPath;
+    if (!dataset.dtype && !dataset.is_text && !is_table) {
+      corrupt(
+          fmt::format("{} has an HDF5 datatype that muster {} does not know: {}. A newer muster may have written it",
+                      path, kVersion, to_text(type.get())));
+    }
     const Dataspace space(H5Dget_space(handle), "H5Dget_space");
     const int rank = H5Sget_simple_extent_ndims(space.get());
     if (rank < 0) fail("H5Sget_simple_extent_ndims");
@@ -228,7 +234,7 @@ class Reader {
   }
 
   std::string text(const Declared& dataset) {
-    if (dataset.type_class != H5T_STRING) corrupt(dataset.path + " is not a text");
+    if (!dataset.is_text) corrupt(dataset.path + " is not a text");
     const auto bytes = bytes_at(dataset.offset, dataset.bytes);
     const auto end = std::find(bytes.begin(), bytes.end(), std::byte{0});
     return {reinterpret_cast<const char*>(bytes.data()), static_cast<std::size_t>(end - bytes.begin())};

@@ -1,9 +1,12 @@
 #include "h5/datatype.hpp"
 
+#include <initializer_list>
 #include <muster/error.hpp>
+#include <utility>
 
 #include "base/narrow.hpp"
 #include "h5/table_rows.hpp"
+#include "model/dtypes.hpp"
 
 namespace muster::h5 {
 
@@ -11,21 +14,22 @@ namespace {
 
 Datatype copy_of(hid_t type) { return {H5Tcopy(type), "H5Tcopy"}; }
 
-// A float of 16 bits: sign, exponent, mantissa from the top.
-Datatype half_type(std::size_t exponent_bits, std::size_t mantissa_bits, std::size_t bias) {
+// A float of one or two bytes: sign, exponent, mantissa from the top.
+Datatype float_type(std::size_t exponent_bits, std::size_t mantissa_bits, std::size_t bias) {
+  const auto sign_at = exponent_bits + mantissa_bits;
   auto type = copy_of(H5T_IEEE_F32LE);
-  check(H5Tset_fields(type.get(), 15, mantissa_bits, exponent_bits, 0, mantissa_bits), "H5Tset_fields");
-  check(H5Tset_size(type.get(), 2), "H5Tset_size");
+  check(H5Tset_fields(type.get(), sign_at, mantissa_bits, exponent_bits, 0, mantissa_bits), "H5Tset_fields");
+  check(H5Tset_size(type.get(), (sign_at + 1) / 8), "H5Tset_size");
   check(H5Tset_ebias(type.get(), bias), "H5Tset_ebias");
   return type;
 }
 
-Datatype boolean_type() {
-  Datatype type(H5Tenum_create(H5T_STD_I8LE), "H5Tenum_create");
-  std::int8_t value = 0;
-  check(H5Tenum_insert(type.get(), "FALSE", &value), "H5Tenum_insert");
-  value = 1;
-  check(H5Tenum_insert(type.get(), "TRUE", &value), "H5Tenum_insert");
+// An enum of one byte; the values of names are counted in that.
+template <class Value>
+Datatype enum_type(hid_t base, std::initializer_list<std::pair<const char*, Value>> names) {
+  static_assert(sizeof(Value) == 1);
+  Datatype type(H5Tenum_create(base), "H5Tenum_create");
+  for (const auto& [name, value] : names) check(H5Tenum_insert(type.get(), name, &value), "H5Tenum_insert");
   return type;
 }
 
@@ -45,9 +49,9 @@ Datatype tensor_type(DType dtype) {
     case DType::float32:
       return copy_of(H5T_IEEE_F32LE);
     case DType::float16:
-      return half_type(5, 10, 15);
+      return float_type(5, 10, 15);
     case DType::bfloat16:
-      return half_type(8, 7, 127);
+      return float_type(8, 7, 127);
     case DType::int8:
       return copy_of(H5T_STD_I8LE);
     case DType::int16:
@@ -59,20 +63,36 @@ Datatype tensor_type(DType dtype) {
     case DType::uint8:
       return copy_of(H5T_STD_U8LE);
     case DType::boolean:
-      return boolean_type();
+      return enum_type<std::int8_t>(H5T_STD_I8LE, {{"FALSE", 0}, {"TRUE", 1}});
     case DType::complex64:
       return complex_type(H5T_IEEE_F32LE, 4);
     case DType::complex128:
       return complex_type(H5T_IEEE_F64LE, 8);
+    case DType::uint16:
+      return copy_of(H5T_STD_U16LE);
+    case DType::uint32:
+      return copy_of(H5T_STD_U32LE);
+    case DType::uint64:
+      return copy_of(H5T_STD_U64LE);
+    case DType::float8_e5m2:
+      return float_type(5, 2, 15);
+    case DType::float8_e4m3fn:
+      return float_type(4, 3, 7);
+    case DType::float8_e5m2fnuz:
+      return float_type(5, 2, 16);
+    case DType::float8_e4m3fnuz:
+      return float_type(4, 3, 8);
+    case DType::float8_e8m0fnu:
+      // HDF5 has no floats without sign. A name for each code would make heads and reading them many times larger.
+      return enum_type<std::uint8_t>(H5T_STD_U8LE, {{"2^-127", 0}, {"2^0", 127}, {"NaN", 255}});
   }
   throw Error(ErrorKind::internal, "unknown dtype");
 }
 
 std::optional<DType> dtype_of(hid_t type) {
-  for (const auto dtype :
-       {DType::float32, DType::bfloat16, DType::float16, DType::float64, DType::int64, DType::int32, DType::int16,
-        DType::int8, DType::uint8, DType::boolean, DType::complex64, DType::complex128}) {
-    if (H5Tequal(type, tensor_type(dtype).get()) > 0) return dtype;
+  const auto bytes = H5Tget_size(type);
+  for (const auto dtype : kAllDTypes) {
+    if (item_bytes(dtype) == bytes && H5Tequal(type, tensor_type(dtype).get()) > 0) return dtype;
   }
   return std::nullopt;
 }
