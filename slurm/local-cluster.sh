@@ -355,6 +355,8 @@ MessageTimeout=5
 TCPTimeout=1
 JobRequeue=1
 RequeueExit=85
+# Of ended jobs it tells for 300 s by default, which is short on a busy machine.
+MinJobAge=3600
 KillWait=$kill_wait
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE

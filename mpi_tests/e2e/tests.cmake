@@ -36,8 +36,10 @@ if(MUSTER_TORCH)
                     ${optimizer})
   endforeach()
   muster_e2e_test(train_grids ${CMAKE_CURRENT_LIST_DIR}/train_grids_test.sh ${CMAKE_BINARY_DIR}/bin)
-  muster_e2e_test(train_regrid ${CMAKE_CURRENT_LIST_DIR}/train_regrid_test.sh ${CMAKE_BINARY_DIR}/bin)
-  set_tests_properties(e2e.train_regrid PROPERTIES TIMEOUT 600)  # 31 runs of up to 4 ranks
+  foreach(weights float32 bf16)
+    muster_e2e_test(train_regrid.${weights} ${CMAKE_CURRENT_LIST_DIR}/train_regrid_test.sh ${CMAKE_BINARY_DIR}/bin ${weights})
+  endforeach()
+  set_tests_properties(e2e.train_regrid.float32 PROPERTIES TIMEOUT 600 COST 100)  # 25 runs of up to 4 ranks
   muster_e2e_test(train_blas ${CMAKE_CURRENT_LIST_DIR}/train_blas_test.sh ${CMAKE_BINARY_DIR}/bin)
   muster_e2e_test(train_async ${CMAKE_CURRENT_LIST_DIR}/train_async_test.sh ${CMAKE_BINARY_DIR}/bin)
 endif()

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Checkpoints of one grid of ranks, resumed on another. Usage: train_regrid_test.sh BIN_DIRECTORY
-# Saved after 20 steps on 8 grids, with and without ZeRO-1. The 50 steps after it have the losses of the run that was
+# Checkpoints of one grid of ranks, resumed on another. Usage: train_regrid_test.sh BIN_DIRECTORY float32|bf16
+# float32: saved after 20 steps on 8 grids, with and without ZeRO-1. The 50 steps after it have the losses of the run that was
 # never interrupted: bit by bit on the same grid, within rounding on another.
+# bf16: the same of weights in bfloat16, and from one to the other.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/training.sh"
@@ -25,39 +26,46 @@ within() { # within FIRST ALL RUN REFERENCE: bounds of the first difference, whi
   compare_losses "$3" "$4" --steps 70 --identical 20 --first "$1" --within "$2"
 }
 
-grids=("1" "2 --tp 2" "2 --pp 2" "2 --zero1" "4 --tp 2 --zero1" "4 --tp 2 --pp 2" "3 --pp 3" "4 --tp 4")
-for i in "${!grids[@]}"; do train "whole$i" "${grids[i]}"; done
-for i in "${!grids[@]}"; do
-  # The grid three further on is always another, and both from ZeRO-1 and to it.
-  to=$(((i + 3) % ${#grids[@]}))
-  echo "saved on: ${grids[i]}; resumed on: ${grids[to]}"
-  resume "moved$i" "whole$i" "${grids[to]}"
-  within 1e-6 1e-4 "moved$i" "whole$i"
-done
-# The same grid; in the background for some.
-background=("" "" "" "" "--async --overlap" "--async" "" "")
-for i in "${!grids[@]}"; do
-  resume "same$i" "whole$i" "${grids[i]} ${background[i]}"
-  cmp "$scratch/whole$i.csv" "$scratch/same$i.csv"
-done
-resume to-one whole4 1
-within 1e-6 1e-4 to-one whole4
-"$bin/muster" verify --all "$scratch/to-one"
+float32() {
+  local i to grids=("1" "2 --tp 2" "2 --pp 2" "2 --zero1" "4 --tp 2 --zero1" "4 --tp 2 --pp 2" "3 --pp 3" "4 --tp 4")
+  for i in "${!grids[@]}"; do train "whole$i" "${grids[i]}"; done
+  for i in "${!grids[@]}"; do
+    # The grid three further on is always another, and both from ZeRO-1 and to it.
+    to=$(((i + 3) % ${#grids[@]}))
+    echo "saved on: ${grids[i]}; resumed on: ${grids[to]}"
+    resume "moved$i" "whole$i" "${grids[to]}"
+    within 1e-6 1e-4 "moved$i" "whole$i"
+  done
+  # The same grid; in the background for some.
+  local background=("" "" "" "" "--async --overlap" "--async" "" "")
+  for i in "${!grids[@]}"; do
+    resume "same$i" "whole$i" "${grids[i]} ${background[i]}"
+    cmp "$scratch/whole$i.csv" "$scratch/same$i.csv"
+  done
+  resume to-one whole4 1
+  within 1e-6 1e-4 to-one whole4
+  "$bin/muster" verify --all "$scratch/to-one"
+}
 
-# bfloat16: the weights come from the masters, and are in the file only where asked for.
-train bf16 "4 --tp 2 --zero1 --bf16"
-resume bf16-same bf16 "4 --tp 2 --zero1 --bf16"
-cmp "$scratch/bf16.csv" "$scratch/bf16-same.csv"
-resume bf16-kept bf16 "2 --pp 2 --bf16 --keep-bf16-weights"
-# Runs on two grids that are never interrupted drift apart as far as this, but start with the same loss.
-within 1e-3 5e-2 bf16-kept bf16
-weights_in() { h5ls -r "$1" | grep -c '^/model/.*Dataset' || true; }
-[ "$(weights_in "$scratch/bf16/step_70.h5")" -eq 0 ]
-[ "$(weights_in "$scratch/bf16-kept/step_70.h5")" -gt 0 ]
-resume bf16-from-kept bf16 "2 --pp 2 --bf16"
-cmp "$scratch/bf16-kept.csv" "$scratch/bf16-from-kept.csv"
-# From float32 and back, in which the weights are those of the masters.
-resume to-bf16 whole1 "2 --bf16"
-within 1e-3 5e-2 to-bf16 whole1
-resume from-bf16 bf16 "2 --tp 2"
-within 1e-3 5e-2 from-bf16 bf16
+bf16() {
+  # bfloat16: the weights come from the masters, and are in the file only where asked for.
+  train bf16 "4 --tp 2 --zero1 --bf16"
+  resume bf16-same bf16 "4 --tp 2 --zero1 --bf16"
+  cmp "$scratch/bf16.csv" "$scratch/bf16-same.csv"
+  resume bf16-kept bf16 "2 --pp 2 --bf16 --keep-bf16-weights"
+  # Runs on two grids that are never interrupted drift apart as far as this, but start with the same loss.
+  within 1e-3 5e-2 bf16-kept bf16
+  weights_in() { h5ls -r "$1" | grep -c '^/model/.*Dataset' || true; }
+  [ "$(weights_in "$scratch/bf16/step_70.h5")" -eq 0 ]
+  [ "$(weights_in "$scratch/bf16-kept/step_70.h5")" -gt 0 ]
+  resume bf16-from-kept bf16 "2 --pp 2 --bf16"
+  cmp "$scratch/bf16-kept.csv" "$scratch/bf16-from-kept.csv"
+  # From float32 and back, in which the weights are those of the masters.
+  train whole1 "2 --tp 2"
+  resume to-bf16 whole1 "2 --bf16"
+  within 1e-3 5e-2 to-bf16 whole1
+  resume from-bf16 bf16 "2 --tp 2"
+  within 1e-3 5e-2 from-bf16 bf16
+}
+
+"$2"

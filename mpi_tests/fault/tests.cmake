@@ -20,6 +20,7 @@ muster_mpi_test(fault.async_fault_test.funneled fault 3 -x MUSTER_TEST_THREADS=f
 if(MUSTER_SANITIZE)
   return()  # the others run in the other builds
 endif()
+set_tests_properties(fault.deadline_test.2 fault.deadline_test.3 PROPERTIES PROCESSORS 1)  # they wait for time to pass
 foreach(level single funneled serialized)
   muster_mpi_test(fault.async_test.${level} fault 3 -x MUSTER_TEST_THREADS=${level} $<TARGET_FILE:parallel_tests>
                   --file=async_test)
@@ -46,27 +47,28 @@ add_executable(async_exit fault/async_exit.cpp)
 target_link_libraries(async_exit PRIVATE muster_core muster_flags)
 add_test(NAME fault.async_exit COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/async_exit_test.sh ${MUSTER_MPIRUN}
                                        $<TARGET_FILE:async_exit> $<TARGET_FILE:muster>)
-set_tests_properties(fault.async_exit PROPERTIES LABELS fault TIMEOUT 120 PROCESSORS 2)
+set_tests_properties(fault.async_exit PROPERTIES LABELS fault TIMEOUT 120 PROCESSORS 1)
 
 add_executable(save_loop fault/save_loop.cpp)
 target_link_libraries(save_loop PRIVATE muster_core muster_flags)
 if(Python3_FOUND)
+  # They start one job after the other, and mostly wait for it.
   foreach(mode random points stopped)
     add_test(NAME fault.kill_${mode}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_random.py ${mode}
                      --launcher ${MUSTER_MPIRUN} --program $<TARGET_FILE:save_loop> --muster $<TARGET_FILE:muster>)
-    set_tests_properties(fault.kill_${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 2)
+    set_tests_properties(fault.kill_${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 1 COST 30)
   endforeach()
   foreach(mode random points)
     add_test(NAME fault.kill_async_${mode}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/fault/kill_random.py ${mode} --async
                      --launcher ${MUSTER_MPIRUN} --program $<TARGET_FILE:save_loop> --muster $<TARGET_FILE:muster>)
-    set_tests_properties(fault.kill_async_${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 2)
+    set_tests_properties(fault.kill_async_${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 1 COST 30)
   endforeach()
   foreach(mode "" --async)
     add_test(NAME fault.fencing_orphan${mode}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/fault/fencing_orphan.py ${mode}
                      --launcher ${MUSTER_MPIRUN} --program $<TARGET_FILE:save_loop> --muster $<TARGET_FILE:muster>)
-    set_tests_properties(fault.fencing_orphan${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 2)
+    set_tests_properties(fault.fencing_orphan${mode} PROPERTIES LABELS fault TIMEOUT 400 PROCESSORS 1 COST 30)
   endforeach()
 endif()

@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <ctime>
 #include <deque>
 #include <optional>
 #include <random>
 #include <thread>
 
-#include "base/clock.hpp"
+#include "base/failpoint.hpp"
 #include "h5/catalog_reader.hpp"
 #include "store/history.hpp"
 #include "store/pointer.hpp"
@@ -98,27 +97,18 @@ TEST_F(Async, WithOverlapIsWrittenFromWhereItLiesOrCopied) {
     auto handle = checkpointer_.save_async(state, {.tag = tag, .async = {.overlap_staging = true, .overlap = overlap}});
     return handle.wait().through_bytes;
   };
+  // What is measured of the cores is up to the machine, and has a test of its own.
+  failpoint::arm("cores.busy", "pretend");
   EXPECT_EQ(through_bytes(Overlap::automatic, "first"), 0U) << "nothing is known yet";
   EXPECT_EQ(through_bytes(Overlap::copying, "copied"), 0U);
   EXPECT_GE(through_bytes(Overlap::writing, "written"), held * sizeof(float));
-  // With a core a rank; where others want it, too, there is nothing to be told.
-  if (world_size() != static_cast<int>(std::thread::hardware_concurrency())) return;
-  const auto cpu_s = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
-  const Stopwatch since;
-  const double cpu_before_s = cpu_s();
-  static_cast<void>(through_bytes(Overlap::automatic, "before"));
-  const auto use = [&] { return (cpu_s() - cpu_before_s) / since.seconds(); };
-  constexpr double kBusy = 0.8;
-  constexpr double kPatienceS = 5;
-  while (since.seconds() < 0.5 || (use() < kBusy && since.seconds() < kPatienceS)) {
-  }
-  const int busy_here = use() >= kBusy ? 1 : 0;
-  int busy = 0;
-  MPI_Allreduce(&busy_here, &busy, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-  const auto bytes = through_bytes(Overlap::automatic, "busy");
-  if (busy == 1) {
-    EXPECT_GE(bytes, held * sizeof(float)) << "no core was idle";
-  }
+#ifdef MUSTER_FAILPOINTS
+  EXPECT_GE(through_bytes(Overlap::automatic, "busy"), held * sizeof(float)) << "no core was idle";
+  failpoint::disarm_all();
+  failpoint::arm("cores.idle", "pretend");
+  EXPECT_EQ(through_bytes(Overlap::automatic, "idle"), 0U);
+#endif
+  failpoint::disarm_all();
 }
 
 TEST_F(Async, IsPublishedWithoutAnyFurtherCall) {
@@ -371,8 +361,8 @@ TEST_F(Async, MaySkipWhereOneIsInFlight) {
   const std::vector<float> large(20 << 20, 1.0F);
   State state;
   state.add("/model/large", DType::float32, {large.size()}, large.data());
-  // Slow enough to be in flight still.
-  const AsyncOptions slow{.when_busy = WhenBusy::skip, .write_limit_bytes_per_s = 160 << 20};
+  // Slow enough to be in flight still, on a busy machine too.
+  const AsyncOptions slow{.when_busy = WhenBusy::skip, .write_limit_bytes_per_s = 32 << 20};
   auto first = checkpointer_.save_async(state, {.tag = "first", .async = slow});
   auto second = checkpointer_.save_async(state, {.tag = "second", .async = slow});
   EXPECT_FALSE(first.skipped());
@@ -390,13 +380,13 @@ TEST_F(Async, MayFailWhereOneIsInFlight) {
   const std::vector<float> large(20 << 20, 1.0F);
   State state;
   state.add("/model/large", DType::float32, {large.size()}, large.data());
-  const AsyncOptions busy{.when_busy = WhenBusy::fail, .write_limit_bytes_per_s = 160 << 20};
+  const AsyncOptions busy{.when_busy = WhenBusy::fail, .write_limit_bytes_per_s = 32 << 20};
   auto first = checkpointer_.save_async(state, {.tag = "first", .async = busy});
   const auto error = collective_error(ErrorKind::busy, "agree",
                                       [&] { checkpointer_.save_async(state, {.tag = "second", .async = busy}); });
   EXPECT_THAT(error.what(), HasSubstr("second was not begun: 1 in flight already"));
   EXPECT_TRUE(first.wait().published);
-  checkpointer_.save_async(state, {.tag = "second", .async = busy}).wait();
+  checkpointer_.save_async(state, {.tag = "second", .async = {.when_busy = WhenBusy::fail}}).wait();
   EXPECT_EQ(checkpointer_.latest_tag(), "second");
 }
 

@@ -16,7 +16,7 @@ cd "$scratch" || exit 1
 at_end() {
   local status=$?
   if [ "$status" -ne 0 ]; then
-    tail -n 40 "$scratch"/*.out "$(dirname "$(dirname "$SLURM_CONF")")/log/slurmctld.log" || true
+    tail -n 40 "$scratch"/*.out "$scratch"/*/*.out "$(dirname "$(dirname "$SLURM_CONF")")/log/slurmctld.log" || true
   fi
   rm -rf "$scratch"
   exit "$status"
@@ -113,6 +113,13 @@ hurry_requeued() {
 
 # long_or LONG SHORT: the first in the long schedule (scripts/test.sh --long), else the second, which is that of every commit.
 long_or() { if [ -n "${MUSTER_TEST_LONG-}" ]; then echo "$1"; else echo "$2"; fi; }
+
+# lose_node NODE: all that runs there is killed. Slurm would find out after 16 s, in which the ranks of other nodes wait with all
+# their processor time; it is told at once, as by what watches over the nodes of a cluster, but in the long schedule.
+lose_node() {
+  "$repository/slurm/local-cluster.sh" kill-node "$1"
+  if [ -z "${MUSTER_TEST_LONG-}" ]; then scontrol update NodeName="$1" State=DOWN Reason="lost"; fi
+}
 
 # The losses of two runs up to a step are the same bit by bit, and within rounding after that.
 compare_losses() { # compare_losses RUN REFERENCE STEPS [IDENTICAL]

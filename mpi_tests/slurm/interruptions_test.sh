@@ -57,7 +57,7 @@ for ((i = 1; i <= count; i++)); do
       mapfile -t nodes < <(scontrol show hostnames "$(squeue -h -j "$job" -o %N)")
       node=${nodes[RANDOM % ${#nodes[@]}]}
       what="the loss of $node"
-      "$repository/slurm/local-cluster.sh" kill-node "$node"
+      lose_node "$node"
       wait_until 60 is_not_running
       "$repository/slurm/local-cluster.sh" start-node "$node"
       ;;

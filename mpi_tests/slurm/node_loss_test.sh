@@ -12,11 +12,12 @@ hurry_requeued &
 declare -A options=([dp]="" [tp]="--tp 2 --zero1") job
 runs=(dp tp)
 
-lose() { # lose NODE STEPS STARTS: kills the node when each job has saved so many steps after its last resume, and waits for that start
-  local run newest
+lose() { # lose KILL NODE STEPS STARTS: KILLs the node when each job has saved so many steps after its last resume, and waits for that start
+  local kill=$1 run newest
   local -A saved
+  shift
   for run in "${runs[@]}"; do wait_until 120 reached "$run" $(($(last_resumed "$run") + $2)); done
-  "$repository/slurm/local-cluster.sh" kill-node "$1"
+  "$kill" "$1"
   for run in "${runs[@]}"; do
     saved[$run]=$(newest_step "$run")
     echo "$(date +%T) killed $1, newest checkpoint of $run: step_${saved[$run]}"
@@ -45,10 +46,12 @@ for run in "${runs[@]}"; do
   train_until "[ -e enough ]" "$run"
   job[$run]=$(sbatch --parsable --output="$run.out" "$repository/slurm/train-preemptible.sbatch" "${train[@]}")
 done
-lose n2 30 2
+# Slurm finds out by itself.
+kill_node() { "$repository/slurm/local-cluster.sh" kill-node "$1"; }
+lose kill_node n2 20 2
 # The node of the batch script, too.
 touch enough
-lose n1 50 3
+lose lose_node n1 20 3
 for run in "${runs[@]}"; do
   wait_for_end "${job[$run]}"
   grep -E '^(resumed|train-preemptible)' "$run.out"

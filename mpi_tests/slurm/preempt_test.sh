@@ -137,7 +137,8 @@ SH
   limit)
     training run --save-every 0
     limits=$(long_or 3 1)
-    train_until "[ \"\$MUSTER_CHAIN_LINK\" -gt $limits ]" run
+    # The last job gets more time, on a busy machine it needs it.
+    train_until "[ \"\$MUSTER_CHAIN_LINK\" -gt $limits ] && { scontrol update JobId=\"\$SLURM_JOB_ID\" TimeLimit=10; true; }" run
     # No signal that the ranks know, so that it is the job's end that they see coming.
     MUSTER_DIR=$scratch/run "$repository/slurm/submit-chain.sh" --time=1 --signal=CONT@1 -- "${train[@]}"
     queue_is_empty() {

@@ -1,14 +1,14 @@
 # What a job sees of Slurm: each test starts a throw-away cluster of its own, and fails where that does not start.
-# Most of their time they wait for Slurm, so two of them at once do not get in each other's way.
+# Most of their time they wait for Slurm, so several of them at once do not get in each other's way; and they begin first, as
+# each takes half a minute to a minute and a half.
 function(muster_slurm_test name)
   add_test(NAME slurm.${name} COMMAND ${ARGN})
-  set_tests_properties(slurm.${name} PROPERTIES LABELS slurm TIMEOUT 1500 PROCESSORS 1)
+  set_tests_properties(slurm.${name} PROPERTIES LABELS slurm TIMEOUT 1500 PROCESSORS 1 COST 50)
 endfunction()
 
 muster_slurm_test(cluster ${CMAKE_CURRENT_LIST_DIR}/cluster_test.sh)
 muster_slurm_test(signals ${CMAKE_CURRENT_LIST_DIR}/signals_test.sh ${CMAKE_BINARY_DIR}/bin)
 if(MUSTER_TORCH)
-  # The longest first.
   muster_slurm_test(interruptions ${CMAKE_CURRENT_LIST_DIR}/interruptions_test.sh ${CMAKE_BINARY_DIR}/bin)
   foreach(case limit preemption grace warning save requeue self cancelled mpirun no-slurm)
     muster_slurm_test(preempt.${case} ${CMAKE_CURRENT_LIST_DIR}/preempt_test.sh ${CMAKE_BINARY_DIR}/bin ${case})
@@ -21,6 +21,13 @@ if(MUSTER_TORCH)
     muster_slurm_test(${name} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.sh ${CMAKE_BINARY_DIR}/bin)
   endforeach()
   if(MUSTER_FAILPOINTS)
-    muster_slurm_test(phase_loss ${CMAKE_CURRENT_LIST_DIR}/phase_loss_test.sh ${CMAKE_BINARY_DIR}/bin)
+    foreach(rank 0 1)
+      muster_slurm_test(phase_loss.${rank} ${CMAKE_CURRENT_LIST_DIR}/phase_loss_test.sh ${CMAKE_BINARY_DIR}/bin ${rank})
+    endforeach()
   endif()
+  foreach(name preempt.limit interruptions node_loss orphan phase_loss.0 phase_loss.1)
+    if(TEST slurm.${name})
+      set_tests_properties(slurm.${name} PROPERTIES COST 100)
+    endif()
+  endforeach()
 endif()

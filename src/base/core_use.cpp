@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <ctime>
 
+#include "base/failpoint.hpp"
+
 namespace muster {
 
 namespace {
@@ -32,6 +34,8 @@ double share_of_cores(int processes) {
 CoreUse::CoreUse(int processes) : share_(share_of_cores(processes)), idle_(share_), cpu_s_(process_cpu_s()) {}
 
 double CoreUse::idle_cores() {
+  if (failpoint::is_armed("cores.busy")) return 0;
+  if (failpoint::is_armed("cores.idle")) return share_;
   const double passed_s = since_.seconds();
   if (passed_s < kShortestS) return idle_;
   const double cpu_s = process_cpu_s();
