@@ -128,7 +128,7 @@ endif()
 set(LibTorch_VERSION "")
 if(LibTorch_PREFIX)
   foreach(_libtorch_part MAJOR MINOR PATCH)
-    # Since LibTorch 2.10 or so, the first of these includes the second.
+    # In newer versions the first of these includes the second.
     foreach(_libtorch_header csrc/api/include/torch/version.h headeronly/version.h)
       set(_libtorch_header "${LibTorch_INCLUDE_DIRS}/torch/${_libtorch_header}")
       set(_libtorch_regex "^#define TORCH_VERSION_${_libtorch_part} +([0-9]+)")
@@ -150,16 +150,17 @@ if(LibTorch_PREFIX)
   else()
     set(LibTorch_KIND "archive")
   endif()
-  set(LibTorch_DESCRIPTION "LibTorch ${LibTorch_VERSION} (${LibTorch_KIND} ${LibTorch_PREFIX}, from ${_libtorch_source})")
+  set(LibTorch_DESCRIPTION "LibTorch ${LibTorch_VERSION} (${LibTorch_KIND} ${LibTorch_PREFIX})")
+  set(_libtorch_taken "${LibTorch_DESCRIPTION}, taken from ${_libtorch_source}")
 
   # Names that take a std::string say which of the two C++ ABIs of GCC's library it is.
   set(_libtorch_c10 "${LibTorch_LIBRARY_DIR}/${CMAKE_SHARED_LIBRARY_PREFIX}c10${CMAKE_SHARED_LIBRARY_SUFFIX}")
   file(STRINGS "${_libtorch_c10}" _libtorch_old_abi LIMIT_COUNT 1 REGEX "^_ZNK?3c10.*RKSs")
   if(LibTorch_VERSION VERSION_LESS _libtorch_oldest)
-    set(_libtorch_reason "${LibTorch_DESCRIPTION} is too old. ${_libtorch_range}. Name another one with \
+    set(_libtorch_reason "${_libtorch_taken}, is too old. ${_libtorch_range}. Name another one with \
 -DLibTorch_ROOT=<folder>.")
   elseif(_libtorch_old_abi)
-    set(_libtorch_reason "${LibTorch_DESCRIPTION} has the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0), which nothing else here \
+    set(_libtorch_reason "${_libtorch_taken}, has the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0), which nothing else here \
 has. Wheels of torch 2.7 and later, archives named libtorch-cxx11-abi and the packages of distributions have the new \
 one. Name one with -DLibTorch_ROOT=<folder>.")
   endif()
@@ -176,10 +177,10 @@ if(NOT LibTorch_FOUND)
   return()
 endif()
 if(NOT "${LibTorch_PREFIX_BEFORE}" STREQUAL LibTorch_PREFIX)
-  message(STATUS "Using ${LibTorch_DESCRIPTION}")
+  message(STATUS "Using ${_libtorch_taken}")
 endif()
 if("${_libtorch_MAJOR}.${_libtorch_MINOR}" VERSION_GREATER _libtorch_newest)
-  message(WARNING "${LibTorch_DESCRIPTION} is newer than any that muster was tested with. ${_libtorch_range}.")
+  message(WARNING "${_libtorch_taken}, is newer than any that muster was tested with. ${_libtorch_range}.")
 endif()
 set(LibTorch_PREFIX_BEFORE "${LibTorch_PREFIX}" CACHE INTERNAL "The LibTorch that this build folder was configured with")
 
@@ -224,10 +225,16 @@ if(NOT TARGET LibTorch::LibTorch)
     endif()
   endforeach()
   # Headers of a LibTorch that logs with glog use it.
-  file(STRINGS "${LibTorch_PREFIX}/include/c10/macros/cmake_macros.h" _libtorch_uses_glog REGEX "^#define C10_USE_GLOG")
-  if(_libtorch_uses_glog)
-    list(APPEND _libtorch_link glog)
-  endif()
+  foreach(_libtorch_file c10/macros/cmake_macros.h torch/headeronly/macros/cmake_macros.h)
+    foreach(_libtorch_folder ${LibTorch_INCLUDE_DIRS})
+      if(EXISTS "${_libtorch_folder}/${_libtorch_file}")
+        file(STRINGS "${_libtorch_folder}/${_libtorch_file}" _libtorch_uses_glog REGEX "^#define C10_USE_GLOG")
+        if(_libtorch_uses_glog)
+          list(APPEND _libtorch_link glog)
+        endif()
+      endif()
+    endforeach()
+  endforeach()
   set_property(TARGET LibTorch::LibTorch PROPERTY INTERFACE_LINK_LIBRARIES "${_libtorch_link}")
 
   # The libraries of CUDA lie in packages beside that of torch. Its libraries find them when they are loaded; the linker

@@ -57,7 +57,7 @@ packages=$(echo "$scratch"/env/lib/python3*/site-packages)
 make_libtorch "$packages/torch" 2.7.1
 touch "$packages/torch/__init__.py"
 VIRTUAL_ENV=$scratch/env takes "$packages/torch" activated
-says "LibTorch 2.7.1 (Python package $packages/torch, from the active VIRTUAL_ENV)"
+says "LibTorch 2.7.1 (Python package $packages/torch), taken from the active VIRTUAL_ENV"
 takes "$packages/torch" activated
 
 make_libtorch "$scratch/newer" 2.99.0
@@ -65,10 +65,10 @@ takes "$scratch/newer" newer "-DLibTorch_ROOT=$scratch/newer"
 says "is newer than any that muster was tested with. muster supports LibTorch 1.13 to 2.15"
 make_libtorch "$scratch/older" 1.12.1
 refuses older "-DLibTorch_ROOT=$scratch/older"
-says "LibTorch 1.12.1 (archive $scratch/older, from LibTorch_ROOT) is too old. muster supports LibTorch 1.13 to 2.15"
+says "LibTorch 1.12.1 (archive $scratch/older), taken from LibTorch_ROOT, is too old. muster supports LibTorch 1.13 to 2.15"
 make_libtorch "$scratch/old-abi" 2.5.0 -D_GLIBCXX_USE_CXX11_ABI=0
 refuses old-abi "-DCMAKE_PREFIX_PATH=$scratch/old-abi"
-says "LibTorch 2.5.0 (archive $scratch/old-abi, from CMAKE_PREFIX_PATH) has the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0)"
+says "LibTorch 2.5.0 (archive $scratch/old-abi), taken from CMAKE_PREFIX_PATH, has the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0)"
 says "Wheels of torch 2.7 and later"
 refuses nothing-there "-DLibTorch_ROOT=$scratch"
 says "LibTorch_ROOT is $scratch, and there is no LibTorch"

