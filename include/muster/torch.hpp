@@ -296,6 +296,8 @@ LoadReport load_checkpoint_report(MPI_Comm comm, const std::filesystem::path& di
 
 // Local. The dtype of a Torch scalar type; Error{usage} for one that muster does not save.
 DType to_dtype(torch::ScalarType type);
+// Local. The way back; Error{usage} for a dtype that the LibTorch in use lacks: float8_e5m2 and float8_e4m3fn come with
+// 2.1, their fnuz kinds with 2.2, uint16, uint32 and uint64 with 2.3, float8_e8m0fnu with 2.7.
 torch::ScalarType to_scalar_type(DType dtype);
 
 // Local. Adds a tensor under a path: dense host memory by pointer, any other through copies of ranges.

@@ -16,6 +16,12 @@ if(MUSTER_FAILPOINTS)
   set_property(TEST e2e.cli APPEND PROPERTY ENVIRONMENT "MUSTER_TEST_FAILPOINTS=1")
 endif()
 
+# Every dtype, and what readers that know nothing of muster make of it.
+add_executable(dtypes_sample e2e/dtypes_sample.cpp)
+target_link_libraries(dtypes_sample PRIVATE muster_core muster_hdf5 muster_flags)
+muster_e2e_test(dtypes ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/dtypes_test.py ${CMAKE_BINARY_DIR}/bin
+                ${MUSTER_MPIRUN} ${PROJECT_SOURCE_DIR}/docs/float8.md)
+
 # The figures of docs/sharding.md show what such files say now.
 add_executable(sharding_sample e2e/sharding_sample.cpp)
 target_link_libraries(sharding_sample PRIVATE muster_core muster_flags)

@@ -6,15 +6,19 @@
 #include "parallel/torch_bits.hpp"
 #include "support/scratch.hpp"
 #include "torch/module.hpp"
+#include "torch/scalar_types.hpp"
 
 namespace muster::test::torch_module_test {
 namespace {
 
 using torch::nn::Module;
 
-const std::vector<torch::ScalarType> kAllTypes = {
-    torch::kFloat64, torch::kFloat32, torch::kFloat16, torch::kBFloat16, torch::kInt8,         torch::kInt16,
-    torch::kInt32,   torch::kInt64,   torch::kUInt8,   torch::kBool,     torch::kComplexFloat, torch::kComplexDouble};
+std::vector<torch::ScalarType> all_types() {
+  std::vector<torch::ScalarType> types;
+  for (const auto& [type, dtype] : torch_adapter::kScalarTypes) types.push_back(type);
+  return types;
+}
+const auto kAllTypes = all_types();
 
 // Random bits, NaNs of all kinds among them.
 torch::Tensor random_bits(std::vector<std::int64_t> sizes, torch::ScalarType type) {

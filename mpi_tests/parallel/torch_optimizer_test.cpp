@@ -4,8 +4,10 @@
 #include <functional>
 #include <memory>
 
+#include "model/dtypes.hpp"
 #include "parallel/torch_bits.hpp"
 #include "support/scratch.hpp"
+#include "torch/scalar_types.hpp"
 
 namespace muster::test::torch_optimizer_test {
 namespace {
@@ -566,6 +568,36 @@ TEST(TorchOptimizerState, HistoriesOfLbfgsMustBeOfOneLength) {
   ASSERT_TRUE(error.has_value());
   EXPECT_TRUE(has(error->what(), "/optimizer/0: ")) << error->what();
   EXPECT_TRUE(optimizer.state().empty());
+}
+
+// A slot that the program has not made yet comes in the dtype that it was saved in.
+TEST(TorchOptimizerState, SlotOfADtypeThatThisLibTorchLacksIsRefusedByName) {
+  const Scratch scratch;
+  for (const auto dtype : kAllDTypes) {
+    if (torch_adapter::scalar_type_of(dtype)) continue;
+    const auto tag = std::string(name(dtype));
+    const auto parameter = torch::zeros({2}, torch::requires_grad());
+    torch::optim::LBFGS optimizer(Parameters{parameter}, torch::optim::LBFGSOptions(0.5));
+    const std::uint64_t number = 0;
+    State state;
+    state.add("/optimizer/0/H_diag", dtype, {}, &number);
+    nlohmann::json group = {{"lr", 0.5},
+                            {"max_iter", 4},
+                            {"max_eval", nullptr},
+                            {"tolerance_grad", 0},
+                            {"tolerance_change", 0},
+                            {"history_size", 5},
+                            {"params", {"0"}},
+                            {"line_search_fn", nullptr}};
+    state.add(Document{"/optimizer/param_groups", {{"optimizer", "LBFGS"}, {"groups", {group}}}});
+    save_state(scratch.path(), tag, state);
+    const auto error = collective_error_of(
+        [&] { load_checkpoint(MPI_COMM_WORLD, scratch.path(), LoadArgs{.tag = tag, .optimizer = optimizer}); });
+    ASSERT_TRUE(error.has_value());
+    EXPECT_TRUE(has(error->what(), "/optimizer/0/H_diag: LibTorch " TORCH_VERSION) && has(error->what(), tag))
+        << error->what();
+    EXPECT_TRUE(optimizer.state().empty());
+  }
 }
 
 struct Forgetful : Optimizer {

@@ -4,7 +4,9 @@
 
 #include <vector>
 
+#include "model/dtypes.hpp"
 #include "parallel/torch_bits.hpp"
+#include "torch/scalar_types.hpp"
 
 namespace muster::test::torch_tensor_test {
 namespace {
@@ -161,11 +163,25 @@ TEST(TorchTensor, WhatHasNoBytesIsRefusedByName) {
 }
 
 TEST(TorchTensor, DTypesMapBothWays) {
-  for (const auto dtype :
-       {DType::float64, DType::float32, DType::float16, DType::bfloat16, DType::int8, DType::int16, DType::int32,
-        DType::int64, DType::uint8, DType::boolean, DType::complex64, DType::complex128}) {
-    EXPECT_EQ(to_dtype(to_scalar_type(dtype)), dtype);
-    EXPECT_EQ(torch::elementSize(to_scalar_type(dtype)), item_bytes(dtype));
+  for (const auto dtype : kAllDTypes) {
+    const auto type = torch_adapter::scalar_type_of(dtype);
+    if (!type) continue;
+    EXPECT_EQ(to_scalar_type(dtype), *type);
+    EXPECT_EQ(to_dtype(*type), dtype);
+    EXPECT_EQ(torch::elementSize(*type), item_bytes(dtype));
+  }
+}
+
+TEST(TorchTensor, DTypesThatThisLibTorchLacksAreRefusedByName) {
+  for (const auto dtype : kAllDTypes) {
+    if (torch_adapter::scalar_type_of(dtype)) continue;
+    try {
+      to_scalar_type(dtype);
+      ADD_FAILURE() << name(dtype);
+    } catch (const Error& error) {
+      EXPECT_TRUE(has(error.what(), "LibTorch " TORCH_VERSION) && has(error.what(), std::string(name(dtype))))
+          << error.what();
+    }
   }
 }
 

@@ -1,40 +1,23 @@
-#include <array>
+#include <fmt/format.h>
+
 #include <muster/torch.hpp>
-#include <utility>
+
+#include "torch/scalar_types.hpp"
 
 namespace muster {
 
-namespace {
-
-constexpr std::array<std::pair<torch::ScalarType, DType>, 12> kTypes{{
-    {torch::kFloat64, DType::float64},
-    {torch::kFloat32, DType::float32},
-    {torch::kFloat16, DType::float16},
-    {torch::kBFloat16, DType::bfloat16},
-    {torch::kInt8, DType::int8},
-    {torch::kInt16, DType::int16},
-    {torch::kInt32, DType::int32},
-    {torch::kInt64, DType::int64},
-    {torch::kUInt8, DType::uint8},
-    {torch::kBool, DType::boolean},
-    {torch::kComplexFloat, DType::complex64},
-    {torch::kComplexDouble, DType::complex128},
-}};
-
-}  // namespace
-
 DType to_dtype(torch::ScalarType type) {
-  for (const auto& [scalar_type, dtype] : kTypes) {
+  for (const auto& [scalar_type, dtype] : torch_adapter::kScalarTypes) {
     if (scalar_type == type) return dtype;
   }
   throw Error(ErrorKind::usage, std::string("muster does not save the Torch type ") + c10::toString(type));
 }
 
 torch::ScalarType to_scalar_type(DType dtype) {
-  for (const auto& [scalar_type, candidate] : kTypes) {
-    if (candidate == dtype) return scalar_type;
-  }
-  throw Error(ErrorKind::internal, "a dtype without a Torch type");
+  if (const auto type = torch_adapter::scalar_type_of(dtype)) return *type;
+  throw Error(ErrorKind::usage,
+              fmt::format("LibTorch {}, which this muster was built with, has no type for {}; newer ones do",
+                          TORCH_VERSION, name(dtype)));
 }
 
 }  // namespace muster

@@ -69,6 +69,15 @@ Tensor expectation(std::string path, DType dtype, Shape shape) {
                      }}};
 }
 
+// The type to make a tensor of, which the program has not made yet.
+torch::ScalarType type_to_make(const std::string& path, DType dtype) {
+  try {
+    return to_scalar_type(dtype);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::mismatch, fmt::format("{}: {}", path, error.what()));
+  }
+}
+
 // Makes the state of one parameter on the side. Tensors that the optimizer has already are wanted where they lie;
 // scalars and new tensors live in the new state, which a commit installs.
 class SlotReader {
@@ -142,7 +151,7 @@ class SlotReader {
       if (slot.required && (saved != nullptr || !place.defined())) complete_ = false;
       return;
     }
-    const auto type = to_scalar_type(dtype);
+    const auto type = type_to_make(path, dtype);
     const bool is_like_parameter = slot.shape == SlotShape::parameter;
     const auto local = is_like_parameter ? shape_of(expected_.parameter) : shape;
     const bool in_place = place.defined() && place.layout() == torch::kStrided && place.scalar_type() == type &&
