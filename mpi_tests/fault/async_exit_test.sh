@@ -21,7 +21,7 @@ done
 
 # One that fails in the end is told of, by the rank it failed on.
 for mode in finalize shared destructor exit; do
-  "$mpirun" -n 2 -x MUSTER_FAILPOINT=async.sync@1:throw "$program" "$scratch/failing" "$mode" >"$scratch/output" 2>&1 ||
+  "$mpirun" -n 2 env MUSTER_FAILPOINT=async.sync@1:throw "$program" "$scratch/failing" "$mode" >"$scratch/output" 2>&1 ||
     [ "$mode" = exit ] || {
     cat "$scratch/output"
     exit 1

@@ -15,24 +15,31 @@ muster_parallel_test(fault fault_tests deadline_test "2;3")
 muster_parallel_test(fault fault_tests leak_test "2")
 
 # As a program that asked MPI for less than MPI_THREAD_MULTIPLE: its own calls settle what is in flight.
-muster_mpi_test(fault.async_fault_test.funneled fault 3 -x MUSTER_TEST_THREADS=funneled $<TARGET_FILE:fault_tests>
+muster_mpi_test(fault.async_fault_test.funneled fault 3 env MUSTER_TEST_THREADS=funneled $<TARGET_FILE:fault_tests>
                 --file=async_fault_test)
 if(MUSTER_SANITIZE)
   return()  # the others run in the other builds
 endif()
 set_tests_properties(fault.deadline_test.2 fault.deadline_test.3 PROPERTIES PROCESSORS 1)  # they wait for time to pass
 foreach(level single funneled serialized)
-  muster_mpi_test(fault.async_test.${level} fault 3 -x MUSTER_TEST_THREADS=${level} $<TARGET_FILE:parallel_tests>
+  muster_mpi_test(fault.async_test.${level} fault 3 env MUSTER_TEST_THREADS=${level} $<TARGET_FILE:parallel_tests>
                   --file=async_test)
 endforeach()
 
-# The same under the other MPI-IO that Open MPI has.
-muster_mpi_test(fault.disk_fault_test.romio fault 3 --mca io romio321 $<TARGET_FILE:fault_tests> --file=disk_fault_test)
+# The same under the other MPI-IO that Open MPI has; its name tells a version.
+find_program(MUSTER_OMPI_INFO ompi_info)
+if(MUSTER_OMPI_INFO)
+  execute_process(COMMAND ${MUSTER_OMPI_INFO} --parsable OUTPUT_VARIABLE components ERROR_QUIET)
+  if(components MATCHES "mca:io:(romio[0-9]*):")
+    muster_mpi_test(fault.disk_fault_test.romio fault 3 env OMPI_MCA_io=${CMAKE_MATCH_1} $<TARGET_FILE:fault_tests>
+                    --file=disk_fault_test)
+  endif()
+endif()
 
 # MPI-IO itself does not get over an interrupted read, so this is for the engine that does not use it.
 add_library(interrupted_io MODULE fault/interrupted_io.cpp)
 target_link_libraries(interrupted_io PRIVATE muster_flags ${CMAKE_DL_LIBS})
-muster_mpi_test(fault.interrupted_io.3 fault 3 -x LD_PRELOAD=$<TARGET_FILE:interrupted_io> $<TARGET_FILE:parallel_tests>
+muster_mpi_test(fault.interrupted_io.3 fault 3 env LD_PRELOAD=$<TARGET_FILE:interrupted_io> $<TARGET_FILE:parallel_tests>
                 --gtest_filter=*Engines.Direct*:DirectEngine.*)
 
 foreach(file_system ext2 ext4 xfs btrfs tmpfs)
