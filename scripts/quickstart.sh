@@ -6,7 +6,8 @@ usage() {
   cat <<'END'
 Usage: scripts/quickstart.sh [TEXT] [--dir DIR]
 
-Installs what is missing, builds muster and muster-train, then, on 2 ranks and in a fresh directory:
+Installs what is missing, builds muster, muster-train and the libraries (all that `cmake --install build/release` needs),
+then, on 2 ranks and in a fresh directory:
   1. trains a small GPT on TEXT without interruption,
   2. trains it again, killed by SIGKILL in the middle,
   3. resumes the killed run: the same losses, bit for bit,
@@ -72,7 +73,7 @@ fail() {
 heading "Install what is missing, build"
 scripts/install-deps.sh
 run cmake --preset release
-run cmake --build --preset release -j "$(nproc)" --target muster muster-train
+run cmake --build --preset release -j "$(nproc)" --target muster muster-train muster_libraries
 
 rm -rf "$run_dir"
 mkdir -p "$run_dir"

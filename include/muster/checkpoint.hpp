@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <muster/error.hpp>
+#include <muster/export.hpp>
 #include <muster/grid.hpp>
 #include <muster/state.hpp>
 #include <nlohmann/json.hpp>
@@ -23,7 +24,7 @@
 #include <string_view>
 #include <vector>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 struct CheckpointerOptions {
   // File offsets of large tensors are multiples of this many bytes; a power of two from 512 to 64 MiB. 4096 suits

@@ -1,12 +1,13 @@
 #pragma once
 // Errors of muster. Thread safety: exceptions are values; all members are const.
 
+#include <muster/export.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 // What kind of thing went wrong; programs branch on this, people read what().
 enum class ErrorKind {

@@ -4,11 +4,12 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <muster/export.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 // Degrees of parallelism. Their product is the size of the communicator; `data == 0` stands for what is left of it.
 // Experts have an axis of their own: the world is tensor x context x expert x data x pipeline, and what is no expert's

@@ -5,9 +5,10 @@
 
 #include <initializer_list>
 #include <memory>
+#include <muster/export.hpp>
 #include <muster/grid.hpp>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 // The communicator of one group of a ParallelGrid. Move-only; frees it in the end, unless MPI is finalised by then.
 //

@@ -20,11 +20,12 @@
 #include <map>
 #include <memory>
 #include <muster/checkpoint.hpp>
+#include <muster/export.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 enum class OnSignal : std::uint8_t {
   save,           // and go on

@@ -7,13 +7,14 @@
 //       row_parallel("*.projection.*"),                 column_parallel("*.widen.*")};
 
 #include <cstdint>
+#include <muster/export.hpp>
 #include <muster/grid.hpp>
 #include <muster/state.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 // One dimension cut into chunks (see chunk() in sharding.hpp) over one axis of the grid.
 struct DimensionCut {

@@ -2,10 +2,11 @@
 // Shards as the usual kinds of parallelism cut tensors. Everything here is local and pure.
 
 #include <cstdint>
+#include <muster/export.hpp>
 #include <muster/state.hpp>
 #include <vector>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 // The part of [0, size) that part `part` of `parts` gets: equal parts where they come out even, else as torch.chunk and
 // FSDP cut: all of ceil(size / parts) but the last ones, of which some may be empty. Throws Error{usage} unless

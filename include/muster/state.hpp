@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <muster/export.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -13,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 enum class DType : std::uint8_t {
   float64,

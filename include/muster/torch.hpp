@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <muster/checkpoint.hpp>
+#include <muster/export.hpp>
 #include <muster/libtorch_version.hpp>
 #include <muster/rules.hpp>
 #include <nlohmann/json.hpp>
@@ -24,7 +25,7 @@
 #include <string>
 #include <type_traits>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 // A module to save or load: a Module, a ModuleHolder or a shared_ptr to a Module; absent by default. Keeps a plain
 // pointer: the module must outlive the call. A null pointer or empty holder is given but null: Error{usage} in the

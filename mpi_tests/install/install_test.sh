@@ -1,42 +1,86 @@
 #!/usr/bin/env bash
-# Installs a build tree, builds the consumer project against the install, and runs it on 2 ranks.
+# Installs a build tree, moves what was installed, builds the consumer project against it, with CMake and with pkg-config, and
+# runs it on 2 ranks.
 # Usage: install_test.sh BUILD_DIR WITH_TORCH(ON|OFF)
+#        install_test.sh BUILD_DIR SHARED
+#   SHARED  of a tree of its own in BUILD_DIR-shared, for shared libraries, without LibTorch, of which only the targets that
+#           scripts/quickstart.sh builds are built. Its objects are those of BUILD_DIR: a compiler cache has them (paths that
+#           it makes relative are the same only at the same depth).
 set -euo pipefail
 build=$1
-with_torch=$2
-here=$(cd "$(dirname "$0")" && pwd)
+kind=$2
 scratch=$(mktemp -d "${MUSTER_TEST_DIR:-${TMPDIR:-/tmp}}/muster-install-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
+source "$(dirname "$0")/common.sh"
 
-cmake --install "$build" --prefix "$scratch/prefix" >"$scratch/install.log"
+launcher=$(cached "$build" CMAKE_CXX_COMPILER_LAUNCHER)
+with_torch=$kind
+if [ "$kind" = SHARED ]; then
+  with_torch=OFF
+  settings=()
+  for name in CMAKE_BUILD_TYPE CMAKE_CXX_COMPILER CMAKE_CXX_COMPILER_LAUNCHER CMAKE_CXX_FLAGS CMAKE_UNITY_BUILD \
+    CMAKE_UNITY_BUILD_BATCH_SIZE MUSTER_WERROR; do
+    value=$(cached "$build" "$name")
+    [ -z "$value" ] || settings+=("-D$name=$value")
+  done
+  # MUSTER_FAILPOINTS is not among them: a build without a preset has none, and neither has the one that users build.
+  preset=$(cd "$here/../.." && cmake --preset release -N) || fail "cmake --preset release -N"
+  [[ $preset != *MUSTER_FAILPOINTS* ]] || fail "the preset release sets MUSTER_FAILPOINTS"
+  cmake -S "$here/../.." -B "$build-shared" -G Ninja -UMUSTER_FAILPOINTS "${settings[@]}" -DBUILD_SHARED_LIBS=ON \
+    -DMUSTER_TORCH=OFF -DMUSTER_TESTS=OFF >"$scratch/configure.log" || fail "$(cat "$scratch/configure.log")"
+  build=$build-shared
+  cmake --build "$build" --target muster muster_libraries
+  require_no_failpoints "$build/bin"
+elif [ "$(cached "$build" MUSTER_FAILPOINTS)" = ON ]; then
+  grep -qF MUSTER_FAILPOINT "$build/bin/muster" || fail "the build tree's own programs have no fault points"
+fi
+
+cmake --install "$build" --prefix "$scratch/first" >"$scratch/install.log" || fail "cmake --install"
+prefix=$scratch/prefix
+mv "$scratch/first" "$prefix"
+require_no_failpoints "$prefix"
+"$prefix/bin/muster" --version
+
+libraries=$(cd "$prefix/lib" && echo *muster*)
+case $kind in
+  ON) expected="libmuster-torch.a libmuster.a" ;;
+  OFF) expected="libmuster.a" ;;
+  SHARED) expected="libmuster.so libmuster.so.0.1 libmuster.so.0.1.0" ;;
+esac
+[ "$libraries" = "$expected" ] || fail "libraries are: $libraries; expected: $expected"
+
+if [ "$kind" = SHARED ]; then
+  library=$prefix/lib/libmuster.so
+  readelf -d "$library" | grep -qF 'soname: [libmuster.so.0.1]' || fail "libmuster.so has no SONAME libmuster.so.0.1"
+  # Names of namespaces inside muster, and of what is linked in, are hidden; but for what the component torch needs.
+  nm -DC --defined-only "$library" >"$scratch/names"
+  grep -q ' T muster::save_checkpoint(' "$scratch/names" || fail "libmuster.so does not export save_checkpoint"
+  if grep -E 'muster::[a-z0-9_]+::|nlohmann::[^ ]+ const::|spdlog::' "$scratch/names" |
+    grep -vE ' T muster::coord::(is_selected|renamed)\b'; then
+    fail "libmuster.so exports the internal names above"
+  fi
+fi
+
 cmake -S "$here/consumer" -B "$scratch/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-  -DCMAKE_PREFIX_PATH="$scratch/prefix" -DWITH_TORCH="$with_torch" \
-  -DCMAKE_EXE_LINKER_FLAGS=-Wl,--as-needed \
-  -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache || true)" >"$scratch/configure.log" || {
-  cat "$scratch/configure.log"
-  exit 1
-}
+  -DCMAKE_PREFIX_PATH="$prefix" -DWITH_TORCH="$with_torch" \
+  -DCMAKE_EXE_LINKER_FLAGS=-Wl,--as-needed -DCMAKE_CXX_COMPILER_LAUNCHER="$launcher" \
+  >"$scratch/configure.log" || fail "$(cat "$scratch/configure.log")"
 cmake --build "$scratch/consumer"
+if [ "$with_torch" = ON ]; then run_consumer "$scratch/consumer/with_torch" "$prefix/bin/muster"; fi
+run_consumer "$scratch/consumer/core_only" "$prefix/bin/muster"
 if [ "$with_torch" = ON ]; then
   # Another LibTorch than the one that muster was built with is refused, by name.
   # shellcheck source-path=SCRIPTDIR
   . "$here/libtorch_tree.sh"
   make_libtorch "$scratch/other" 2.99.0
-  if cmake -S "$here/consumer" -B "$scratch/refused" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/prefix" -DWITH_TORCH=ON \
+  if cmake -S "$here/consumer" -B "$scratch/refused" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DWITH_TORCH=ON \
     -DLibTorch_ROOT="$scratch/other" >"$scratch/refused.log" 2>&1; then
-    echo "took another LibTorch than that of muster"
-    exit 1
+    fail "took another LibTorch than that of muster"
   fi
   tr -s ' \n' '  ' <"$scratch/refused.log" | grep -q \
-    "muster was built with LibTorch .* and this project has LibTorch 2.99.0 (archive $scratch/other)" || {
-    cat "$scratch/refused.log"
-    exit 1
-  }
+    "muster was built with LibTorch .* and this project has LibTorch 2.99.0 (archive $scratch/other)" ||
+    fail "$(cat "$scratch/refused.log")"
 fi
 
-programs=(core_only)
-if [ "$with_torch" = ON ]; then programs+=(with_torch); fi
-for program in "${programs[@]}"; do
-  "$here/../../scripts/mpirun.sh" -n 2 "$scratch/consumer/$program" "$scratch/ckpts-$program"
-  "$scratch/prefix/bin/muster" verify "$scratch/ckpts-$program"
-done
+compile_with_pkg_config "$(cached "$1" MPI_CXX_COMPILER)" "$prefix" "$scratch/by_pkg_config"
+LD_LIBRARY_PATH=$prefix/lib run_consumer "$scratch/by_pkg_config" "$prefix/bin/muster"

@@ -212,11 +212,7 @@ struct Failing {
 
 std::vector<Failing> failing_jobs() {
   constexpr double kHour = 3600;
-#ifdef MUSTER_FAILPOINTS
-  const int nodes = world_size();  // see below
-#else
-  const int nodes = 1;
-#endif
+  const int nodes = failpoint::compiled_in() ? world_size() : 1;  // see below
   auto options = never();
   options.max_save_share = 1;
   options.timeout_s = 30;

@@ -1,5 +1,8 @@
 #pragma once
-// Places where tests make a phase fail. Compiled to nothing without MUSTER_FAILPOINTS.
+// Places where tests make a phase fail.
+//
+// They do nothing, whatever the environment says, unless the build has the CMake option MUSTER_FAILPOINTS: it links
+// failpoint/armed.cpp instead of failpoint/none.cpp. No other object differs. What is installed has none in any build.
 //
 // A point has a name ("save.write"). It is armed in the process (arm) or by the environment of the process that
 // starts: MUSTER_FAILPOINT="save.write:throw", with the actions
@@ -14,17 +17,11 @@
 
 namespace muster::failpoint {
 
-#ifdef MUSTER_FAILPOINTS
+bool compiled_in();
 void arm(const std::string& point, const std::string& action);
 void disarm_all();
 void pass(const char* point);
 // For what a test pretends instead of making it fail, whatever the action.
 bool is_armed(const char* point);
-#else
-inline void arm(const std::string&, const std::string&) {}
-inline void disarm_all() {}
-inline void pass(const char*) {}
-inline bool is_armed(const char*) { return false; }
-#endif
 
 }  // namespace muster::failpoint

@@ -1,8 +1,10 @@
 #pragma once
 // Under which paths a program sees the tensors of a checkpoint: LoadOptions::renames and ::only. Local.
+// The two functions are exported for the component torch.
 
 #include <map>
 #include <muster/checkpoint.hpp>
+#include <muster/export.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,10 +15,11 @@
 namespace muster::coord {
 
 // Whether a tensor of the program is to be loaded; `only` empty: all are.
-bool is_selected(const std::vector<std::string>& only, const std::string& path);
+MUSTER_EXPORT bool is_selected(const std::vector<std::string>& only, const std::string& path);
 
 // What a key of a checkpoint is called in the program; nothing where no rename is for it.
-std::optional<std::string> renamed(const std::map<std::string, std::string>& renames, const std::string& key);
+MUSTER_EXPORT std::optional<std::string> renamed(const std::map<std::string, std::string>& renames,
+                                                 const std::string& key);
 
 class SeenKeys {
  public:

@@ -1,11 +1,12 @@
 #pragma once
-// Floating-point values of one dtype as another's. Pure.
+// Floating-point values of one dtype as another's. Pure. Exported for the component torch.
 
 #include <cstddef>
+#include <muster/export.hpp>
 #include <muster/state.hpp>
 #include <span>
 
-namespace muster {
+namespace MUSTER_EXPORT muster {
 
 // Whether convert() knows the way: between float64, float32, float16, bfloat16 and the float8 kinds.
 bool is_convertible(DType from, DType to);

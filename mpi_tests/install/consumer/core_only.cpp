@@ -1,4 +1,4 @@
-// Saves and loads a State through the installed library. Usage: core_only DIRECTORY
+// Saves and loads a State through the installed library, and catches an error of it. Usage: core_only DIRECTORY
 
 #include <cstdio>
 #include <muster/muster.hpp>
@@ -21,11 +21,21 @@ bool run(const char* directory) {
   return again == values && report.user_content == nlohmann::json({{"epoch", 3}});
 }
 
+// Its type is the same on both sides of a shared library.
+bool catches_errors(const char* directory) {
+  try {
+    muster::load_checkpoint(MPI_COMM_WORLD, directory, muster::LoadTarget{}, {.tag = "none"});
+  } catch (const muster::CollectiveError& error) {
+    return error.kind() == muster::ErrorKind::not_found && !error.failures().empty();
+  }
+  return false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
-  const bool same = argc == 2 && run(argv[1]);
+  const bool same = argc == 2 && run(argv[1]) && catches_errors(argv[1]);
   std::puts(same ? "same" : "different");
   MPI_Finalize();
   return same ? 0 : 1;
