@@ -189,7 +189,12 @@ name=$(uname -n)
 grep -qsw -- "$name" "$root/etc/hosts" || echo "127.0.1.1 $name" >>"$root/etc/hosts"
 # Nobody needs a throw-away system after a power failure.
 echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/throw-away"
-echo "deb ${mirror:-http://deb.debian.org/debian} $suite main" >"$root/etc/apt/sources.list"
+# Where no mirror was named, debootstrap wrote down its own.
+if [ -n "$mirror" ]; then
+  echo "deb $mirror $suite main" >"$root/etc/apt/sources.list"
+else
+  cat "$base/etc/apt/sources.list" >"$root/etc/apt/sources.list"
+fi
 if command -v apt-config >/dev/null; then
   apt-config dump Acquire | grep -vE '^Acquire::(IndexTargets|Changelogs|CompressionTypes|Languages|cdrom)|Proxy-?Auto-?Detect' \
     >"$root/etc/apt/apt.conf.d/90host"
