@@ -31,4 +31,5 @@ configure_package_config_file(cmake/musterConfig.cmake.in ${CMAKE_BINARY_DIR}/mu
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/musterConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/musterConfig.cmake ${CMAKE_BINARY_DIR}/musterConfigVersion.cmake
+              cmake/musterMpi.cmake
         DESTINATION ${package_dir})

@@ -142,8 +142,9 @@ if [ -z "$mirror" ] && grep -qx 'ID=debian' /etc/os-release 2>/dev/null && comma
 fi
 
 minimal=$cache/debian-$suite
+exec {making_lock}>"$minimal.making"
+flock "$making_lock"
 exec {minimal_lock}>"$minimal.lock"
-flock "$minimal_lock"
 if [ "$fresh" -eq 1 ] || [ ! -d "$minimal" ]; then
   echo "on-debian: making a minimal $suite in $minimal" >&2
   "${isolated[@]}" debootstrap --variant=minbase --include=ca-certificates "$suite" "$run/minimal" ${mirror:+"$mirror"} \
@@ -151,18 +152,18 @@ if [ "$fresh" -eq 1 ] || [ ! -d "$minimal" ]; then
   if ! wait_for $!; then
     tail -n 20 "$run/log" >&2
     [ -e "/usr/share/debootstrap/scripts/$suite" ] ||
-      fail "debootstrap knows no suite \"$suite\": give the code name of a release, or a newer debootstrap where the release is newer"
+      fail "debootstrap knows no suite \"$suite\": give the code name of a release, or install a newer debootstrap"
     fail "debootstrap of $suite failed${mirror:+ from $mirror (see --mirror)}"
   fi
   rm -f "$run/minimal"/var/cache/apt/archives/*.deb
   if [ -d "$minimal" ]; then
-    echo "on-debian: waiting for other runs that use $minimal" >&2
-    flock -x "$minimal_lock"
+    flock -n -x "$minimal_lock" || fail "--fresh: another run uses $minimal"
     mv "$minimal" "$run/old"
   fi
   mv "$run/minimal" "$minimal"
 fi
 flock -s "$minimal_lock"
+exec {making_lock}>&-
 
 # ---- this run's Debian on top of it, or of the one that was kept
 base=$minimal

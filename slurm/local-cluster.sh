@@ -286,6 +286,9 @@ write_exports() {
     # One rank may not read the memory of another in many containers.
     echo "OMPI_MCA_btl_vader_single_copy_mechanism=none"
     echo "OMPI_MCA_hwloc_base_binding_policy=none"
+    # The same for Open MPI 5.
+    echo "OMPI_MCA_smsc=^cma"
+    echo "PRTE_MCA_hwloc_default_binding_policy=none"
     if [ "$(id -u)" -eq 0 ]; then
       echo "OMPI_ALLOW_RUN_AS_ROOT=1"
       echo "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
@@ -405,14 +408,21 @@ box() {
   local name i
   readlink /proc/self/ns/pid >"$dir/run/box.space"
   # Nothing of a job around this cluster, and nothing of another one.
-  for name in "${!SLURM@}" "${!SBATCH_@}" "${!PMIX_@}" "${!PMI_@}" "${!OMPI_COMM_@}"; do unset "$name"; done
+  for name in "${!SLURM@}" "${!SBATCH_@}" "${!PMIX_@}" "${!PMI_@}" "${!OMPI_COMM_@}" "${!PRTE_@}"; do unset "$name"; done
   drop=(env)
   if [ "$(id -u)" -ne 0 ]; then drop=(setpriv --inh-caps=-all --ambient-caps=-all); fi
   if [ ${#words[@]} -gt 0 ]; then
-    # With 127.0.0.1 alone Slurm does not find its own host.
+    # With 127.0.0.1 alone Slurm does not find its own host, and inside a job mpirun of Open MPI 5.0.7 crashes (SIGSEGV) on a
+    # host that has no other interface than the loopback.
     hostname login
     ip link set lo up
-    ip addr add 198.51.100.1/32 dev lo
+    if ip link add muster0 type dummy 2>/dev/null || ip link add muster0 type veth peer name muster1 2>/dev/null ||
+      ip tuntap add muster0 mode tap 2>/dev/null; then
+      ip addr add 198.51.100.1/32 dev muster0
+      ip link set muster0 up
+    else
+      ip addr add 198.51.100.1/32 dev lo
+    fi
   fi
   choose_ports
   write_configuration

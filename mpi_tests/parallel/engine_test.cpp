@@ -16,6 +16,7 @@
 
 #include "base/file_system.hpp"
 #include "h5/catalog_reader.hpp"
+#include "mpi/comm.hpp"
 #include "store/verify.hpp"
 #include "support/collective.hpp"
 #include "support/files.hpp"
@@ -279,6 +280,27 @@ TEST(Engine, MustBeTheSameOnAllRanks) {
   const auto engine = world_rank() == 0 ? EngineChoice::direct : EngineChoice::collective;
   test::collective_error(ErrorKind::mismatch, "agree",
                          [&] { checkpointer.save(State{}, {.tag = "t", .engine = engine}); });
+}
+
+// Open MPI's MPI-IO corrupts files that are opened on a Cartesian communicator: it gets one without topology.
+TEST(Engine, KeepsTopologiesFromMpiIo) {
+  const Scratch scratch;
+  MPI_Comm line = MPI_COMM_NULL;
+  const int dims = world_size();
+  const int periods = 0;
+  ASSERT_EQ(MPI_Cart_create(MPI_COMM_WORLD, 1, &dims, &periods, 0, &line), MPI_SUCCESS);
+  int topology = MPI_UNDEFINED;
+  MPI_Topo_test(mpi::Comm::duplicate(line).view(60).handle(), &topology);
+  EXPECT_EQ(topology, MPI_UNDEFINED);
+  {
+    Held held;
+    flat_parts(held);
+    Checkpointer checkpointer(line, scratch.path());
+    const auto report = checkpointer.save(held.state(), {.tag = "t", .engine = EngineChoice::collective});
+    MPI_Barrier(MPI_COMM_WORLD);
+    EXPECT_TRUE(store::verify(report.file, h5::read_catalog(report.file), {}).damages.empty());
+  }
+  MPI_Comm_free(&line);
 }
 
 TEST(Engine, TakesHintsForMpiIo) {

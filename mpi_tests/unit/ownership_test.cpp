@@ -507,5 +507,18 @@ TEST(SlurmJob, RunsAsSqueueSays) {
   ::setenv("PATH", before.c_str(), 1);
 }
 
+// MPICH's launcher.
+TEST(HolderTest, NamesALaunchOfHydraByWhereItListens) {
+  using namespace std::string_literals;
+  const auto proxy = "/usr/bin/hydra_pmi_proxy\0--control-port\0node7:42249\0--rmk\0user\0--proxy-id\0"s;
+  EXPECT_EQ(hydra_launch_of(proxy + "0\0"s), "hydra node7:42249");
+  EXPECT_EQ(hydra_launch_of(proxy + "1\0"s), "hydra node7:42249");
+  EXPECT_EQ(hydra_launch_of("hydra_pmi_proxy\0--control-port\0node7:1"s), "hydra node7:1");
+  for (const auto& other :
+       {""s, "hydra_pmi_proxy"s, "hydra_pmi_proxy\0--rmk\0user\0"s, "grep\0--control-port\0a:1\0"s}) {
+    EXPECT_EQ(hydra_launch_of(other), "") << other;
+  }
+}
+
 }  // namespace
 }  // namespace muster::store

@@ -1,16 +1,15 @@
 #include "bench/machine.hpp"
 
-#include <mpi.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <array>
 #include <fstream>
 #include <muster/version.hpp>
 #include <sstream>
 #include <string>
 
 #include "h5/library.hpp"
+#include "mpi/library.hpp"
 
 namespace muster::bench {
 
@@ -60,13 +59,9 @@ nlohmann::json describe_machine(const std::filesystem::path& directory) {
 }
 
 nlohmann::json describe_versions() {
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
-  int length = 0;
-  MPI_Get_library_version(text.data(), &length);
-  const std::string mpi(text.data(), static_cast<std::size_t>(length));
   return {{"muster", kVersion},
           {"hdf5", h5::library_version()},
-          {"mpi", mpi.substr(0, mpi.find_first_of(",\n"))},
+          {"mpi", mpi::library_version()},
           {"compiler", __VERSION__}};
 }
 

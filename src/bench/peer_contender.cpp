@@ -19,15 +19,24 @@ constexpr double kAnswerTimeoutS = 1800;
 constexpr std::string_view kAnswerMark = "bench-peer ";
 constexpr const char* kScriptName = "bench-peers.py";
 
-// Our environment less what our own launcher put there, which would make the peer's ranks believe to be ours.
+// Our environment less what our own launcher put there, which would make the peer's ranks believe to be ours, and with
+// what its launcher needs for ranks that share cores.
 std::vector<std::string> clean_environment() {
-  constexpr std::array<std::string_view, 6> kLauncherPrefixes{"OMPI_", "PMIX_", "PMI_", "PRTE_", "ORTE_", "OPAL_"};
+  constexpr std::array<std::string_view, 8> kLauncherPrefixes{"OMPI_", "PMIX_", "PMI_",  "PRTE_",
+                                                              "ORTE_", "OPAL_", "HYDI_", "MPI_LOCAL"};
   std::vector<std::string> kept;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string_view text(*variable);
     const bool is_launchers = std::any_of(kLauncherPrefixes.begin(), kLauncherPrefixes.end(),
                                           [&](auto prefix) { return text.starts_with(prefix); });
     if (!is_launchers || text.starts_with("OMPI_ALLOW_RUN_AS_ROOT")) kept.emplace_back(text);
+  }
+  // As scripts/mpirun.sh does it for Open MPI 4 and 5; other launchers do not look at these.
+  for (const char* variable :
+       {"OMPI_MCA_mpi_yield_when_idle=1", "OMPI_MCA_btl_vader_single_copy_mechanism=none", "OMPI_MCA_smsc=^cma",
+        "OMPI_MCA_hwloc_base_binding_policy=none", "PRTE_MCA_hwloc_default_binding_policy=none",
+        "OMPI_MCA_rmaps_base_oversubscribe=1", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe"}) {
+    kept.emplace_back(variable);
   }
   return kept;
 }
@@ -78,10 +87,8 @@ PeerContender::PeerContender(const mpi::CommView& comm, std::string name, const 
       const auto python = find_python(name_, script, options.python);
       std::filesystem::create_directories(directory_);
       child_ = std::make_unique<ChildProcess>(
-          std::vector<std::string>{"mpirun", "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle",
-                                   "1", "--mca", "btl_vader_single_copy_mechanism", "none", "-n",
-                                   std::to_string(comm.size()), python, script.string(), name_, workload_file.string(),
-                                   directory_.string(), "--held", held},
+          std::vector<std::string>{"mpirun", "-n", std::to_string(comm.size()), python, script.string(), name_,
+                                   workload_file.string(), directory_.string(), "--held", held},
           clean_environment());
       answer = next_answer();
       if (answer.contains("missing")) child_.reset();

@@ -1,14 +1,11 @@
 #include "coord/run_description.hpp"
 
-#include <mpi.h>
-
-#include <array>
 #include <muster/version.hpp>
 #include <optional>
-#include <string_view>
 
 #include "base/clock.hpp"
 #include "h5/library.hpp"
+#include "mpi/library.hpp"
 
 namespace muster::coord {
 
@@ -22,14 +19,6 @@ std::optional<std::int64_t> step_of(const SaveOptions& options) {
   while (begin > 0 && tag[begin - 1] >= '0' && tag[begin - 1] <= '9') --begin;
   if (begin == tag.size() || tag.size() - begin > 18) return std::nullopt;
   return std::stoll(tag.substr(begin));
-}
-
-std::string mpi_version() {
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
-  int length = 0;
-  MPI_Get_library_version(text.data(), &length);
-  const std::string_view version(text.data(), static_cast<std::size_t>(length));
-  return std::string(version.substr(0, version.find_first_of(",\n")));
 }
 
 }  // namespace
@@ -58,7 +47,7 @@ RunInfo describe_run(const Team& team, const SaveJob& job, std::uint64_t sequenc
       {"engine_reason", job.plan->choice.reason},
       {"muster_version", kVersion},
       {"hdf5_version", h5::library_version()},
-      {"mpi_version", mpi_version()},
+      {"mpi_version", mpi::library_version()},
   };
   return run;
 }

@@ -10,6 +10,7 @@
 #include "coord/exchange.hpp"
 #include "coord/save_request.hpp"
 #include "mpi/agree.hpp"
+#include "mpi/library.hpp"
 #include "plan/balance.hpp"
 #include "plan/description.hpp"
 #include "plan/layout.hpp"
@@ -148,7 +149,8 @@ void SavePlanner::make(SaveJob& job) {
     auto datasets = datasets_of(*job.state, layout);
     kept_ = std::make_shared<SavePlan>(
         SavePlan{job.fingerprint, std::move(layout), std::move(datasets),
-                 engine::choose_engine(job.options.engine, file_system, node_count(team_)), std::move(words)});
+                 engine::choose_engine(job.options.engine, file_system, node_count(team_), mpi::library_version()),
+                 std::move(words)});
   });
 }
 

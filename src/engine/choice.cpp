@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <muster/error.hpp>
 #include <string_view>
+
+#include "mpi/library.hpp"
 
 namespace muster::engine {
 
@@ -19,7 +22,15 @@ constexpr std::array<std::string_view, 7> kLocal{"ext4", "xfs", "btrfs", "tmpfs"
 
 }  // namespace
 
-Choice choose_engine(EngineChoice asked, const std::string& file_system, int nodes) {
+Choice choose_engine(EngineChoice asked, const std::string& file_system, int nodes, const std::string& mpi_library) {
+  const bool is_unsafe = mpi::corrupts_parallel_hdf5(mpi_library);
+  if (asked == EngineChoice::collective && is_unsafe) {
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("engine collective: the MPI-IO of {} corrupts what parallel HDF5 writes (open-mpi/ompi pull "
+                    "request 12759); use Open MPI 5.0.6 or later, or the engine direct",
+                    mpi_library));
+  }
   if (asked != EngineChoice::automatic) return {asked, "asked for"};
   if (nodes == 1) {
     return {EngineChoice::direct, fmt::format("auto: one node, whose ranks share one page cache, on {}", file_system)};
@@ -29,6 +40,13 @@ Choice choose_engine(EngineChoice asked, const std::string& file_system, int nod
   }
   if (std::ranges::count(kLocal, file_system) > 0) {
     return {EngineChoice::direct, fmt::format("auto: {} is a file system of one node", file_system)};
+  }
+  if (is_unsafe) {
+    return {
+        EngineChoice::direct,
+        fmt::format("auto: {} is not known to keep what {} nodes write coherent, but {} corrupts what parallel HDF5 "
+                    "writes; use Open MPI 5.0.6 or later",
+                    file_system, nodes, mpi_library)};
   }
   return {EngineChoice::collective,
           fmt::format("auto: {} is not known to keep what {} nodes write coherent", file_system, nodes)};

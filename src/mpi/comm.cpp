@@ -206,11 +206,7 @@ void CommView::receive(std::span<std::byte> bytes, int from) const {
   }
 }
 
-Comm Comm::duplicate(MPI_Comm parent) {
-  MPI_Comm comm = MPI_COMM_NULL;
-  check(MPI_Comm_dup(parent, &comm), "MPI_Comm_dup");
-  return Comm(returning_errors(comm));
-}
+Comm Comm::duplicate(MPI_Comm parent) { return split(parent, 0, 0); }
 
 Comm Comm::same_node(MPI_Comm parent) {
   MPI_Comm comm = MPI_COMM_NULL;

@@ -56,7 +56,8 @@ class CommView {
 // A private duplicate of a communicator; its errors return. Move-only.
 class Comm {
  public:
-  // Collective over parent.
+  // Collective over parent: the same ranks, without the topology that a parent may have (MPI-IO of Open MPI corrupts
+  // files that are opened on a Cartesian communicator: open-mpi/ompi issue 12718).
   static Comm duplicate(MPI_Comm parent);
   // Collective over parent: the ranks that share memory with this one.
   static Comm same_node(MPI_Comm parent);

@@ -1,10 +1,14 @@
 #include "store/holder.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <random>
+#include <string_view>
 
 #include "base/bytes.hpp"
 #include "base/clock.hpp"
@@ -25,11 +29,32 @@ std::uint64_t number_of(const std::string& text) {
   return number;
 }
 
-// Open MPI's names of a launch come again after some ten thousand; where its launcher listens does not.
+// Of MPICH's launcher nothing in the environment of a rank tells one launch from another; all its daemons are told
+// where it listens, and they are ancestors of the ranks.
+std::string hydra_launch() {
+  constexpr int kMostAncestors = 16;
+  auto pid = static_cast<int>(::getppid());
+  for (int i = 0; i < kMostAncestors && pid > 1; ++i) {
+    std::ifstream command_line(fmt::format("/proc/{}/cmdline", pid), std::ios::binary);
+    auto launch = hydra_launch_of({std::istreambuf_iterator<char>(command_line), {}});
+    if (!launch.empty()) return launch;
+    std::ifstream status(fmt::format("/proc/{}/status", pid));
+    pid = 0;
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("PPid:")) pid = std::atoi(line.c_str() + std::string_view("PPid:").size());
+    }
+  }
+  return {};
+}
+
+// The same on all ranks of a launch. Open MPI 4 names launches by numbers that come again after some ten thousand;
+// where its launcher listens does not. Open MPI 5 names them by host and process of the launcher.
 std::string launch_name() {
   const auto launch = from_environment("PMIX_NAMESPACE");
   if (!launch.empty()) return launch + from_environment("OMPI_MCA_orte_hnp_uri");
-  return from_environment("SLURM_STEP_ID");
+  const auto step = from_environment("SLURM_STEP_ID");
+  if (!step.empty()) return step;
+  return from_environment("PMI_RANK").empty() ? std::string() : hydra_launch();
 }
 
 std::uint64_t random_number() {
@@ -38,6 +63,16 @@ std::uint64_t random_number() {
 }
 
 }  // namespace
+
+std::string hydra_launch_of(std::string_view command_line) {
+  constexpr std::string_view kOption("--control-port\0", 15);
+  const auto program = command_line.substr(0, command_line.find('\0'));
+  if (program.substr(program.rfind('/') + 1) != "hydra_pmi_proxy") return {};
+  const auto option = command_line.find(kOption);
+  if (option == std::string_view::npos) return {};
+  const auto port = command_line.substr(option + kOption.size());
+  return "hydra " + std::string(port.substr(0, port.find('\0')));
+}
 
 Holder this_holder() {
   static const std::uint64_t of_this_process = random_number();

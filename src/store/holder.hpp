@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/process_identity.hpp"
 
@@ -23,6 +24,9 @@ struct Holder {
 
 // This process, as its environment tells.
 Holder this_holder();
+// What names a launch of MPICH's hydra: "hydra HOST:PORT", where its mpiexec listens. From the command line (arguments
+// that end with NUL) of a hydra_pmi_proxy, the parent of the ranks of a node; empty for other command lines.
+std::string hydra_launch_of(std::string_view command_line);
 
 nlohmann::json to_json(const Holder& holder);
 // Nothing where it is no holder.
