@@ -22,8 +22,11 @@ case "$version" in
     export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe OMPI_MCA_smsc=^cma
     options=()
     ;;
-  *HYDRA* | *[Hh]ydra*) exec "$launcher" "$@" ;;  # passes on the whole environment, and binds nothing
-  *) exec "$launcher" "$@" ;;
+  *)
+    # MPICH's launcher passes on the whole environment and binds nothing; others are taken to do so, too.
+    export MPIR_CVAR_ENABLE_HEAVY_YIELD=1 MPIR_CVAR_POLLS_BEFORE_YIELD=100
+    exec "$launcher" "$@"
+    ;;
 esac
 if [ "$(id -u)" -eq 0 ]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
 
 #include "bench/byte_size.hpp"
 #include "bench/held_tensors.hpp"
@@ -35,7 +36,7 @@ void expect_distinct_paths(const Workload& workload) {
   for (const auto& tensor : workload.tensors) EXPECT_TRUE(paths.insert(tensor.path).second) << tensor.path;
 }
 
-const bench::TensorSpec& find(const Workload& workload, const std::string& path) {
+const bench::TensorSpec& find(const Workload& workload, std::string_view path) {
   const auto found = std::find_if(workload.tensors.begin(), workload.tensors.end(),
                                   [&](const auto& tensor) { return tensor.path == path; });
   EXPECT_NE(found, workload.tensors.end()) << path;

@@ -37,12 +37,13 @@ bool Pending::test() {
 void Pending::wait() {
   // Poll first: most answers come within microseconds. Then leave the core to ranks that may share it.
   constexpr int kPolls = 200;
-  constexpr int kYields = 2000;
+  // Not counted in turns: next to a rank that polls without yielding, one takes milliseconds.
+  constexpr double kYieldS = 0.002;
   const Stopwatch since;
   for (long long turn = 0;; ++turn) {
     if (test()) return;
     if (turn < kPolls) continue;
-    if (turn < kYields) {
+    if (since.seconds() < kYieldS) {
       sched_yield();
       continue;
     }

@@ -74,12 +74,13 @@ void SteppedVote::start(const Ballot& ballot) {
 
 void SteppedVote::wait() {
   constexpr int kPolls = 200;
-  constexpr int kYields = 2000;
-  for (int turn = 0; turn < kYields; ++turn) {
+  // Not counted in turns: next to a rank that polls without yielding, one takes milliseconds.
+  constexpr double kYieldS = 0.002;
+  const Stopwatch since;
+  for (int turn = 0; turn < kPolls || since.seconds() < kYieldS; ++turn) {
     if (is_over()) return;
     if (turn >= kPolls) sched_yield();
   }
-  const Stopwatch since;
   double warn_at_s = warn_after_s_;
   // As others count them: those who wait in their call n wait for ranks that did not make it.
   const auto call = calls_ + 1;

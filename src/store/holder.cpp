@@ -36,7 +36,7 @@ std::string hydra_launch() {
   auto pid = static_cast<int>(::getppid());
   for (int i = 0; i < kMostAncestors && pid > 1; ++i) {
     std::ifstream command_line(fmt::format("/proc/{}/cmdline", pid), std::ios::binary);
-    auto launch = hydra_launch_of({std::istreambuf_iterator<char>(command_line), {}});
+    auto launch = hydra_launch_of(std::string(std::istreambuf_iterator<char>(command_line), {}));
     if (!launch.empty()) return launch;
     std::ifstream status(fmt::format("/proc/{}/status", pid));
     pid = 0;
