@@ -136,7 +136,8 @@ class Checkpointer::Impl {
   }
 
   coord::Team gather_team(const CheckpointerOptions& options) {
-    const auto view = comm_.view(options.timeout_s);
+    // A deadline that makes no sense would pass before the ranks have agreed on saying so.
+    const auto view = comm_.view(options.timeout_s > 0 ? options.timeout_s : CheckpointerOptions{}.timeout_s);
     mpi::run_agreed(view, "agree", [&] { check_options(options); });
     coord::require_same(view, "agree", "the options",
                         fmt::format("alignment_bytes={} take_over={}", options.alignment_bytes, options.take_over));

@@ -96,6 +96,25 @@ std::vector<DatasetExtents> by_dataset(const std::vector<Extent>& extents) {
   return all;
 }
 
+// The hints that HDF5 passes to MPI-IO for a file; it has some of its own from 1.14 on.
+class FileHints {
+ public:
+  // Collective, since HDF5 duplicates the communicator with them.
+  explicit FileHints(const h5::File& file) {
+    const h5::PropertyList list(H5Fget_access_plist(file.get()), "H5Fget_access_plist");
+    check(H5Pget_fapl_mpio(list.get(), nullptr, &info_), "H5Pget_fapl_mpio");
+  }
+  ~FileHints() {
+    if (info_ != MPI_INFO_NULL) MPI_Info_free(&info_);
+  }
+  FileHints(const FileHints&) = delete;
+  FileHints& operator=(const FileHints&) = delete;
+  [[nodiscard]] MPI_Info handle() const { return info_; }
+
+ private:
+  MPI_Info info_ = MPI_INFO_NULL;
+};
+
 class CollectiveWriter : public PartWriter {
  public:
   explicit CollectiveWriter(const Part& part)
@@ -191,6 +210,7 @@ class CollectiveWriter : public PartWriter {
         }
         return datasets;
       });
+      if (first == 0) view_hints_.emplace(file_);
       for (auto i = first; i < last; ++i) {
         for (const auto* extent : all[i].rounds(comm_.rank())) {
           write_round(open[i - first], all[i].dataset, extent, shards);
@@ -279,11 +299,12 @@ class CollectiveWriter : public PartWriter {
   }
 
   // Around a transfer HDF5 sets the file view, and sets it back, on all ranks at once; where MPI-IO reports an error it
-  // leaves the second one out, and ROMIO's other ranks would wait for it.
+  // leaves the second one out, and ROMIO's other ranks would wait for it. With HDF5's own hints, since ROMIO compares
+  // them.
   void set_view_with_the_others() {
     void* handle = nullptr;
     if (H5Fget_vfd_handle(file_.get(), H5P_DEFAULT, &handle) < 0) return;
-    MPI_File_set_view(*static_cast<MPI_File*>(handle), 0, MPI_BYTE, MPI_BYTE, "native", MPI_INFO_NULL);
+    MPI_File_set_view(*static_cast<MPI_File*>(handle), 0, MPI_BYTE, MPI_BYTE, "native", view_hints_->handle());
   }
 
   // Kept open: made before the first transfer, so that none can fail for the want of one.
@@ -301,6 +322,7 @@ class CollectiveWriter : public PartWriter {
   const mpi::CommView comm_;
   const Layout& layout_;
   const std::filesystem::path part_;
+  std::optional<FileHints> view_hints_;
   h5::PropertyList opened_by_all_;
   h5::PropertyList collective_;
   h5::PropertyList independent_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <span>
 
 #include "base/narrow.hpp"
 #include "mpi/check.hpp"
@@ -16,32 +17,50 @@ constexpr double kListenS = 1;
 
 }  // namespace
 
-RollCall::RollCall(const mpi::CommView& comm) : comm_(comm), heard_(narrow<std::size_t>(comm.size())) {}
+RollCall::RollCall(const mpi::CommView& comm) : comm_(comm), heard_(narrow<std::size_t>(comm.size())) {
+  nonce_ = static_cast<std::uint64_t>(unix_ns());
+  comm_.broadcast(std::as_writable_bytes(std::span(&nonce_, 1)), 0);
+}
 
 RollCall::~RollCall() {
   if (!sent_.empty()) static_cast<void>(new std::list<Message>(std::move(sent_)));  // MPI may still read them
 }
 
 std::optional<std::vector<int>> RollCall::absent(std::uint64_t call) {
-  if (told_ != call) tell(call);
+  if (told_ != call) {
+    told_ = call;
+    waits_ = true;
+    since_ = {};
+    tell(2 * call);
+  }
   listen();
   if (comm_.rank() >= kMostListeners || since_.seconds() < kListenS) return std::nullopt;
   std::vector<int> missing;
   for (int rank = 0; rank < comm_.size(); ++rank) {
-    if (heard_[narrow<std::size_t>(rank)] != call) missing.push_back(rank);
+    if (!excuses(heard_[narrow<std::size_t>(rank)], call)) missing.push_back(rank);
   }
   return missing;
 }
 
 bool RollCall::is_first() const {
   const auto own = narrow<std::ptrdiff_t>(comm_.rank());
-  return std::none_of(heard_.begin(), heard_.begin() + own, [&](auto call) { return call == told_; });
+  return std::none_of(heard_.begin(), heard_.begin() + own,
+                      [&](auto word) { return word % 2 == 0 && excuses(word, told_); });
 }
 
-void RollCall::tell(std::uint64_t call) {
-  told_ = call;
-  since_ = {};
-  heard_[narrow<std::size_t>(comm_.rank())] = call;
+void RollCall::leave() {
+  if (!waits_) return;
+  waits_ = false;
+  tell(2 * told_ + 1);
+}
+
+bool RollCall::excuses(std::uint64_t word, std::uint64_t call) {
+  const bool waits = word % 2 == 0 && word != 0;
+  return word / 2 + (waits ? 1 : 0) >= call;
+}
+
+void RollCall::tell(std::uint64_t word) {
+  heard_[narrow<std::size_t>(comm_.rank())] = word;
   sent_.remove_if([](Message& message) {
     int done = 0;
     mpi::check(MPI_Test(&message.request, &done, MPI_STATUS_IGNORE), "MPI_Test");
@@ -50,8 +69,9 @@ void RollCall::tell(std::uint64_t call) {
   for (int to = 0; to < std::min(comm_.size(), kMostListeners); ++to) {
     if (to == comm_.rank()) continue;
     auto& message = sent_.emplace_back();
-    message.call = call;
-    mpi::check(MPI_Isend(&message.call, 1, MPI_UINT64_T, to, kTag, comm_.handle(), &message.request), "MPI_Isend");
+    message.text = {nonce_, word};
+    mpi::check(MPI_Isend(message.text.data(), 2, MPI_UINT64_T, to, kTag, comm_.handle(), &message.request),
+               "MPI_Isend");
   }
 }
 
@@ -62,10 +82,10 @@ void RollCall::listen() {
     mpi::check(MPI_Iprobe(MPI_ANY_SOURCE, kTag, comm_.handle(), &is_there, &status), "MPI_Iprobe");
     if (is_there == 0) return;
     auto& heard = heard_[narrow<std::size_t>(status.MPI_SOURCE)];
-    std::uint64_t call = 0;
-    mpi::check(MPI_Recv(&call, 1, MPI_UINT64_T, status.MPI_SOURCE, kTag, comm_.handle(), MPI_STATUS_IGNORE),
+    std::array<std::uint64_t, 2> text{};
+    mpi::check(MPI_Recv(text.data(), 2, MPI_UINT64_T, status.MPI_SOURCE, kTag, comm_.handle(), MPI_STATUS_IGNORE),
                "MPI_Recv");
-    heard = std::max(heard, call);
+    if (text[0] == nonce_) heard = std::max(heard, text[1]);
   }
 }
 

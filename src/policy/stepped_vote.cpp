@@ -103,6 +103,7 @@ void SteppedVote::wait() {
     }
     warn_at_s = 2 * waited_s;
   }
+  roll_call_.leave();
 }
 
 }  // namespace muster::policy
