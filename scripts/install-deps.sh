@@ -20,7 +20,7 @@ packages=(
   openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools libtorch-dev libopenblas0-pthread
   libboost-program-options-dev nlohmann-json3-dev libspdlog-dev libxxhash-dev
   libgtest-dev libgmock-dev python3 python3-numpy python3-h5py python3-h5py-mpi xfsprogs btrfs-progs
-  slurm-wlm munge iproute2
+  slurm-wlm munge iproute2 pkgconf dpkg-dev file debootstrap python3-venv
 )
 
 fail() {

@@ -44,13 +44,10 @@ if [ "$preset" = asan-ubsan ]; then
   export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 fi
 
-# The compiler cache serves every checkout: paths below this one are relative to it, and the directory does not count.
-launcher=()
+# shellcheck source=scripts/compiler-cache.sh
+. scripts/compiler-cache.sh
 ccache_log=
-if command -v ccache >/dev/null; then
-  launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-  export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$PWD}" CCACHE_NOHASHDIR="${CCACHE_NOHASHDIR:-1}"
-  export CCACHE_SLOPPINESS="${CCACHE_SLOPPINESS:-pch_defines,time_macros,include_file_mtime,include_file_ctime}"
+if [ ${#launcher[@]} -gt 0 ]; then
   ccache_log=$(mktemp)
   trap 'rm -f "$ccache_log"' EXIT
 fi
