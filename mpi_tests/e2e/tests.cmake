@@ -1,7 +1,7 @@
 # Whole programs, as a user runs them.
 function(muster_e2e_test name)
   add_test(NAME e2e.${name} COMMAND ${ARGN})
-  set_tests_properties(e2e.${name} PROPERTIES LABELS e2e TIMEOUT 300 PROCESSORS 2)
+  set_tests_properties(e2e.${name} PROPERTIES LABELS e2e TIMEOUT 300 PROCESSORS 4)
 endfunction()
 
 # The distribution's own interpreter: that is where python3-h5py lives.

@@ -46,7 +46,7 @@ foreach(file_system ext2 ext4 xfs btrfs tmpfs)
   add_test(NAME fault.file_systems.${file_system}
            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fault/file_systems_test.sh ${MUSTER_MPIRUN} $<TARGET_FILE:parallel_tests>
                    $<TARGET_FILE:fault_tests> ${file_system})
-  set_tests_properties(fault.file_systems.${file_system} PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 2
+  set_tests_properties(fault.file_systems.${file_system} PROPERTIES LABELS fault TIMEOUT 300 PROCESSORS 4
                                                                     SKIP_RETURN_CODE 77)
 endforeach()
 

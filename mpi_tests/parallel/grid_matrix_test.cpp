@@ -476,7 +476,12 @@ TEST(GridMatrix, HoldsEveryElementInEveryGrid) {
   }
 }
 
-TEST(GridMatrix, BringsEveryGridToEveryOther) {
+// Every kParts-th grid loads what each of all grids saved.
+constexpr std::size_t kParts = 3;
+class GridMatrixPart : public testing::TestWithParam<std::size_t> {};
+INSTANTIATE_TEST_SUITE_P(Loaders, GridMatrixPart, testing::Range(std::size_t{0}, kParts));
+
+TEST_P(GridMatrixPart, BringsEveryGridToItsLoaders) {
   ASSERT_EQ(world_size(), 8);
   const Scratch scratch;
   const FirstRanks ranks;
@@ -502,7 +507,9 @@ TEST(GridMatrix, BringsEveryGridToEveryOther) {
 
   const auto wanted_bytes = model_bytes();
   std::uint64_t most_read = 0;
-  for (std::size_t loader = 0; loader < cases().size(); ++loader) {
+  std::size_t pairs = 0;
+  for (std::size_t loader = GetParam(); loader < cases().size(); loader += kParts) {
+    pairs += cases().size();
     const auto& which = cases()[loader];
     std::unique_ptr<Memory> memory;
     std::unique_ptr<Checkpointer> checkpointer;
@@ -533,9 +540,8 @@ TEST(GridMatrix, BringsEveryGridToEveryOther) {
     }
   }
   if (world_rank() == 0) {
-    std::printf("%zu grids, %zu pairs, at most %.3f bytes read for one of the model (padding of tiles and gaps)\n",
-                cases().size(), cases().size() * cases().size(),
-                static_cast<double>(most_read) / static_cast<double>(wanted_bytes));
+    std::printf("%zu grids, %zu pairs, at most %.3f bytes read for one of the model (padding and gaps)\n",
+                cases().size(), pairs, static_cast<double>(most_read) / static_cast<double>(wanted_bytes));
   }
 }
 

@@ -40,7 +40,7 @@ constexpr const char* kStepCount = "step_count";
 
 std::string shown(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
-const json& member(const json& state, const std::string& name) {
+const json& member(const json& state, const char* name) {
   if (!state.is_object() || !state.contains(name)) {
     throw Error(ErrorKind::mismatch, fmt::format("the state of the scheduler has no '{}'", name));
   }
@@ -68,7 +68,7 @@ bool same_setting(const json& a, const json& b) {
 // Throws unless the saved state has all of these settings, with these values.
 void require_settings(const json& settings, const json& state, const char* scheduler) {
   for (const auto& [name, here] : settings.items()) {
-    const auto& saved = member(state, name);
+    const auto& saved = member(state, name.c_str());
     if (same_setting(saved, here)) continue;
     throw Error(ErrorKind::mismatch,
                 fmt::format("saved with {} {}, and this {} has {}", name, shown(saved), scheduler, shown(here)));
