@@ -11,6 +11,9 @@ message(STATUS "MPI: ${MUSTER_MPI}")
 find_package(Threads REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(spdlog REQUIRED)
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)  # Boost's own package, as newer versions of CMake have no module for it
+endif()
 find_package(Boost REQUIRED COMPONENTS program_options)
 
 set(HDF5_PREFER_PARALLEL ON)
