@@ -61,8 +61,6 @@ if(MUSTER_TORCH)
   install(FILES cmake/FindLibTorch.cmake DESTINATION ${package_dir} COMPONENT torch)
   install(FILES include/muster/libtorch_version.hpp include/muster/torch.hpp
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/muster COMPONENT torch)
-  # The folder of LibTorch, and of other libraries that no loader knows, is found by muster-train where it is installed.
-  set_target_properties(muster-train PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 endif()
 
 configure_package_config_file(cmake/musterConfig.cmake.in ${CMAKE_BINARY_DIR}/musterConfig.cmake

@@ -60,6 +60,7 @@ function(muster_program program component folder)
     set_target_properties(${installed} PROPERTIES OUTPUT_NAME ${program} LINKER_LANGUAGE CXX MUSTER_INSTALLED ON
                                                   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/installed)
   endif()
+  # The folder of LibTorch, and of other libraries that no loader knows, is found by a program where it is installed.
   set_target_properties(${installed} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   if(NOT component STREQUAL torch)  # LibTorch has libraries that only register something
     target_link_options(${installed} PRIVATE -Wl,--as-needed)
