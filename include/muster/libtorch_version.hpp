@@ -1,6 +1,6 @@
 #pragma once
-// What differs between the versions of LibTorch that muster builds with, 1.13 to 2.15. Everything else in muster and in
-// its tests is the same source for all of them.
+// What differs between the versions of LibTorch that muster builds with, 1.13 to 2.15, besides the dtypes that they
+// have (src/torch/scalar_types.hpp). Everything else in muster and in its tests is the same source for all of them.
 
 #include <torch/torch.h>
 

@@ -26,9 +26,9 @@ class RollCall {
   RollCall& operator=(const RollCall&) = delete;
 
   // To be called again and again by a rank that waits in its call number `call` (from 1); the first time it tells the
-  // others. Once it has listened for two seconds: the ranks that neither made that call nor wait in the one before it, in
-  // ascending order, on each of the first 64 ranks that waits; none before, and on the others. (A vote may be over on
-  // some ranks while others still wait in it for the rank that is late.)
+  // others. Once it has listened for two seconds: the ranks that neither made that call nor wait in the one before it,
+  // in ascending order, on each of the first 64 ranks that waits; none before, and on the others. (A vote may be over
+  // on some ranks while others still wait in it for the rank that is late.)
   std::optional<std::vector<int>> absent(std::uint64_t call);
   // Whether this rank is the first of those that wait, and so the one to tell people.
   [[nodiscard]] bool is_first() const;
