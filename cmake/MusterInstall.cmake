@@ -5,11 +5,11 @@ include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/muster)
 add_custom_target(muster_libraries)
 
-# muster_component(NAME FILE_NAME COMPONENT rooms...): muster::NAME. COMPONENT: of the development files.
+# muster_component(NAME FILE_NAME COMPONENT modules...): muster::NAME. COMPONENT: of the development files.
 function(muster_component name file component)
   set(objects)
-  foreach(room ${ARGN})
-    list(APPEND objects $<TARGET_OBJECTS:${room}>)
+  foreach(module ${ARGN})
+    list(APPEND objects $<TARGET_OBJECTS:${module}>)
   endforeach()
   add_library(muster_${name}_library ${objects})
   add_library(muster::${name} ALIAS muster_${name}_library)
@@ -34,9 +34,9 @@ function(muster_component name file component)
           LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${runtime_component} NAMELINK_COMPONENT ${component})
 endfunction()
 
-get_property(rooms GLOBAL PROPERTY MUSTER_ROOMS)
-list(REMOVE_ITEM rooms muster_torch)
-muster_component(core muster development ${rooms} muster_failpoints_none)
+get_property(modules GLOBAL PROPERTY MUSTER_ROOMS)
+list(REMOVE_ITEM modules muster_torch)
+muster_component(core muster development ${modules} muster_failpoints_none)
 target_link_libraries(muster_core_library PUBLIC muster_api MPI::MPI_CXX nlohmann_json::nlohmann_json
                                           PRIVATE muster_hdf5 muster_xxhash spdlog::spdlog Threads::Threads)
 set_target_properties(muster_api PROPERTIES EXPORT_NAME api)
