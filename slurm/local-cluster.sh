@@ -286,9 +286,13 @@ write_exports() {
     # One rank may not read the memory of another in many containers.
     echo "OMPI_MCA_btl_vader_single_copy_mechanism=none"
     echo "OMPI_MCA_hwloc_base_binding_policy=none"
+    # Launches keep their files in a folder that is named after the host and the process of mpirun, and two clusters have both in
+    # common: the first launch to end removes the files of the other.
+    echo "OMPI_MCA_orte_tmpdir_base=$dir/tmp"
     # The same for Open MPI 5.
     echo "OMPI_MCA_smsc=^cma"
     echo "PRTE_MCA_hwloc_default_binding_policy=none"
+    echo "PRTE_MCA_prte_tmpdir_base=$dir/tmp"
     if [ "$(id -u)" -eq 0 ]; then
       echo "OMPI_ALLOW_RUN_AS_ROOT=1"
       echo "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
