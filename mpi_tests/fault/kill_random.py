@@ -40,7 +40,7 @@ ASYNC_POINTS = [
     ("async.stage", 1, False),
     ("async.write", 1, False),
     ("async.sync", 0, False),
-    ("async.settle", 1, False),
+    ("async.commit", 1, False),
     ("async.publish", 0, False),
 ] + [point for point in POINTS if point[0].startswith(("publish.", "retention."))]
 

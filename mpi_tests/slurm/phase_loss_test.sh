@@ -20,7 +20,7 @@ save.publish 20
 async.stage 20 --async
 async.write 20 --async
 async.sync 20 --async
-async.settle 20 --async"
+async.commit 20 --async"
 first_rank="save.open 20
 publish.before_pointer 20
 publish.before_rename 20

@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <muster/checkpoint.hpp>
 
-#include "coord/saver.hpp"
-#include "coord/team.hpp"
 #include "engine/staging_arena.hpp"
 #include "mpi/comm.hpp"
+#include "mpi/team.hpp"
+#include "save/saver.hpp"
 #include "store/directory.hpp"
 
 namespace muster::bench {
@@ -24,12 +24,12 @@ class UnhashedCheckpointer {
 
  private:
   mpi::Comm comm_;
-  coord::Team team_;
+  mpi::Team team_;
   store::Directory directory_;
   engine::StagingArena arena_;
-  store::ProgressBoard board_;
-  store::Ownership ownership_{directory_.path(), store::this_holder(), false};  // rank 0 alone makes use of it
-  coord::Saver saver_;
+  store::Heartbeats heartbeats_;
+  store::Ownership ownership_{directory_.path(), store::this_owner(), false};  // rank 0 alone makes use of it
+  save::Saver saver_;
 };
 
 }  // namespace muster::bench

@@ -4,7 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "engine/filler.hpp"
+#include "engine/extent_copier.hpp"
 #include "engine/write_behind.hpp"
 
 namespace muster::engine {
@@ -65,19 +65,19 @@ class DirectWriter : public PartWriter {
 
   WriteResult write(const LocalShards& shards) override {
     BufferRing ring(buffers_, file_, options_.writer_threads);
-    Filler filler(layout_, rank_, shards, file_.block_bytes());
-    PieceHasher hasher;
+    ExtentCopier copier(layout_, rank_, shards, file_.block_bytes());
+    ExtentHasher hasher;
     // Of the first buffer only so much, that the device need not wait for a full one.
     auto capacity = std::min(kFirstBytes, options_.buffer_bytes);
-    while (!filler.at_end()) {
+    while (!copier.at_end()) {
       auto& buffer = ring.next();
-      filler.fill(buffer, capacity, options_.hash ? &hasher : nullptr);
+      copier.fill(buffer, capacity, options_.hash ? &hasher : nullptr);
       ring.writes().submit(buffer);
       capacity = options_.buffer_bytes;
     }
     ring.writes().finish();
     return {.hashes = options_.hash ? hasher.take() : no_hashes(),
-            .bytes = filler.bytes(),
+            .bytes = copier.bytes(),
             .direct_bytes = file_.direct_bytes(),
             .first_byte_s = ring.writes().first_write_s()};
   }

@@ -1,5 +1,5 @@
 #pragma once
-// The engine that writes at the speed of the device: every rank its own extents, straight into the places that HDF5
+// The engine that writes at the speed of the device: every rank its own extents, straight into the placements that HDF5
 // gave them, and no rank waits for another.
 
 #include <memory>

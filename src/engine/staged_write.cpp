@@ -17,10 +17,10 @@ namespace {
 constexpr std::size_t kThreads = 2;
 // What run() copies itself at a time. Every turn on a core that the program uses costs it what its caches held; but
 // where a rate is set nothing should go out in large bursts.
-std::size_t through_part_bytes(double bytes_per_s) {
+std::size_t write_through_part_bytes(double bytes_per_s) {
   constexpr std::size_t kLeast = 512 << 10;
   constexpr std::size_t kMost = StagingPool::kBufferBytes;
-  const double within_slack = bytes_per_s * Pace::kSlackS;
+  const double within_slack = bytes_per_s * RateLimit::kSlackS;
   if (bytes_per_s <= 0 || within_slack >= static_cast<double>(kMost)) return kMost;
   return align_up(std::max<std::size_t>(static_cast<std::size_t>(within_slack), 1), kLeast);
 }
@@ -37,7 +37,7 @@ StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout
   for (const auto& extent : layout.extents) {
     if (extent.writer == rank) total_bytes_ += extent.bytes;
   }
-  filler_.emplace(layout_, rank, shards_, file_.block_bytes());
+  copier_.emplace(layout_, rank, shards_, file_.block_bytes());
 }
 
 StagedWrite::~StagedWrite() { give_all_memory_back(); }  // of a save that was given up before run()
@@ -82,8 +82,8 @@ void StagedWrite::stage() {
   }
   {
     const std::lock_guard copying(copy_mutex_);  // who copied last has told so when it is free
-    if (filler_ && filler_->at_end()) end_staging(nullptr);
-    goes_on = filler_.has_value();
+    if (copier_ && copier_->at_end()) end_staging(nullptr);
+    goes_on = copier_.has_value();
   }
   std::exception_ptr failure;
   while (goes_on) {
@@ -94,7 +94,7 @@ void StagedWrite::stage() {
       failure = std::current_exception();
     }
     const std::lock_guard copying(copy_mutex_);
-    if (filler_ && !failure && !filler_->at_end()) {
+    if (copier_ && !failure && !copier_->at_end()) {
       try {
         copy_next(*buffer, nullptr);
         const std::lock_guard lock(mutex_);
@@ -105,8 +105,8 @@ void StagedWrite::stage() {
       }
     }
     if (buffer != nullptr) recycle(*buffer);
-    if (filler_ && (failure || filler_->at_end())) end_staging(failure);
-    goes_on = filler_.has_value();
+    if (copier_ && (failure || copier_->at_end())) end_staging(failure);
+    goes_on = copier_.has_value();
     changed_.notify_all();
   }
   {
@@ -119,16 +119,16 @@ void StagedWrite::stage() {
 }
 
 // With copy_mutex_.
-void StagedWrite::copy_next(StagingBuffer& buffer, PieceHasher* hasher) {
+void StagedWrite::copy_next(StagingBuffer& buffer, ExtentHasher* hasher) {
   if (!std::exchange(copying_, true)) failpoint::pass("async.stage");
   const Stopwatch watch;
-  filler_->fill(buffer, buffer.bytes().size(), hasher);
+  copier_->fill(buffer, buffer.bytes().size(), hasher);
   stage_s_ += watch.seconds();
 }
 
 // With copy_mutex_.
 void StagedWrite::end_staging(std::exception_ptr failure) {
-  filler_.reset();
+  copier_.reset();
   shards_ = {};
   {
     const std::lock_guard lock(mutex_);
@@ -178,7 +178,7 @@ StagingBuffer& StagedWrite::take_from_pool() {
 }
 
 void StagedWrite::recycle(StagingBuffer& buffer) {
-  if (!buffer.lent.empty()) return;
+  if (!buffer.borrowed.empty()) return;
   const std::lock_guard lock(mutex_);
   if (buffer.memory.size() != 0) pool_.give_back(std::move(buffer.memory));
   empty_.push_back(&buffer);
@@ -203,7 +203,7 @@ StagingBuffer* StagedWrite::next_to_write(StagingBuffer& own) {
       if (all_staged_) return nullptr;
     }
     const std::lock_guard copying(copy_mutex_);
-    if (!filler_) continue;
+    if (!copier_) continue;
     std::exception_ptr failure;
     {
       const std::lock_guard lock(mutex_);
@@ -212,14 +212,14 @@ StagingBuffer* StagedWrite::next_to_write(StagingBuffer& own) {
     }
     bool copied = false;
     try {
-      if (!failure && !filler_->at_end()) {
+      if (!failure && !copier_->at_end()) {
         copy_next(own, &hasher_);  // which has had all that comes before it
         copied = true;
       }
     } catch (...) {
       failure = std::current_exception();
     }
-    if (failure || filler_->at_end()) end_staging(failure);
+    if (failure || copier_->at_end()) end_staging(failure);
     if (copied) return &own;
   }
 }
@@ -234,7 +234,7 @@ bool StagedWrite::prepare(const StagingBuffer& buffer) {
   try {
     failpoint::pass("async.write");
     hasher_.add(buffer);
-    pace_->before(buffer.segment_bytes(), [this] {
+    rate_limit_->before(buffer.segment_bytes(), [this] {
       sign_of_life();
       if (const auto given = given_up()) std::rethrow_exception(given);
     });
@@ -265,17 +265,17 @@ void StagedWrite::write_in_turns(StagingBuffer& own) {
       is_ready = false;
     }
     if (is_ready) written_bytes_ += buffer->segment_bytes();
-    if (is_ready && buffer == &own) through_bytes_ += buffer->segment_bytes();
+    if (is_ready && buffer == &own) write_through_bytes_ += buffer->segment_bytes();
     recycle(*buffer);
     if (is_ready) sign_of_life();
   }
 }
 
-void StagedWrite::lend_memory(std::vector<StagingBuffer>& own) {
+void StagedWrite::borrow_memory(std::vector<StagingBuffer>& own) {
   if (!writes_through_) return;
-  const auto part_bytes = through_part_bytes(bytes_per_s_);
-  const auto through = pool_.through_memory(own.size() * part_bytes);
-  for (std::size_t i = 0; i < own.size(); ++i) own[i].lent = through.subspan(i * part_bytes, part_bytes);
+  const auto part_bytes = write_through_part_bytes(bytes_per_s_);
+  const auto through = pool_.write_through_memory(own.size() * part_bytes);
+  for (std::size_t i = 0; i < own.size(); ++i) own[i].borrowed = through.subspan(i * part_bytes, part_bytes);
 }
 
 WriteResult StagedWrite::run() {
@@ -287,10 +287,10 @@ WriteResult StagedWrite::run() {
   }
   if (on_phase_) on_phase_("write");
   writing_ = Stopwatch();
-  pace_.emplace(bytes_per_s_);
+  rate_limit_.emplace(bytes_per_s_);
   std::vector<StagingBuffer> own(kThreads);
   try {
-    lend_memory(own);
+    borrow_memory(own);
   } catch (...) {
     fail(std::current_exception());  // a thread that stages may wait for its buffers all the same
   }

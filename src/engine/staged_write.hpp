@@ -19,9 +19,9 @@
 #include "base/clock.hpp"
 #include "base/direct_file.hpp"
 #include "engine/engine.hpp"
-#include "engine/filler.hpp"
-#include "engine/pace.hpp"
-#include "engine/piece_hasher.hpp"
+#include "engine/extent_copier.hpp"
+#include "engine/extent_hasher.hpp"
+#include "engine/rate_limit.hpp"
 #include "engine/staging_pool.hpp"
 
 namespace muster::engine {
@@ -72,17 +72,17 @@ class StagedWrite {
   [[nodiscard]] double sync_s() const { return sync_s_; }
   [[nodiscard]] double stage_s() const { return stage_s_; }
   // Of written_bytes(), what run() copied itself.
-  [[nodiscard]] std::uint64_t through_bytes() const { return through_bytes_; }
+  [[nodiscard]] std::uint64_t write_through_bytes() const { return write_through_bytes_; }
   // What it was at, and failed in: "stage", "write", "sync".
   [[nodiscard]] const char* phase() const { return phase_; }
 
  private:
-  void copy_next(StagingBuffer& buffer, PieceHasher* hasher);
+  void copy_next(StagingBuffer& buffer, ExtentHasher* hasher);
   void end_staging(std::exception_ptr failure);
   StagingBuffer& take_from_pool();
   void recycle(StagingBuffer& buffer);
   void give_all_memory_back();
-  void lend_memory(std::vector<StagingBuffer>& own);
+  void borrow_memory(std::vector<StagingBuffer>& own);
   void write_in_turns(StagingBuffer& own);
   StagingBuffer* next_to_write(StagingBuffer& own);
   bool prepare(const StagingBuffer& buffer);
@@ -102,7 +102,7 @@ class StagedWrite {
   posix::DirectFile file_;
   std::uint64_t total_bytes_ = 0;
   std::atomic<std::uint64_t> written_bytes_{0};
-  std::atomic<std::uint64_t> through_bytes_{0};
+  std::atomic<std::uint64_t> write_through_bytes_{0};
   std::atomic<std::uint64_t> signs_of_life_{0};
   double write_s_ = 0;
   double sync_s_ = 0;
@@ -115,15 +115,15 @@ class StagedWrite {
   std::mutex mutex_;
 
   // Behind front_mutex_.
-  PieceHasher hasher_;
-  std::optional<Pace> pace_;
+  ExtentHasher hasher_;
+  std::optional<RateLimit> rate_limit_;
   Stopwatch writing_;
   std::optional<double> first_write_s_;
 
   // Behind copy_mutex_.
   LocalShards shards_;
-  std::optional<Filler> filler_;  // while there is something to copy
-  bool copying_ = false;          // has begun
+  std::optional<ExtentCopier> copier_;  // while there is something to copy
+  bool copying_ = false;                // has begun
   double stage_s_ = 0;
 
   // Behind mutex_.
