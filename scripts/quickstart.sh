@@ -14,7 +14,7 @@ then, on 2 ranks and in a fresh directory:
   4. resumes it on 4 ranks: the same losses, but for rounding,
   5. any grid to any grid: trains on 2 x 2 ranks (data and tensor parallel), and resumes that on 4 tensor parallel ranks
      and on 1 rank: the same losses, but for rounding,
-  6. shares_buffers at the checkpoints with muster and with h5dump.
+  6. looks at the checkpoints with muster and with h5dump.
 
   TEXT       any file of some kilobytes (default: a licence text of the system, or LICENSE of this repository)
   --dir DIR  where the runs go (default: ./quickstart-run); emptied first if a quickstart made it

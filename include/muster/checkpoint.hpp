@@ -277,7 +277,7 @@ class Checkpointer {
   // Collective. Takes the directory for this job, as the first save would otherwise do; nothing happens where it is
   // taken already. A training job calls it before it loads, so that no rank of its last start that lives on somewhere
   // can publish behind its back; a job that only loads never does. A directory belongs to one job at a time: whatever
-  // an earlier owner still tries to publish, to point to or to delete fails there with Error{superseded}. A owner
+  // an earlier owner still tries to publish, to point to or to delete fails there with Error{superseded}. An owner
   // that is gone gives way: its Checkpointers were destroyed, its process ended (or its host was started anew), its
   // Slurm job is over, or it was an earlier start of this Slurm job (SLURM_RESTART_COUNT) or an earlier step of it on
   // another node. Checkpointers of one process or one launch share the directory. Errors: busy where the owner may be

@@ -20,7 +20,7 @@ if [ "${1-}" = --use ]; then
   require_no_failpoints "$prefix/bin/muster"
   require_no_failpoints "$prefix/lib/libmuster.a"
   [ "$("$prefix/bin/muster" --version)" = "muster $(cat "$scratch/version")" ] || fail "muster --version"
-  # CMake shares_buffers below /usr by itself.
+  # CMake looks below /usr by itself.
   cmake -S "$here/consumer" -B "$scratch/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="${prefix#/usr}" \
     -DWITH_TORCH=OFF -DCMAKE_CXX_COMPILER_LAUNCHER="$(cat "$scratch/launcher")" >"$scratch/configure.log" ||
     fail "$(cat "$scratch/configure.log")"

@@ -49,7 +49,7 @@ make_libtorch "$other" 2.6.0
 takes "$other" prefix "-DCMAKE_PREFIX_PATH=$other/share/cmake"
 cmake --build "$scratch/build-prefix" >"$scratch/output" 2>&1 || fail "the program does not build"
 # CUDA is none of its business, whatever LibTorch was built for.
-if grep -i cuda "$scratch"/build-*/CMakeCache.txt; then fail "shares_buffers for CUDA"; fi
+if grep -i cuda "$scratch"/build-*/CMakeCache.txt; then fail "looks for CUDA"; fi
 
 # The torch package of an activated environment; and still, where CMake runs again without it.
 python3 -m venv --without-pip --symlinks "$scratch/env"

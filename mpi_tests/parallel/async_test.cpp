@@ -456,7 +456,7 @@ TEST_F(Async, NeedsTheEngineDirectAndSensibleOptions) {
     const auto error = collective_error(ErrorKind::mismatch, "agree", [&] {
       checkpointer_.save_async(model_.state(), {.tag = "t", .async = {.max_in_flight = 1 + world_rank()}});
     });
-    EXPECT_THAT(error.what(), HasSubstr("the options of the async save"));
+    EXPECT_THAT(error.what(), HasSubstr("the options of the save"));
   }
   EXPECT_THAT(test::snapshot(directory_), IsEmpty());
   checkpointer_.save_async(model_.state(), {.tag = "t"}).wait();

@@ -294,7 +294,7 @@ class Held {
     const auto part = case_.sharing == Sharing::none ? cut : part_of(cut, weight.shape, share);
     add(object_path({"model", weight.key}), DType::bfloat16, weight.shape,
         case_.sharing == Sharing::all_elements ? part : cut);
-    // Buffers of other lengths are cut at other placements: of a parameter that is in several, one rank saves the
+    // Buffers of other lengths are cut at other places: of a parameter that is in several, one rank saves the
     // state.
     const bool is_in_other_buffers = (weight.cut == Cut::none && at(Axis::tensor) != 0) ||
                                      (weight.home == Home::first_and_last_stage && at(Axis::pipeline) != 0);

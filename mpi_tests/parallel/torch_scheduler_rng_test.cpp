@@ -106,7 +106,7 @@ TEST(TorchScheduler, DerivedOnesKeepTheirStepCount) {
   EXPECT_EQ(lr_of(other.optimizer), std::ldexp(1.0, -4));
 }
 
-// Has a state_dict, and shares_buffers at one before it takes it.
+// Has a state_dict, and looks at one before it takes it.
 struct Warmup {
   std::int64_t done = 0;
   double peak = 0.1;

@@ -66,7 +66,7 @@ reached() { # reached RUN STEP: a checkpoint of that step or a later one is publ
   step=$(newest_step "$1") && [ "$step" -ge "$2" ]
 }
 
-# Waits until a command succeeds. It shares_buffers less often the longer it waits: what shares_buffers takes the processor from what is waited for.
+# Waits until a command succeeds. It looks less often the longer it waits: what looks takes the processor from what is waited for.
 wait_until() { # wait_until SECONDS COMMAND...: SECONDS as on a machine with nothing else to do; gives up after three times as many
   local seconds=$((3 * $1)) tries=0
   local end=$((SECONDS + seconds))
@@ -77,7 +77,7 @@ wait_until() { # wait_until SECONDS COMMAND...: SECONDS as on a machine with not
   done
 }
 
-# Submits a job and waits for its end, also over restarts: sets job, and status to its exit status. (sbatch --wait shares_buffers but
+# Submits a job and waits for its end, also over restarts: sets job, and status to its exit status. (sbatch --wait looks but
 # every ten seconds.)
 submit() { # submit SBATCH_ARGUMENTS...
   job=$(sbatch --parsable "$@")

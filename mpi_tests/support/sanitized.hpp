@@ -1,5 +1,5 @@
 #pragma once
-// Whether AddressSanitizer shares_buffers on: what takes ten to a hundred times as long then is done less often, since
+// Whether AddressSanitizer looks on: what takes ten to a hundred times as long then is done less often, since
 // the other builds do all of it.
 
 namespace muster::test {

@@ -7,14 +7,11 @@
 #include <utility>
 
 #include "base/clock.hpp"
-#include "engine/collective.hpp"
-#include "engine/direct.hpp"
 #include "load/loader.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/check.hpp"
 #include "mpi/exchange.hpp"
 #include "mpi/team.hpp"
-#include "save/async_saver.hpp"
 #include "save/save_handle.hpp"
 #include "save/saver.hpp"
 
@@ -40,6 +37,11 @@ std::filesystem::path checked(std::filesystem::path directory) {
   return directory;
 }
 
+SaveOptions in_background(SaveOptions options) {
+  options.async_save = true;
+  return options;
+}
+
 mpi::Comm duplicate_checked(MPI_Comm comm) {
   mpi::require_usable(comm);
   return mpi::Comm::duplicate(comm);
@@ -55,10 +57,8 @@ class Checkpointer::Impl {
         directory_(mpi::run_agreed(team_.comm, "agree", [&] { return checked(std::move(directory)); })),
         heartbeats_(directory_.path(), job_id(), team_.comm.rank(), team_.comm.size()),
         ownership_(make_ownership(options)),
-        saver_(team_, directory_, ownership_.get(), options,
-               save::Engines{engine::make_direct_engine(arena_), engine::make_collective_engine()}, heartbeats_),
         loader_(team_, directory_, arena_),
-        async_saver_(team_, directory_, heartbeats_, saver_) {
+        saver_(team_, directory_, ownership_.get(), options, heartbeats_) {
     mpi::require_same(team_.comm, "agree", "the directory", "'" + directory_.path().string() + "'");
   }
 
@@ -67,18 +67,14 @@ class Checkpointer::Impl {
   Impl& operator=(const Impl&) = delete;
 
   SaveReport save(const save::Saver::Describe& describe, const SaveOptions& options) {
-    if (options.async_save) return begin(describe, options, false).report();
-    return run([&] {
-      async_saver_.complete();
-      return saver_.save(describe, options);
-    });
+    return begin(describe, options, false).report();
   }
 
   // gives_handle: whether the caller gets to see it.
   SaveHandle begin(const save::Saver::Describe& describe, const SaveOptions& options, bool gives_handle) {
     return run([&] {
       SaveHandle handle;
-      auto begun = async_saver_.begin(describe, options, gives_handle);
+      auto begun = saver_.save(describe, options, gives_handle);
       if (begun) handle.impl_ = std::make_shared<SaveHandle::Impl>(SaveHandle::Impl{std::move(*begun)});
       return handle;
     });
@@ -86,30 +82,30 @@ class Checkpointer::Impl {
 
   LoadReport load(const LoadOptions& options, const Prepare& prepare) {
     return run([&] {
-      async_saver_.complete();
+      saver_.complete("load");
       return loader_.load(options, prepare);
     });
   }
 
   std::optional<std::string> latest_tag() {
     return run([&] {
-      async_saver_.complete();
+      saver_.complete("latest_tag");
       return loader_.latest_tag();
     });
   }
 
   void own() {
     run([&] {
-      async_saver_.complete();
+      saver_.complete("own");
       saver_.own();
     });
   }
 
   void finalize() {
-    run([&] { async_saver_.complete(); });
+    run([&] { saver_.complete("finalize"); });
   }
 
-  bool poll() { return async_saver_.poll(); }
+  bool poll() { return saver_.poll(); }
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_.path(); }
 
@@ -167,9 +163,8 @@ class Checkpointer::Impl {
   engine::StagingArena arena_;
   store::Heartbeats heartbeats_;
   std::unique_ptr<store::Ownership> ownership_;  // outlives whatever saves
-  save::Saver saver_;
   load::Loader loader_;
-  save::AsyncSaver async_saver_;  // goes first
+  save::Saver saver_;  // goes first
 };
 
 Checkpointer::Checkpointer(MPI_Comm comm, std::filesystem::path directory, CheckpointerOptions options)
@@ -188,12 +183,12 @@ SaveReport Checkpointer::save(const Describe& describe, const SaveOptions& optio
 }
 
 SaveHandle Checkpointer::save_async(const State& state, const SaveOptions& options) {
-  return impl_->begin([&]() -> const State& { return state; }, options, true);
+  return impl_->begin([&]() -> const State& { return state; }, in_background(options), true);
 }
 
 SaveHandle Checkpointer::save_async(const Describe& describe, const SaveOptions& options) {
   State state;
-  return impl_->begin([&]() -> const State& { return state = describe(); }, options, true);
+  return impl_->begin([&]() -> const State& { return state = describe(); }, in_background(options), true);
 }
 
 bool Checkpointer::poll() { return impl_->poll(); }

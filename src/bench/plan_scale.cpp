@@ -59,7 +59,7 @@ class SaveMeasurement {
     PeakMemory memory;
     const auto state = job_.state_of(0);
     auto distinct = job_.distinct();
-    report.distinct_voices = distinct.size();
+    report.distinct_groups = distinct.size();
     for (const auto& each : distinct) report.exchanged_bytes += each.bytes.size();
     memory.restart();
     steps_.begin();
@@ -112,7 +112,7 @@ LoadPlanReport plan_load(const SimulatedJob& job, const Catalog& saved) {
   Steps steps;
   auto packed = pack(saved);
   auto [distinct, fullest_rank] = job.all_requests(saved);
-  report.distinct_wishes = distinct.size();
+  report.distinct_requests = distinct.size();
   report.exchanged_bytes = packed.size();
   for (const auto& each : distinct) report.exchanged_bytes += each.bytes.size();
   memory.restart();
@@ -154,7 +154,7 @@ nlohmann::json LoadPlanReport::to_json() const {
           {"plan_s", plan_s},
           {"fullest_rank_bytes", fullest_rank_bytes},
           {"exchanged_bytes", exchanged_bytes},
-          {"distinct_wishes", distinct_wishes},
+          {"distinct_requests", distinct_requests},
           {"wants", requests},
           {"units", units},
           {"read_spread", read_spread},
@@ -170,7 +170,7 @@ nlohmann::json PlanScaleReport::to_json() const {
           {"exchanged_bytes", exchanged_bytes},
           {"extents", extents},
           {"pieces", pieces},
-          {"distinct_voices", distinct_voices},
+          {"distinct_groups", distinct_groups},
           {"balance_spread", balance_spread},
           {"steps_s", steps_json(steps_s)},
           {"loads", of_loads}};

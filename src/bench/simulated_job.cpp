@@ -31,7 +31,7 @@ constexpr std::uint64_t kCutsOfColumns = 16;
 
 constexpr const char* kMoments[] = {"exp_avg", "exp_avg_sq"};
 
-// The distinct of many strings, by the first rank that says them.
+// The distinct strings of many ranks, by the first rank that passes each.
 class Exchange {
  public:
   void add(Bytes bytes, const RankSet& ranks) {
@@ -194,7 +194,7 @@ std::vector<SimulatedBytes> SimulatedJob::distinct() const {
 
 namespace {
 
-// The placements of tensors in a catalog, by path.
+// The places of tensors in a catalog, by path.
 class TensorIndex {
  public:
   explicit TensorIndex(const Catalog& catalog) : catalog_(catalog) {

@@ -1,4 +1,4 @@
-// muster: shares_buffers at checkpoints from the command line. No MPI launcher is needed, and no LibTorch.
+// muster: looks at checkpoints from the command line. No MPI launcher is needed, and no LibTorch.
 
 #include <fmt/format.h>
 

@@ -114,7 +114,7 @@ class FileHints {
   MPI_Info info_ = MPI_INFO_NULL;
 };
 
-class CollectiveWriter : public PartWriter {
+class CollectiveWriter : public CollectiveWrite {
  public:
   explicit CollectiveWriter(const Part& part)
       : comm_(part.comm),
@@ -334,18 +334,11 @@ class CollectiveWriter : public PartWriter {
   std::exception_ptr failure_;
 };
 
-class CollectiveEngine : public Engine {
- public:
-  [[nodiscard]] std::string_view name() const override { return "collective"; }
-  [[nodiscard]] bool is_collective() const override { return true; }
-  std::unique_ptr<PartWriter> open(const Part& part) override {
-    const h5::QuietErrors quiet;
-    return std::make_unique<CollectiveWriter>(part);
-  }
-};
-
 }  // namespace
 
-std::unique_ptr<Engine> make_collective_engine() { return std::make_unique<CollectiveEngine>(); }
+std::unique_ptr<CollectiveWrite> open_collective_write(const Part& part) {
+  const h5::QuietErrors quiet;
+  return std::make_unique<CollectiveWriter>(part);
+}
 
 }  // namespace muster::engine

@@ -100,7 +100,7 @@ class Builder {
     if (dataset.bytes > 0) {
       const auto offset = storage_offset(handle.get(), dataset.path);
       if (offset != dataset.offset) {
-        throw Error(ErrorKind::internal, fmt::format("HDF5 placements {} at byte {}, the layout foretold {}",
+        throw Error(ErrorKind::internal, fmt::format("HDF5 places {} at byte {}, the layout foretold {}",
                                                      dataset.path, offset, dataset.offset));
       }
     }

@@ -16,7 +16,7 @@ struct Head {
 
 // Declares every dataset of the layout through HDF5 in a new file at `path` (created or truncated), which is left in
 // its full size without payload, and returns the head's bytes. The same layout gives the same bytes.
-// Throws Error{io}; Error{internal} where HDF5 placements a dataset elsewhere than the layout foretold.
+// Throws Error{io}; Error{internal} where HDF5 places a dataset elsewhere than the layout foretold.
 Head build_head(const Layout& layout, const std::filesystem::path& path);
 
 }  // namespace muster::h5

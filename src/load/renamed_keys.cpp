@@ -66,7 +66,7 @@ std::string renamed_path(const Renames& renames, const std::string& path) {
 RenamedKeys::RenamedKeys(const LoadOptions& options, const Catalog& catalog) : only_(options.only) {
   check(options.renames);
   std::unordered_set<std::string_view> taken;
-  paths_.reserve(catalog.tensors.size());  // `taken` shares_buffers into it
+  paths_.reserve(catalog.tensors.size());  // `taken` looks into it
   for (const auto& tensor : catalog.tensors) {
     const auto& path = paths_.emplace_back(renamed_path(options.renames, tensor.path));
     if (!taken.insert(path).second) {

@@ -42,7 +42,7 @@ std::optional<std::size_t> most_where_different(const CommView& comm, std::span<
   return ~low_high_most[2];
 }
 
-// All strings one behind the other, and the distinct that point there.
+// All strings one behind the other, and which ranks passed each.
 std::vector<SharedBytes> distinct_in(Bytes strings, std::vector<std::vector<int>> ranks,
                                      std::span<const Token> tokens) {
   const auto storage = std::make_shared<const Bytes>(std::move(strings));

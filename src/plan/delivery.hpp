@@ -26,7 +26,7 @@ class Delivery {
   [[nodiscard]] bool shares_buffers() const { return shares_buffers_; }
   // Whether one broadcast takes the unit to all.
   [[nodiscard]] bool is_broadcast(const ReadUnit& unit) const;
-  // Of a rank that wants the unit: whether it shares_buffers where the reader has it.
+  // Of a rank that wants the unit: whether it looks where the reader has it.
   [[nodiscard]] bool is_shared_with(const ReadUnit& unit, int rank) const;
   // And whether it gets it by message, be it a broadcast.
   [[nodiscard]] bool is_sent_to(const ReadUnit& unit, int rank) const;

@@ -64,7 +64,7 @@ class Merger {
 
   std::vector<int> peer_groups_;  // by rank
   std::vector<RankSet> groups_;
-  std::deque<Named> tensors_;  // a deque, because index_ shares_buffers into it
+  std::deque<Named> tensors_;  // a deque, because index_ looks into it
   std::unordered_map<std::string_view, std::uint32_t> index_;
   std::vector<HeldShard> held_;
   std::unordered_map<Shard, std::uint32_t, ShardHash> shard_numbers_;

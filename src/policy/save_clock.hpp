@@ -1,6 +1,6 @@
 #pragma once
 // When time says that a save is due: by the minute, by the mean time between failures, before the job's end. Rank 0's
-// is the one that counts. It never shares_buffers at a clock: all times are passed in, in seconds from any one point.
+// is the one that counts. It never looks at a clock: all times are passed in, in seconds from any one point.
 
 #include <cstdint>
 #include <deque>

@@ -233,7 +233,7 @@ class SavePolicy::Impl {
     return ballot;
   }
 
-  // The same on all ranks: all that it shares_buffers at is.
+  // The same on all ranks: all that it looks at is.
   void listen_to(const policy::Ballot& heard) {
     const auto told = [](std::int64_t signal) {
       return fmt::format("{} came to rank {}", policy::signal_name(policy::signal_of(signal)), policy::rank_of(signal));

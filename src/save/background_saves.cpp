@@ -21,6 +21,8 @@ namespace {
 // Long enough to cost nothing, short enough for a tag to be published soon after the last rank is ready.
 constexpr auto kCommitPause = std::chrono::milliseconds(1);
 
+constexpr auto kLane = store::HeartbeatLane::background;
+
 // Of a rank's share of the node: with fewer left idle a copy of the state takes time from the program.
 constexpr double kIdleCores = 0.5;
 
@@ -34,15 +36,16 @@ void name_thread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
 }  // namespace
 
-BackgroundSaves::BackgroundSaves(const mpi::Team& team, store::Directory& directory, store::Heartbeats& board,
-                                 bool commits_in_background)
+BackgroundSaves::BackgroundSaves(const mpi::Team& team, store::Directory& directory, store::Heartbeats& heartbeats,
+                                 std::shared_ptr<engine::StagingPool> pool, bool commits_in_background)
     : comm_(mpi::Comm::duplicate(team.comm.handle())),
       team_{comm_->view(team.comm.timeout_s()), team.node_of_rank},
       directory_(directory),
-      heartbeats_(board),
-      heartbeat_(board),
+      heartbeats_(heartbeats),
+      heartbeat_(heartbeats, kLane),
       commits_in_background_(commits_in_background),
-      memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(pool_)),
+      pool_(std::move(pool)),
+      memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(*pool_)),
       core_use_(ranks_here(team)) {
   const AllSignalsBlock while_threads_start;
   writer_ = std::thread([this] { work(); });
@@ -66,11 +69,11 @@ void BackgroundSaves::shut_down() {
     log_warning(error.what());
   }
   for (const auto& save : all_in_flight()) {
-    log_warning("the async save of " + save->job->options.tag +
+    log_warning("the async save of " + save->options.tag +
                 " was in flight when its Checkpointer went, and is lost; call finalize() before");
     const auto gone = std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone"));
     // Rank 0 may publish one that it has heard all about.
-    const bool has_told = !commits_in_background_ && committing_;
+    const bool has_told = !commits_in_background_ && commit_;
     lose(*save, gone, !has_told);
     save->write->give_up(lost_failure());
   }
@@ -78,15 +81,15 @@ void BackgroundSaves::shut_down() {
   const auto left = all_in_flight();
   for (const auto& save : left) {
     save->write.reset();  // its buffers are of the pool
-    save->job->drop_part();
+    save->drop_part();
     save->set_ended(lost_failure());
   }
   tell_unseen_failures();
   // What another rank may still wait for cannot be taken back.
-  if (committing_ || lost_ || !left.empty()) comm_->abandon();
-  committing_.reset();
+  if (commit_ || lost_ || !left.empty()) comm_->abandon();
+  commit_.reset();
   comm_.reset();
-  pool_.trim();
+  pool_->trim();
 }
 
 void BackgroundSaves::tell_unseen_failures() {
@@ -125,14 +128,13 @@ void BackgroundSaves::stop_threads() {
   if (stager_.joinable()) stager_.join();
 }
 
-void BackgroundSaves::start(const std::shared_ptr<AsyncSave>& save) {
-  const bool overlap = save->job->options.async.overlap_staging;
-  auto& job = *save->job;
+void BackgroundSaves::start(const std::shared_ptr<SaveJob>& save) {
+  const bool overlap = save->options.async.overlap_staging;
   const bool writes = overlap && writes_beside(*save);
-  save->begun = job.report;
+  save->begun = save->report;
   save->blocked_s = save->called.seconds();
   save->write->on_staged([&staged = *save, overlap] {
-    staged.state = {};  // a handle may live long, and what the program gave must not live with it
+    staged.kept_state = {};  // a handle may live long, and what the program gave must not live with it
     if (!overlap) staged.blocked_s = staged.called.seconds();
     staged.set_staged();
   });
@@ -148,11 +150,11 @@ void BackgroundSaves::start(const std::shared_ptr<AsyncSave>& save) {
 }
 
 // Whether the save is to be written straight from the state rather than copied first.
-bool BackgroundSaves::writes_beside(const AsyncSave& save) {
-  const auto wanted = save.job->options.async.overlap;
+bool BackgroundSaves::writes_beside(const SaveJob& save) {
+  const auto wanted = save.options.async.overlap;
   // Of the first save nothing is known but what the program did to begin it.
-  const bool is_first = save.job->number == first_save_.value_or(save.job->number);
-  if (is_first) first_save_ = save.job->number;
+  const bool is_first = save.number == first_save_.value_or(save.number);
+  if (is_first) first_save_ = save.number;
   const bool is_busy = core_use_.idle_cores() < kIdleCores && !is_first;
   if (wanted != Overlap::automatic) return wanted == Overlap::writing;
   return is_busy && save.write->is_in_host_memory();
@@ -160,14 +162,14 @@ bool BackgroundSaves::writes_beside(const AsyncSave& save) {
 
 // One after the other, in the order of the saves: two that are copied at once could each hold buffers that the other
 // waits for.
-void BackgroundSaves::stage(const AsyncSave& save) {
+void BackgroundSaves::stage(const SaveJob& save) {
   for (const auto& each : all_in_flight()) {
     if (save.is_staged()) return;
     if (!each->is_staged()) stage_rank(*each);
   }
 }
 
-std::deque<std::shared_ptr<AsyncSave>> BackgroundSaves::all_in_flight() const {
+std::deque<std::shared_ptr<SaveJob>> BackgroundSaves::all_in_flight() const {
   const std::lock_guard lock(mutex_);
   return in_flight_;
 }
@@ -196,8 +198,8 @@ void BackgroundSaves::work() {
     to_write_.pop_front();
     lock.unlock();
     if (const auto lost = lost_failure()) save->write->give_up(lost);
-    save->report.memcpy_bytes_per_s = memcpy_bytes_per_s_;
-    write_rank(*save, team_, heartbeat_);
+    save->rank_report.memcpy_bytes_per_s = memcpy_bytes_per_s_;
+    write_rank(*save, team_, heartbeats_, kLane, heartbeat_);
     if (!commits_in_background_) {
       lock.lock();
       to_commit_.push_back(save);
@@ -207,8 +209,8 @@ void BackgroundSaves::work() {
     std::exception_ptr failure;
     try {
       commit(*save);
-      failure = committing_->failure();
-      committing_.reset();
+      failure = commit_->failure();
+      commit_.reset();
     } catch (...) {
       failure = std::current_exception();
       lose(*save, failure);
@@ -219,24 +221,24 @@ void BackgroundSaves::work() {
 }
 
 // On the background thread.
-void BackgroundSaves::commit(AsyncSave& save) {
+void BackgroundSaves::commit(SaveJob& save) {
   begin_commit(save);
   while (!advance_commit()) std::this_thread::sleep_for(kCommitPause);
 }
 
-void BackgroundSaves::begin_commit(AsyncSave& save) {
+void BackgroundSaves::begin_commit(SaveJob& save) {
   throw_if_lost();
-  failpoint::pass("async.commit");
-  committing_.emplace(team_, directory_, heartbeats_, heartbeat_, save);
+  failpoint::pass("save.commit");
+  commit_.emplace(team_, directory_, heartbeats_, kLane, heartbeat_, save);
 }
 
 // False where it goes on.
 bool BackgroundSaves::advance_commit() {
   throw_if_lost();  // the program's thread may have given up, and may be about to end MPI
-  return committing_->step();
+  return commit_->step();
 }
 
-void BackgroundSaves::lose(const AsyncSave& save, const std::exception_ptr& failure, bool notify) {
+void BackgroundSaves::lose(const SaveJob& save, const std::exception_ptr& failure, bool notify) {
   {
     const std::lock_guard lock(mutex_);
     if (lost_) return;
@@ -245,17 +247,10 @@ void BackgroundSaves::lose(const AsyncSave& save, const std::exception_ptr& fail
   heartbeat_.end(save, notify);
 }
 
-void BackgroundSaves::finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure) {
-  auto& job = *save->job;
-  job.drop_part();  // where it was not committed
-  job.report.published = failure == nullptr;
-  job.report.direct_bytes = job.written.direct_bytes;
-  job.report.write_through_bytes = save->write->write_through_bytes();
-  job.report.first_byte_s = job.written.first_byte_s.value_or(0);
-  job.report.phase_s["stage"] = job.telemetry.stage_s;
-  job.report.phase_s["write"] = job.telemetry.write_s;
-  job.report.phase_s["sync"] = job.telemetry.sync_s;
-  job.report.total_s = job.watch.seconds();
+void BackgroundSaves::finish(const std::shared_ptr<SaveJob>& save, std::exception_ptr failure) {
+  auto& job = *save;
+  job.drop_part();  // if no commit did
+  job.complete_report(failure == nullptr);
   heartbeat_.post(*save, store::SavePhase::done);
   {
     // At once for all that may look: what has ended is not in flight.
@@ -288,7 +283,7 @@ void BackgroundSaves::note_seen(std::uint64_t number) {
 
 bool BackgroundSaves::poll() {
   while (!commits_in_background_) {
-    std::shared_ptr<AsyncSave> save;
+    std::shared_ptr<SaveJob> save;
     {
       const std::lock_guard lock(mutex_);
       if (stopping_ || to_commit_.empty()) break;
@@ -297,10 +292,10 @@ bool BackgroundSaves::poll() {
     std::exception_ptr failure;
     try {
       const FileSizeSignalBlock limits_are_errors;
-      if (!committing_) begin_commit(*save);
+      if (!commit_) begin_commit(*save);
       if (!advance_commit()) break;
-      failure = committing_->failure();
-      committing_.reset();
+      failure = commit_->failure();
+      commit_.reset();
     } catch (...) {
       failure = std::current_exception();
       lose(*save, failure);
@@ -314,7 +309,7 @@ bool BackgroundSaves::poll() {
   return in_flight() > 0;
 }
 
-void BackgroundSaves::wait_for(const AsyncSave& save) {
+void BackgroundSaves::wait_for(const SaveJob& save) {
   // The commit has its own deadline; this one is for a write that does not go on, on this rank.
   Stopwatch since_progress;
   std::optional<Writing> seen;
@@ -329,7 +324,7 @@ void BackgroundSaves::wait_for(const AsyncSave& save) {
     const auto failure = std::make_exception_ptr(Error(
         ErrorKind::timeout, fmt::format("rank {}: the async save of {} has not gone on for {:.0f} s: its write, or "
                                         "that of one before it, stands still on this rank",
-                                        team_.comm.rank(), save.job->options.tag, since_progress.seconds())));
+                                        team_.comm.rank(), save.options.tag, since_progress.seconds())));
     lose(save, failure);
     std::rethrow_exception(failure);
   }
@@ -340,16 +335,15 @@ std::optional<BackgroundSaves::Writing> BackgroundSaves::writing() const {
   const std::lock_guard lock(mutex_);
   if (in_flight_.empty() || in_flight_.front()->is_written) return std::nullopt;
   const auto& first = *in_flight_.front();
-  return Writing{.save = first.job->number, .signs_of_life = first.write->signs_of_life()};
+  return Writing{.save = first.number, .signs_of_life = first.write->signs_of_life()};
 }
 
 void BackgroundSaves::wait_until_fewer_than(std::size_t saves, const std::string& tag) {
   for (;;) {
-    std::shared_ptr<AsyncSave> first;
+    std::shared_ptr<SaveJob> first;
     {
       const std::lock_guard lock(mutex_);
-      const bool same_tag =
-          std::ranges::any_of(in_flight_, [&](const auto& save) { return save->job->options.tag == tag; });
+      const bool same_tag = std::ranges::any_of(in_flight_, [&](const auto& save) { return save->options.tag == tag; });
       if (in_flight_.size() < saves && !same_tag) return;
       first = in_flight_.front();
     }
@@ -364,7 +358,7 @@ std::uint64_t BackgroundSaves::first_failure() const {
 
 void BackgroundSaves::throw_failure(std::uint64_t number) {
   for (;;) {
-    std::shared_ptr<AsyncSave> save;
+    std::shared_ptr<SaveJob> save;
     {
       const std::lock_guard lock(mutex_);
       failures_.throw_failure(number);

@@ -1,9 +1,9 @@
 #pragma once
 // The saves in flight of one Checkpointer, and the threads that carry them on.
 //
-// One thread copies states where that overlaps with the program's own work; one takes the saves in order: hashes,
-// writes and syncs this rank's share (rank_write), then commits it with the other ranks (commit) over a
-// communicator of their own. Where MPI does not allow that thread to call it, the program's calls of poll() commit
+// One thread copies states, if that overlaps with the program's own work. One thread takes the saves in order: it
+// hashes, writes and syncs this rank's part (rank_write), then commits the save with the other ranks (commit) over a
+// communicator of their own. If MPI does not allow that thread to call it, the program's calls of poll() commit
 // instead.
 
 #include <condition_variable>
@@ -17,19 +17,19 @@
 #include "base/core_use.hpp"
 #include "engine/staging_pool.hpp"
 #include "mpi/team.hpp"
-#include "save/async_save.hpp"
 #include "save/commit.hpp"
 #include "save/save_failures.hpp"
 #include "save/save_heartbeat.hpp"
+#include "save/save_job.hpp"
 #include "store/heartbeats.hpp"
 
 namespace muster::save {
 
 class BackgroundSaves {
  public:
-  // Collective. commits_in_background: MPI_THREAD_MULTIPLE, on all ranks alike. Borrows all.
-  BackgroundSaves(const mpi::Team& team, store::Directory& directory, store::Heartbeats& board,
-                  bool commits_in_background);
+  // Collective. commits_in_background: MPI_THREAD_MULTIPLE, on all ranks alike. Borrows all but the pool.
+  BackgroundSaves(const mpi::Team& team, store::Directory& directory, store::Heartbeats& heartbeats,
+                  std::shared_ptr<engine::StagingPool> pool, bool commits_in_background);
   ~BackgroundSaves();
   // Waits for the saves in flight; one that cannot end is given up with a word on the log, and one that failed unseen
   // gets one too. After it nothing that was borrowed is used.
@@ -37,10 +37,8 @@ class BackgroundSaves {
   BackgroundSaves(const BackgroundSaves&) = delete;
   BackgroundSaves& operator=(const BackgroundSaves&) = delete;
 
-  [[nodiscard]] engine::StagingPool& pool() { return pool_; }
-
   // Takes over a save that is open. Copies its state before it returns, or leaves that to a thread.
-  void start(const std::shared_ptr<AsyncSave>& save);
+  void start(const std::shared_ptr<SaveJob>& save);
 
   // Before the program ends: waits for all, and tells failures that nobody has seen on the log.
   void complete_at_exit();
@@ -48,10 +46,10 @@ class BackgroundSaves {
   // What follows is local and, but for poll(), waits: at most for the deadline of the team's communicator.
   // Goes on with what the program's thread has to do. False where nothing is in flight.
   bool poll();
-  void wait_for(const AsyncSave& save);
+  void wait_for(const SaveJob& save);
   // Until nothing of the save's state is copied any more; copies what is left of it. Where the pool is exhausted it
   // waits, without a deadline of its own, for saves before this one.
-  void stage(const AsyncSave& save);
+  void stage(const SaveJob& save);
   // Until fewer than so many saves are in flight, and none of this tag.
   void wait_until_fewer_than(std::size_t saves, const std::string& tag);
   void drain() { wait_until_fewer_than(1, {}); }
@@ -73,21 +71,21 @@ class BackgroundSaves {
     friend bool operator==(const Writing&, const Writing&) = default;
   };
 
-  bool writes_beside(const AsyncSave& save);
+  bool writes_beside(const SaveJob& save);
   void work();
   void stage_in_background();
-  void commit(AsyncSave& save);
-  void finish(const std::shared_ptr<AsyncSave>& save, std::exception_ptr failure);
-  void begin_commit(AsyncSave& save);
+  void commit(SaveJob& save);
+  void finish(const std::shared_ptr<SaveJob>& save, std::exception_ptr failure);
+  void begin_commit(SaveJob& save);
   bool advance_commit();
   [[nodiscard]] std::optional<Writing> writing() const;
   // notify: whether the others hear at once that they need not wait.
-  void lose(const AsyncSave& save, const std::exception_ptr& failure, bool notify = true);
+  void lose(const SaveJob& save, const std::exception_ptr& failure, bool notify = true);
   [[nodiscard]] std::exception_ptr lost_failure() const;
   void stop_threads();
   void tell_unseen_failures();
   void end_the_lost();
-  [[nodiscard]] std::deque<std::shared_ptr<AsyncSave>> all_in_flight() const;
+  [[nodiscard]] std::deque<std::shared_ptr<SaveJob>> all_in_flight() const;
 
   std::optional<mpi::Comm> comm_;
   const mpi::Team team_;  // over that communicator
@@ -95,18 +93,18 @@ class BackgroundSaves {
   const store::Heartbeats& heartbeats_;
   SaveHeartbeat heartbeat_;
   const bool commits_in_background_;
-  engine::StagingPool pool_;
+  const std::shared_ptr<engine::StagingPool> pool_;
   const double memcpy_bytes_per_s_;
   CoreUse core_use_;
   std::optional<std::uint64_t> first_save_;  // with overlap
-  std::optional<Commit> committing_;         // of the oldest save, where poll() commits
+  std::optional<Commit> commit_;             // of the oldest save, where poll() commits
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::shared_ptr<AsyncSave>> in_flight_;  // oldest first
-  std::deque<std::shared_ptr<AsyncSave>> to_stage_;
-  std::deque<std::shared_ptr<AsyncSave>> to_write_;
-  std::deque<std::shared_ptr<AsyncSave>> to_commit_;  // where poll() does
+  std::deque<std::shared_ptr<SaveJob>> in_flight_;  // oldest first
+  std::deque<std::shared_ptr<SaveJob>> to_stage_;
+  std::deque<std::shared_ptr<SaveJob>> to_write_;
+  std::deque<std::shared_ptr<SaveJob>> to_commit_;  // where poll() does
   SaveFailures failures_;
   std::exception_ptr lost_;
   bool stopping_ = false;

@@ -18,12 +18,11 @@ bool ProgressDeadline::is_over() {
 }
 
 void ProgressDeadline::listen() {
-  constexpr auto kLane = store::HeartbeatLane::background;
   std::vector<std::optional<store::Progress>> posts;
   if (rank_ == 0) {
-    posts = heartbeats_.read(kLane);
+    posts = heartbeats_.read(lane_);
   } else {
-    posts.push_back(heartbeats_.read(kLane, 0));
+    posts.push_back(heartbeats_.read(lane_, 0));
   }
   std::vector<std::int64_t> posted_ns(posts.size());
   for (std::size_t rank = 0; rank < posts.size(); ++rank) {

@@ -1,5 +1,5 @@
 #pragma once
-// How long a rank waits for the others of a background save: as long as something is heard of them.
+// How long a rank waits for the others of a save: as long as it hears of them.
 
 #include <algorithm>
 #include <optional>
@@ -14,15 +14,15 @@ namespace muster::save {
 // How often to post for others to hear.
 inline double post_interval_s(double timeout_s) { return std::min(1.0, timeout_s / 4); }
 
-// Rank 0 waits for all, and listens to what any of them posts on the board; the others wait for rank 0, which posts as
-// long as it waits itself. Whoever gives up says so there, and those that listen to it do not wait any longer.
+// Passes when nothing was heard for the timeout, or when a rank that is listened to gave up. Rank 0 listens to all
+// others; they listen to rank 0, which posts as long as it waits itself.
 class ProgressDeadline {
  public:
-  ProgressDeadline(const store::Heartbeats& board, int rank, double timeout_s)
-      : heartbeats_(board), rank_(rank), timeout_s_(timeout_s) {}
+  // Borrows the heartbeats.
+  ProgressDeadline(const store::Heartbeats& heartbeats, store::HeartbeatLane lane, int rank, double timeout_s)
+      : heartbeats_(heartbeats), lane_(lane), rank_(rank), timeout_s_(timeout_s) {}
 
-  // Whether nothing was heard for the timeout, or who is waited for gave up. Time in which nobody asks does not count.
-  // To be asked often.
+  // Time in which nobody asks does not count. To be asked often.
   bool is_over();
   // Then: for a message.
   [[nodiscard]] std::string why() const;
@@ -31,6 +31,7 @@ class ProgressDeadline {
   void listen();
 
   const store::Heartbeats& heartbeats_;
+  const store::HeartbeatLane lane_;
   const int rank_;
   const double timeout_s_;
   Stopwatch heard_;

@@ -28,10 +28,12 @@ void publish_save(SaveJob& job, const std::vector<RankReport>& reports) {
   store::publish(*job.ownership, job.part, job.options.tag);
 }
 
-void retire_old_tags(SaveJob& job, const TagsOfDirectory& tags) {
+void retire_old_tags(SaveJob& job, store::Directory& directory) {
   try {
-    const auto all = tags();
+    directory.note(job.run);
     if (!job.options.num_kept_ckpts) return;
+    // Beside a background save another thread may be inside HDF5, which list() calls.
+    const auto all = job.in_background ? directory.known() : directory.list();
     auto retired = store::tags_to_retire(all, *job.options.num_kept_ckpts, job.options.tag);
     store::retire(*job.ownership, retired);
     job.report.removed_tags = std::move(retired);
@@ -76,7 +78,7 @@ void note_in_history(const std::filesystem::path& directory, SaveJob& job, const
                                       {"outcome", outcome.failures.empty() ? "published" : "failed"},
                                       {"phase", outcome.phase},
                                       {"failures", std::move(failures)},
-                                      {"async", job.options.async_save},
+                                      {"async", job.in_background},
                                       {"payload_bytes", job.plan->layout.payload_bytes},
                                       {"engine", job.run.details.value("engine", "")},
                                       {"plan_reused", job.report.plan_reused},

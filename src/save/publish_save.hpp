@@ -10,13 +10,12 @@
 
 namespace muster::save {
 
-// Seals the part with what all ranks told and publishes it. Throws what failed; nothing is published then.
+// Seals the part with what all ranks reported and publishes it. Throws what failed; nothing is published then.
 void publish_save(SaveJob& job, const std::vector<RankReport>& reports);
 
-// Retires what options.num_kept_ckpts does not keep of the tags that `tags` finds (newest first, the job's own among
-// them). What fails, there too, becomes a warning of the report: the save is published, and the next one tries again.
-using TagsOfDirectory = std::function<std::vector<store::TagEntry>()>;
-void retire_old_tags(SaveJob& job, const TagsOfDirectory& tags);
+// Deletes the older tags that options.num_kept_ckpts does not keep. What fails becomes a warning of the report: the
+// save is published, and the next one tries again.
+void retire_old_tags(SaveJob& job, store::Directory& directory);
 
 // Adds the line of this save to the history of the directory; what fails is a warning.
 void note_in_history(const std::filesystem::path& directory, SaveJob& job, const std::vector<RankReport>& reports,

@@ -43,7 +43,7 @@ RunInfo describe_run(const mpi::Team& team, const SaveJob& job, std::uint64_t se
         {"order", grid.order}}},
       {"generation", job.generation},
       {"nodes", mpi::node_count(team)},
-      {"engine", job.engine->name()},
+      {"engine", name(job.plan->choice.engine)},
       {"engine_reason", job.plan->choice.reason},
       {"muster_version", kVersion},
       {"hdf5_version", h5::library_version()},

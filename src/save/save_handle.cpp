@@ -19,7 +19,7 @@ SaveReport SaveHandle::wait() {
   if (impl_ && impl_->save) {
     impl_->saves->wait_for(*impl_->save);
     if (impl_->save->failure()) {
-      impl_->saves->note_seen(impl_->save->job->number);
+      impl_->saves->note_seen(impl_->save->number);
       std::rethrow_exception(impl_->save->failure());
     }
   }
@@ -31,7 +31,7 @@ SaveReport SaveHandle::report() const {
   report.skipped = !impl_;
   if (!impl_) return report;
   if (!impl_->save) return impl_->report;
-  report = impl_->save->ended() ? impl_->save->job->report : impl_->save->begun;
+  report = impl_->save->ended() ? impl_->save->report : impl_->save->begun;
   report.blocked_s = impl_->save->blocked_s;
   return report;
 }

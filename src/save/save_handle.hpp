@@ -4,8 +4,8 @@
 #include <memory>
 #include <muster/checkpoint.hpp>
 
-#include "save/async_save.hpp"
 #include "save/background_saves.hpp"
+#include "save/save_job.hpp"
 
 namespace muster {
 
@@ -13,8 +13,8 @@ namespace save {
 
 struct BegunSave {
   std::shared_ptr<BackgroundSaves> saves;
-  std::shared_ptr<AsyncSave> save = nullptr;  // null where the save was made by the call
-  SaveReport report = {};                     // then
+  std::shared_ptr<SaveJob> save = nullptr;  // null where the save was made by the call
+  SaveReport report = {};                   // then
 };
 
 }  // namespace save

@@ -5,6 +5,7 @@
 #include "base/exact_json.hpp"
 #include "base/hash.hpp"
 #include "base/narrow.hpp"
+#include "engine/staging_pool.hpp"
 #include "model/layout.hpp"
 #include "model/shard_boxes.hpp"
 #include "mpi/info.hpp"
@@ -14,7 +15,32 @@
 
 namespace muster::save {
 
-void check_options(const SaveOptions& options) {
+namespace {
+
+void check_async_options(const SaveOptions& options, bool gives_handle) {
+  const auto& async = options.async;
+  if (options.engine == EngineChoice::collective) {
+    throw Error(ErrorKind::usage,
+                "async saves need the engine direct: parallel HDF5 cannot write while the program goes on");
+  }
+  if (async.overlap_staging && !gives_handle) {
+    throw Error(ErrorKind::usage,
+                "overlap_staging needs the handle of save_async, to wait for before the state changes");
+  }
+  if (async.max_in_flight < 1) {
+    throw Error(ErrorKind::usage, fmt::format("max_in_flight is {}; it must be at least 1", async.max_in_flight));
+  }
+  constexpr std::uint64_t kLeastStaging = 2 * engine::StagingPool::kBufferBytes;
+  if (async.staging_limit_bytes != 0 && async.staging_limit_bytes < kLeastStaging) {
+    throw Error(ErrorKind::usage, fmt::format("staging_limit_bytes is {}; it must be at least {}, or 0",
+                                              async.staging_limit_bytes, kLeastStaging));
+  }
+}
+
+}  // namespace
+
+void check_options(const SaveOptions& options, bool gives_handle) {
+  if (options.async_save) check_async_options(options, gives_handle);
   store::check_tag(options.tag);
   if (options.num_kept_ckpts && *options.num_kept_ckpts < 1) {
     throw Error(ErrorKind::usage, fmt::format("num_kept_ckpts is {}; it must be at least 1", *options.num_kept_ckpts));
@@ -31,6 +57,12 @@ std::string options_text(const SaveOptions& options) {
                           number(options.step), number(options.num_kept_ckpts), number(options.num_workers),
                           options.replace_existing, name(options.engine), to_string(options.grid));
   for (const auto& [key, value] : options.hints) text += fmt::format(" {}={}", key, value);
+  if (options.async_save) {
+    const auto& async = options.async;
+    text +=
+        fmt::format(" max_in_flight={} when_busy={} overlap_staging={} write_limit_bytes_per_s={}", async.max_in_flight,
+                    static_cast<int>(async.when_busy), async.overlap_staging, async.write_limit_bytes_per_s);
+  }
   return text;
 }
 

@@ -10,8 +10,9 @@
 
 namespace muster::save {
 
-// Throws Error{usage} for options that no save can have.
-void check_options(const SaveOptions& options);
+// Throws Error{usage} for options that no save can have. gives_handle: whether the program gets the handle of a
+// background save.
+void check_options(const SaveOptions& options, bool gives_handle);
 
 // The options that all ranks must pass alike, but for the tag: equal texts mean equal options.
 std::string options_text(const SaveOptions& options);

@@ -1,5 +1,5 @@
 #pragma once
-// The directory of tags as it stands on disk. Local; one rank shares_buffers and tells the others.
+// The directory of tags as it stands on disk. Local; one rank looks and tells the others.
 
 #include <sys/types.h>
 

@@ -19,7 +19,7 @@ class PartReservation {
 
   // Larger than any that was given before for this directory.
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
-  // Whether any save holds a part in this directory: it shares_buffers like a leftover, and is none.
+  // Whether any save holds a part in this directory: it looks like a leftover, and is none.
   static bool any_in(const std::filesystem::path& directory);
   // To be held while something is published in this directory: one at a time, whatever other directories do.
   static std::mutex& publishing_in(const std::filesystem::path& directory);

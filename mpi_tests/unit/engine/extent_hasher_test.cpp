@@ -16,7 +16,7 @@
 namespace muster::engine::extent_hasher_test {
 namespace {
 
-// Each extent cut at random placements, each part of it given in one of the two ways.
+// Each extent cut at random places, each part of it given in one of the two ways.
 TEST(ExtentHasher, HashesExtentsWhateverWayTheirPartsCome) {
   test::Random random(11);
   for (int round = 0; round < 50; ++round) {

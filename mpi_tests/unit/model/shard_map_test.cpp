@@ -1,4 +1,4 @@
-// Where the bytes of a shard lie in the file, against an oracle that placements them element by element.
+// Where the bytes of a shard lie in the file, against an oracle that places them element by element.
 
 #include "model/shard_map.hpp"
 
@@ -76,17 +76,17 @@ TEST(ShardMap, VisitsTheFirstRunFromWhereItIsToldToGoOn) {
     const StorageOrder order(shape, chunk_shape);
     const ShardMap map(order, shard, dtype);
     const auto bytes = order.elements() * item_bytes(dtype);
-    std::vector<std::int64_t> placements(bytes, -1);  // by place in the file: place in the shard
+    std::vector<std::int64_t> places(bytes, -1);  // by place in the file: place in the shard
     map.visit_runs(0, bytes, [&](const ShardRun& run) {
       for (std::uint64_t i = 0; i < run.bytes; ++i) {
-        placements[run.in_file + i] = static_cast<std::int64_t>(run.in_shard + i);
+        places[run.in_file + i] = static_cast<std::int64_t>(run.in_shard + i);
       }
     });
     // Of shards of several boxes the runs come box by box, so that nothing can be said of what lies between.
     const bool is_one_box = boxes_of(shard, shape).size() == 1;
     const auto expect_nothing_in = [&](std::uint64_t first, std::uint64_t last) {
       if (is_one_box) {
-        for (; first < last; ++first) ASSERT_EQ(placements[first], -1);
+        for (; first < last; ++first) ASSERT_EQ(places[first], -1);
       }
     };
     std::uint64_t from = 0;
@@ -96,14 +96,14 @@ TEST(ShardMap, VisitsTheFirstRunFromWhereItIsToldToGoOn) {
       EXPECT_GT(run.bytes, 0U);
       expect_nothing_in(from, run.in_file);
       for (std::uint64_t i = 0; i < run.bytes; ++i) {
-        EXPECT_EQ(placements.at(run.in_file + i), static_cast<std::int64_t>(run.in_shard + i));
+        EXPECT_EQ(places.at(run.in_file + i), static_cast<std::int64_t>(run.in_shard + i));
       }
       from = run.in_file + pick(random, 1, run.bytes + bytes / 2);  // in the middle of a run, or behind others
       if (from > run.in_file + run.bytes) ++skipped_runs;
       return from;
     });
     expect_nothing_in(std::min(from, bytes), bytes);
-    const bool has_any = std::ranges::any_of(placements, [](auto place) { return place >= 0; });
+    const bool has_any = std::ranges::any_of(places, [](auto place) { return place >= 0; });
     ASSERT_EQ(visited > 0, has_any);
   }
   EXPECT_GT(skipped_runs, 500);

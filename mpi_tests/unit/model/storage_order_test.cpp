@@ -1,4 +1,4 @@
-// Where the elements of a box lie in the file, against an oracle that placements them one by one.
+// Where the elements of a box lie in the file, against an oracle that places them one by one.
 
 #include "model/storage_order.hpp"
 

@@ -1,4 +1,4 @@
-// Who shares_buffers, who gets a message, and how much memory that takes: the bound that Checkpointer::load names is
+// Who looks, who gets a message, and how much memory that takes: the bound that Checkpointer::load names is
 // kept by any load, and reached.
 
 #include "plan/delivery.hpp"

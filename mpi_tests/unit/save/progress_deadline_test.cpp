@@ -20,24 +20,24 @@ constexpr auto kLane = store::HeartbeatLane::background;
 constexpr double kTimeout_s = 1;
 
 // Looks as the thread that commits does; whether it was over before so many seconds had passed.
-bool is_over_within(ProgressDeadline& patience, double seconds) {
+bool is_over_within(ProgressDeadline& deadline, double seconds) {
   const Stopwatch watch;
   while (watch.seconds() < seconds) {
-    if (patience.is_over()) return true;
+    if (deadline.is_over()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return false;
 }
 
-class PatienceOf : public testing::Test {
+class ProgressDeadlineOf : public testing::Test {
  protected:
-  Heartbeats& board(int rank) { return *boards_[static_cast<std::size_t>(rank)]; }
+  Heartbeats& heartbeats_of(int rank) { return *heartbeats_[static_cast<std::size_t>(rank)]; }
 
   // A rank that posts as long as this lives.
   std::jthread poster(int rank) {
     return std::jthread([this, rank](const std::stop_token& stop) {
       while (!stop.stop_requested()) {
-        board(rank).post(kLane, {.save = 1, .phase = SavePhase::write});
+        heartbeats_of(rank).post(kLane, {.save = 1, .phase = SavePhase::write});
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
       }
     });
@@ -45,56 +45,56 @@ class PatienceOf : public testing::Test {
 
   void SetUp() override {
     for (int rank = 0; rank < 3; ++rank) {
-      boards_.push_back(std::make_unique<Heartbeats>(directory_.path(), 7, rank, 3));
+      heartbeats_.push_back(std::make_unique<Heartbeats>(directory_.path(), 7, rank, 3));
     }
   }
 
   const test::TempDir directory_;
-  std::vector<std::unique_ptr<Heartbeats>> boards_;
+  std::vector<std::unique_ptr<Heartbeats>> heartbeats_;
 };
 
-TEST_F(PatienceOf, EndsWhereNothingIsHeard) {
+TEST_F(ProgressDeadlineOf, EndsWhereNothingIsHeard) {
   for (const int rank : {0, 1}) {
-    ProgressDeadline patience(board(rank), rank, kTimeout_s);
-    EXPECT_TRUE(is_over_within(patience, 30));
-    EXPECT_THAT(patience.why(), testing::HasSubstr("nothing was heard"));
+    ProgressDeadline deadline(heartbeats_of(rank), kLane, rank, kTimeout_s);
+    EXPECT_TRUE(is_over_within(deadline, 30));
+    EXPECT_THAT(deadline.why(), testing::HasSubstr("nothing was heard"));
   }
 }
 
-TEST_F(PatienceOf, Rank0LastsAsLongAsAnyOtherPosts) {
+TEST_F(ProgressDeadlineOf, Rank0LastsAsLongAsAnyOtherPosts) {
   const auto posting = poster(2);
-  ProgressDeadline patience(board(0), 0, kTimeout_s);
-  EXPECT_FALSE(is_over_within(patience, 2 * kTimeout_s));
+  ProgressDeadline deadline(heartbeats_of(0), kLane, 0, kTimeout_s);
+  EXPECT_FALSE(is_over_within(deadline, 2 * kTimeout_s));
 }
 
-TEST_F(PatienceOf, OthersLastAsLongAsRank0Posts) {
+TEST_F(ProgressDeadlineOf, OthersLastAsLongAsRank0Posts) {
   const auto posting = poster(0);
-  ProgressDeadline patience(board(1), 1, kTimeout_s);
-  EXPECT_FALSE(is_over_within(patience, 2 * kTimeout_s));
+  ProgressDeadline deadline(heartbeats_of(1), kLane, 1, kTimeout_s);
+  EXPECT_FALSE(is_over_within(deadline, 2 * kTimeout_s));
 }
 
-TEST_F(PatienceOf, OthersIsNotForEachOther) {
+TEST_F(ProgressDeadlineOf, OthersIsNotForEachOther) {
   const auto posting = poster(2);
-  ProgressDeadline patience(board(1), 1, kTimeout_s);
-  EXPECT_TRUE(is_over_within(patience, 30));
+  ProgressDeadline deadline(heartbeats_of(1), kLane, 1, kTimeout_s);
+  EXPECT_TRUE(is_over_within(deadline, 30));
 }
 
-TEST_F(PatienceOf, AnyEndsWhereTheOtherGaveUp) {
-  board(0).post(kLane, {.save = 1, .phase = SavePhase::gave_up});
-  ProgressDeadline of_1(board(1), 1, 20);
+TEST_F(ProgressDeadlineOf, AnyEndsWhereTheOtherGaveUp) {
+  heartbeats_of(0).post(kLane, {.save = 1, .phase = SavePhase::gave_up});
+  ProgressDeadline of_1(heartbeats_of(1), kLane, 1, 20);
   EXPECT_TRUE(is_over_within(of_1, 15));
   EXPECT_EQ(of_1.why(), "rank 0 gave up waiting");
-  board(2).post(kLane, {.save = 1, .phase = SavePhase::gave_up});
-  ProgressDeadline of_0(board(0), 0, 20);
+  heartbeats_of(2).post(kLane, {.save = 1, .phase = SavePhase::gave_up});
+  ProgressDeadline of_0(heartbeats_of(0), kLane, 0, 20);
   EXPECT_TRUE(is_over_within(of_0, 15));
   EXPECT_EQ(of_0.why(), "rank 2 gave up waiting");
 }
 
 // A program that polls now and then only: the time in between is its own.
-TEST_F(PatienceOf, DoesNotCountTheTimeInWhichNobodyAsks) {
-  ProgressDeadline patience(board(1), 1, kTimeout_s);
+TEST_F(ProgressDeadlineOf, DoesNotCountTheTimeInWhichNobodyAsks) {
+  ProgressDeadline deadline(heartbeats_of(1), kLane, 1, kTimeout_s);
   for (int i = 0; i < 3; ++i) {
-    EXPECT_FALSE(patience.is_over());
+    EXPECT_FALSE(deadline.is_over());
     std::this_thread::sleep_for(std::chrono::duration<double>(kTimeout_s));
   }
 }

@@ -1,10 +1,13 @@
 #pragma once
-// One rank's part of a background save: its bytes are copied into buffers, and some threads hash and write those in
-// order. None of them calls MPI or HDF5.
+// The engine `direct`: one rank's part of a save. Its bytes are copied into buffers, and two threads hash and write
+// these in order, each extent at its place in the file, past the page cache if the file system allows it. No rank waits
+// for another, and nothing here calls MPI or HDF5.
 //
-// Copied is either all of it, into buffers of a pool (stage()), or part by part by the threads that write, which hash
-// it as they copy it: less work for the processor and for memory, but no sooner than the storage takes it. Both go on
-// from where the other left off.
+// The copy is made in one of two ways, and each goes on where the other stopped:
+//   staging         stage() copies all of it into buffers of a pool; the threads that write take these.
+//   write-through   the threads that write copy a part at a time, and hash it as they copy it. That is less work for
+//   the
+//                   processor and for memory, but the state is in use until the storage has taken it.
 
 #include <atomic>
 #include <condition_variable>
@@ -18,22 +21,22 @@
 
 #include "base/clock.hpp"
 #include "base/direct_file.hpp"
-#include "engine/engine.hpp"
 #include "engine/extent_copier.hpp"
 #include "engine/extent_hasher.hpp"
 #include "engine/rate_limit.hpp"
 #include "engine/staging_pool.hpp"
+#include "engine/write_result.hpp"
 
 namespace muster::engine {
 
-class StagedWrite {
+class DirectWrite {
  public:
   // Opens the part file, which has its full size. What it refers to outlives it, what the shards refer to until
   // on_staged's call.
-  StagedWrite(const std::filesystem::path& part, const Layout& layout, int rank, LocalShards shards, StagingPool& pool);
-  ~StagedWrite();  // neither stage() nor run() is on the way
-  StagedWrite(const StagedWrite&) = delete;
-  StagedWrite& operator=(const StagedWrite&) = delete;
+  DirectWrite(const std::filesystem::path& part, const Layout& layout, int rank, LocalShards shards, StagingPool& pool);
+  ~DirectWrite();  // neither stage() nor run() is on the way
+  DirectWrite(const DirectWrite&) = delete;
+  DirectWrite& operator=(const DirectWrite&) = delete;
 
   // What follows: before stage() and run().
   // To write at most so fast; 0, as it begins: as fast as it goes.
@@ -54,6 +57,8 @@ class StagedWrite {
   // From any thread: makes run() end with this failure, and leave unwritten what is not yet on its way. A stage() that
   // is under way, or begins later, throws it; without write_through() run() ends only after one.
   void give_up(std::exception_ptr failure);
+  // From any thread: the failure that it was given up with; null if it was not.
+  [[nodiscard]] std::exception_ptr given_up();
 
   // Hashes, writes and syncs what is staged, and closes the file: the bytes are durable on return. On a thread of its
   // own, once, of all the writes that share the pool one at a time; begins when all is staged, or as much as fits, or,
@@ -89,8 +94,6 @@ class StagedWrite {
   void fail(std::exception_ptr failure);
   void close_quietly();
   void sign_of_life();
-  [[nodiscard]] std::exception_ptr given_up();
-
   const Layout& layout_;
   const int rank_;
   StagingPool& pool_;

@@ -1,4 +1,4 @@
-#include "engine/staged_write.hpp"
+#include "engine/direct_write.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -6,12 +6,16 @@
 #include <utility>
 #include <vector>
 
+#include "base/all_signals_block.hpp"
 #include "base/failpoint.hpp"
 #include "base/narrow.hpp"
 
 namespace muster::engine {
 
 namespace {
+
+// What is written through first is short, so that the device need not wait for a full buffer.
+constexpr std::size_t kFirstBytes = 512 << 10;
 
 // One writes while the other gets the next buffer ready.
 constexpr std::size_t kThreads = 2;
@@ -27,7 +31,7 @@ std::size_t write_through_part_bytes(double bytes_per_s) {
 
 }  // namespace
 
-StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout, int rank, LocalShards shards,
+DirectWrite::DirectWrite(const std::filesystem::path& part, const Layout& layout, int rank, LocalShards shards,
                          StagingPool& pool)
     : layout_(layout),
       rank_(rank),
@@ -40,9 +44,9 @@ StagedWrite::StagedWrite(const std::filesystem::path& part, const Layout& layout
   copier_.emplace(layout_, rank, shards_, file_.block_bytes());
 }
 
-StagedWrite::~StagedWrite() { give_all_memory_back(); }  // of a save that was given up before run()
+DirectWrite::~DirectWrite() { give_all_memory_back(); }  // of a save that was given up before run()
 
-bool StagedWrite::is_in_host_memory() const {
+bool DirectWrite::is_in_host_memory() const {
   constexpr std::uint64_t kNextToNone = 1 << 20;
   std::uint64_t bytes = 0;
   for (const auto& extent : layout_.extents) {
@@ -53,14 +57,14 @@ bool StagedWrite::is_in_host_memory() const {
   return bytes <= kNextToNone;
 }
 
-void StagedWrite::give_all_memory_back() {
+void DirectWrite::give_all_memory_back() {
   const std::lock_guard lock(mutex_);
   for (auto& buffer : buffers_) {
     if (buffer->memory.size() != 0) pool_.give_back(std::move(buffer->memory));
   }
 }
 
-void StagedWrite::close_quietly() {
+void DirectWrite::close_quietly() {
   try {
     file_.close();
   } catch (const std::exception&) {
@@ -68,12 +72,12 @@ void StagedWrite::close_quietly() {
   }
 }
 
-void StagedWrite::sign_of_life() {
+void DirectWrite::sign_of_life() {
   ++signs_of_life_;
   if (on_progress_) on_progress_();
 }
 
-void StagedWrite::stage() {
+void DirectWrite::stage() {
   const std::lock_guard one_at_a_time(stage_mutex_);
   bool goes_on = true;
   {
@@ -119,15 +123,17 @@ void StagedWrite::stage() {
 }
 
 // With copy_mutex_.
-void StagedWrite::copy_next(StagingBuffer& buffer, ExtentHasher* hasher) {
-  if (!std::exchange(copying_, true)) failpoint::pass("async.stage");
+void DirectWrite::copy_next(StagingBuffer& buffer, ExtentHasher* hasher) {
+  if (!copying_) failpoint::pass("save.stage");
   const Stopwatch watch;
-  copier_->fill(buffer, buffer.bytes().size(), hasher);
+  const bool is_first = !std::exchange(copying_, true);
+  const auto capacity = buffer.bytes().size();
+  copier_->fill(buffer, writes_through_ && is_first ? std::min(kFirstBytes, capacity) : capacity, hasher);
   stage_s_ += watch.seconds();
 }
 
 // With copy_mutex_.
-void StagedWrite::end_staging(std::exception_ptr failure) {
+void DirectWrite::end_staging(std::exception_ptr failure) {
   copier_.reset();
   shards_ = {};
   {
@@ -140,7 +146,7 @@ void StagedWrite::end_staging(std::exception_ptr failure) {
   if (on_staged_) on_staged_();
 }
 
-void StagedWrite::give_up(std::exception_ptr failure) {
+void DirectWrite::give_up(std::exception_ptr failure) {
   {
     const std::lock_guard lock(mutex_);
     if (!given_up_) given_up_ = std::move(failure);
@@ -149,12 +155,12 @@ void StagedWrite::give_up(std::exception_ptr failure) {
   changed_.notify_all();
 }
 
-std::exception_ptr StagedWrite::given_up() {
+std::exception_ptr DirectWrite::given_up() {
   const std::lock_guard lock(mutex_);
   return given_up_;
 }
 
-StagingBuffer& StagedWrite::take_from_pool() {
+StagingBuffer& DirectWrite::take_from_pool() {
   if (const auto failure = given_up()) std::rethrow_exception(failure);
   auto memory = pool_.try_take();
   if (!memory) {
@@ -177,20 +183,20 @@ StagingBuffer& StagedWrite::take_from_pool() {
   return buffer;
 }
 
-void StagedWrite::recycle(StagingBuffer& buffer) {
+void DirectWrite::recycle(StagingBuffer& buffer) {
   if (!buffer.borrowed.empty()) return;
   const std::lock_guard lock(mutex_);
   if (buffer.memory.size() != 0) pool_.give_back(std::move(buffer.memory));
   empty_.push_back(&buffer);
 }
 
-void StagedWrite::fail(std::exception_ptr failure) {
+void DirectWrite::fail(std::exception_ptr failure) {
   const std::lock_guard lock(mutex_);
   if (!failure_) failure_ = std::move(failure);
 }
 
 // With front_mutex_. Waits for what is to be written next, or copies it; null where all has been taken.
-StagingBuffer* StagedWrite::next_to_write(StagingBuffer& own) {
+StagingBuffer* DirectWrite::next_to_write(StagingBuffer& own) {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
@@ -225,14 +231,14 @@ StagingBuffer* StagedWrite::next_to_write(StagingBuffer& own) {
 }
 
 // With front_mutex_. False where it is not to be written any more.
-bool StagedWrite::prepare(const StagingBuffer& buffer) {
+bool DirectWrite::prepare(const StagingBuffer& buffer) {
   {
     const std::lock_guard lock(mutex_);
     if (given_up_ && !failure_) failure_ = given_up_;
     if (failure_) return false;
   }
   try {
-    failpoint::pass("async.write");
+    failpoint::pass("save.write");
     hasher_.add(buffer);
     rate_limit_->before(buffer.segment_bytes(), [this] {
       sign_of_life();
@@ -248,7 +254,7 @@ bool StagedWrite::prepare(const StagingBuffer& buffer) {
 
 // On each of the threads, with a buffer of its own for what it copies itself.
 // Whatever happens every buffer is taken: the thread that stages may be waiting for one.
-void StagedWrite::write_in_turns(StagingBuffer& own) {
+void DirectWrite::write_in_turns(StagingBuffer& own) {
   for (;;) {
     StagingBuffer* buffer = nullptr;
     bool is_ready = false;
@@ -271,14 +277,14 @@ void StagedWrite::write_in_turns(StagingBuffer& own) {
   }
 }
 
-void StagedWrite::borrow_memory(std::vector<StagingBuffer>& own) {
+void DirectWrite::borrow_memory(std::vector<StagingBuffer>& own) {
   if (!writes_through_) return;
   const auto part_bytes = write_through_part_bytes(bytes_per_s_);
   const auto through = pool_.write_through_memory(own.size() * part_bytes);
   for (std::size_t i = 0; i < own.size(); ++i) own[i].borrowed = through.subspan(i * part_bytes, part_bytes);
 }
 
-WriteResult StagedWrite::run() {
+WriteResult DirectWrite::run() {
   {
     // Until all is staged, or as much as fits: what the program may be waiting for has the cores and the memory bus to
     // itself.
@@ -297,6 +303,7 @@ WriteResult StagedWrite::run() {
   {
     std::vector<std::thread> others;
     try {
+      const AllSignalsBlock while_threads_start;
       others.reserve(kThreads - 1);
       for (std::size_t i = 1; i < kThreads; ++i) others.emplace_back([&, i] { write_in_turns(own[i]); });
     } catch (const std::exception&) {
@@ -308,7 +315,7 @@ WriteResult StagedWrite::run() {
   std::exception_ptr failure;
   {
     const std::lock_guard lock(mutex_);
-    if (!failure_ && staging_failure_) phase_ = "stage";
+    if (!failure_ && staging_failure_) phase_ = writes_through_ ? "write" : "stage";
     failure = failure_ ? failure_ : staging_failure_;
   }
   if (failure) {
@@ -322,7 +329,7 @@ WriteResult StagedWrite::run() {
   if (on_phase_) on_phase_("sync");
   const auto direct_bytes = file_.direct_bytes();
   try {
-    failpoint::pass("async.sync");
+    failpoint::pass("save.sync");
     file_.sync();
     file_.close();
   } catch (...) {

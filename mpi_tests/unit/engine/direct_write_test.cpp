@@ -1,6 +1,6 @@
 // Staging, hashing and writing of one rank, with two threads and no MPI: what this test does under ThreadSanitizer too.
 
-#include "engine/staged_write.hpp"
+#include "engine/direct_write.hpp"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -19,7 +19,7 @@
 #include "support/files.hpp"
 #include "support/sample.hpp"
 
-namespace muster::engine::staged_write_test {
+namespace muster::engine::direct_write_test {
 namespace {
 
 using test::layout_of;
@@ -75,14 +75,14 @@ struct Job {
 
 constexpr std::uint64_t kMi = 1 << 20;
 
-TEST(StagedWrite, WritesWhatWasStagedAndHashesIt) {
+TEST(DirectWrite, WritesWhatWasStagedAndHashesIt) {
   for (const auto& sizes : std::vector<std::vector<std::uint64_t>>{
            {}, {1}, {4096}, {5 * kMi + 3, 17, 0, 40 * kMi + 1, 1}, std::vector<std::uint64_t>(3000, 16 << 10)}) {
     for (const std::uint64_t alignment : {512U, 4096U, 1U << 20}) {
       Job job(sizes, alignment);
       StagingPool pool;
       pool.set_limit(20);
-      StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+      DirectWrite write(job.part, job.layout, 0, job.shards, pool);
       write.stage();
       const auto result = write.run();
       job.expect_written(result);
@@ -91,27 +91,27 @@ TEST(StagedWrite, WritesWhatWasStagedAndHashesIt) {
   }
 }
 
-TEST(StagedWrite, PipelinesWhatDoesNotFitTheLimit) {
+TEST(DirectWrite, PipelinesWhatDoesNotFitTheLimit) {
   Job job({70 * kMi + 5, 3, 20 * kMi});
   StagingPool pool;
   pool.set_limit(2);
-  StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+  DirectWrite write(job.part, job.layout, 0, job.shards, pool);
   std::thread stager([&] { write.stage(); });
   const auto result = write.run();
   stager.join();
   job.expect_written(result);
 }
 
-TEST(StagedWrite, SharesAPoolWithOthers) {
+TEST(DirectWrite, SharesAPoolWithOthers) {
   constexpr int kWrites = 3;
   StagingPool pool;
   pool.set_limit(3);
   std::vector<std::unique_ptr<Job>> jobs;
-  std::vector<std::unique_ptr<StagedWrite>> writes;
+  std::vector<std::unique_ptr<DirectWrite>> writes;
   for (int i = 0; i < kWrites; ++i) {
     jobs.push_back(std::make_unique<Job>(std::vector<std::uint64_t>{30 * kMi + static_cast<std::uint64_t>(i), 100}));
     writes.push_back(
-        std::make_unique<StagedWrite>(jobs.back()->part, jobs.back()->layout, 0, jobs.back()->shards, pool));
+        std::make_unique<DirectWrite>(jobs.back()->part, jobs.back()->layout, 0, jobs.back()->shards, pool));
   }
   // As a program with several saves in flight: staged one behind the other, written in the same order.
   std::thread stager([&] {
@@ -123,26 +123,26 @@ TEST(StagedWrite, SharesAPoolWithOthers) {
   for (std::size_t i = 0; i < results.size(); ++i) jobs[i]->expect_written(results[i]);
 }
 
-TEST(StagedWrite, EndsWithWhatStagingFailedWith) {
+TEST(DirectWrite, EndsWithWhatStagingFailedWith) {
   Job job({40 * kMi, 8});
   auto& last = job.memory.back();
   last.data = nullptr;
   last.read = [](std::uint64_t, std::span<std::byte>) { throw Error(ErrorKind::io, "the device is gone"); };
   StagingPool pool;
   pool.set_limit(2);
-  StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+  DirectWrite write(job.part, job.layout, 0, job.shards, pool);
   std::thread stager([&] { EXPECT_THROW(write.stage(), Error); });
   EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
   stager.join();
   EXPECT_STREQ(write.phase(), "stage");
 }
 
-TEST(StagedWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
+TEST(DirectWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
   Job job({100 * kMi});
   StagingPool pool;
   pool.set_limit(2);
   {
-    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+    DirectWrite write(job.part, job.layout, 0, job.shards, pool);
     // A read of the state long after the limit is reached must not wait for ever.
     rlimit before{};
     getrlimit(RLIMIT_FSIZE, &before);
@@ -157,10 +157,10 @@ TEST(StagedWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
   EXPECT_TRUE(pool.try_take() && pool.try_take());
 }
 
-TEST(StagedWrite, GivenUpBeforeItIsStagedWritesNothing) {
+TEST(DirectWrite, GivenUpBeforeItIsDirectWritesNothing) {
   Job job({kMi});
   StagingPool pool;
-  StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+  DirectWrite write(job.part, job.layout, 0, job.shards, pool);
   write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
   EXPECT_THROW(write.stage(), Error);
   EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
@@ -168,12 +168,12 @@ TEST(StagedWrite, GivenUpBeforeItIsStagedWritesNothing) {
 }
 
 // In the middle of a copy that waits for buffers: both threads must come to an end.
-TEST(StagedWrite, GivenUpWhileItIsStagedEndsBothThreads) {
+TEST(DirectWrite, GivenUpWhileItIsStagedEndsBothThreads) {
   Job job({100 * kMi});
   for (int round = 0; round < 20; ++round) {
     StagingPool pool;
     pool.set_limit(2);
-    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+    DirectWrite write(job.part, job.layout, 0, job.shards, pool);
     std::thread stager([&] {
       try {
         write.stage();
@@ -199,7 +199,7 @@ TEST(StagedWrite, GivenUpWhileItIsStagedEndsBothThreads) {
 }
 
 // What nobody stages is written by way of buffers beside the pool: no memory of the pool's, the same bytes and hashes.
-TEST(StagedWrite, WritesThroughWhatNobodyStages) {
+TEST(DirectWrite, WritesThroughWhatNobodyStages) {
   for (const auto& sizes : std::vector<std::vector<std::uint64_t>>{
            {}, {1}, {5 * kMi + 3, 17, 0, 40 * kMi + 1, 1}, std::vector<std::uint64_t>(3000, 16 << 10)}) {
     for (const std::uint64_t alignment : {512U, 1U << 20}) {
@@ -208,7 +208,7 @@ TEST(StagedWrite, WritesThroughWhatNobodyStages) {
       pool.set_limit(2);
       const auto first = pool.take();
       const auto second = pool.take();
-      StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+      DirectWrite write(job.part, job.layout, 0, job.shards, pool);
       write.write_through();
       std::atomic<int> told{0};
       write.on_staged([&] { ++told; });
@@ -221,7 +221,7 @@ TEST(StagedWrite, WritesThroughWhatNobodyStages) {
 }
 
 // At a random moment of the write: the rest is copied, and what is copied does not change with the state.
-TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
+TEST(DirectWrite, StagesTheRestOfWhatIsWrittenThrough) {
   const std::vector<std::uint64_t> sizes{30 * kMi + 5, 3, 20 * kMi, 100, 9 * kMi};
   const Job same(sizes);
   Job job(sizes);
@@ -233,7 +233,7 @@ TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
     }
     StagingPool pool;
     pool.set_limit(round % 2 == 0 ? 2 : 20);
-    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+    DirectWrite write(job.part, job.layout, 0, job.shards, pool);
     write.write_through();
     write.limit_rate(400e6);  // parts of half an extent, one in 20 ms
     std::atomic<bool> is_staged{false};
@@ -258,10 +258,10 @@ TEST(StagedWrite, StagesTheRestOfWhatIsWrittenThrough) {
 }
 
 // The first part goes out at once, and so must be a small one.
-TEST(StagedWrite, WritesThroughInSmallPartsWhereARateIsSet) {
+TEST(DirectWrite, WritesThroughInSmallPartsWhereARateIsSet) {
   const Job job({4 * kMi});
   StagingPool pool;
-  StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+  DirectWrite write(job.part, job.layout, 0, job.shards, pool);
   write.write_through();
   write.limit_rate(40e6);
   std::atomic<std::uint64_t> first_bytes{0};
@@ -274,21 +274,21 @@ TEST(StagedWrite, WritesThroughInSmallPartsWhereARateIsSet) {
   EXPECT_LE(first_bytes, 2 * kMi) << "of two threads, each at most 20 ms of the rate";
 }
 
-TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
+TEST(DirectWrite, EndsByItselfWhereWritingThroughFails) {
   Job job({40 * kMi, 8});
   StagingPool pool;
   {
     auto& last = job.memory.back();
     last.data = nullptr;
     last.read = [](std::uint64_t, std::span<std::byte>) { throw Error(ErrorKind::io, "the device is gone"); };
-    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+    DirectWrite write(job.part, job.layout, 0, job.shards, pool);
     write.write_through();
     EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
     EXPECT_STREQ(write.phase(), "stage");
     EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.stage(); }), "the device is gone");
   }
   {
-    StagedWrite write(job.part, job.layout, 0, job.shards, pool);
+    DirectWrite write(job.part, job.layout, 0, job.shards, pool);
     write.write_through();
     write.give_up(std::make_exception_ptr(Error(ErrorKind::internal, "given up")));
     EXPECT_EQ(test::error_of(ErrorKind::internal, [&] { write.run(); }), "given up");
@@ -300,7 +300,7 @@ TEST(StagedWrite, EndsByItselfWhereWritingThroughFails) {
   std::signal(SIGXFSZ, SIG_IGN);
   for (const bool is_staged_meanwhile : {false, true}) {
     Job large({60 * kMi});
-    StagedWrite write(large.part, large.layout, 0, large.shards, pool);
+    DirectWrite write(large.part, large.layout, 0, large.shards, pool);
     write.write_through();
     std::atomic<bool> told{false};
     write.on_staged([&] { told = true; });
@@ -354,4 +354,4 @@ TEST(StagingPool, HoldsToItsLimitAndKeepsWhatItHas) {
 }
 
 }  // namespace
-}  // namespace muster::engine::staged_write_test
+}  // namespace muster::engine::direct_write_test
