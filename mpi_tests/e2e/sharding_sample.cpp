@@ -1,5 +1,5 @@
-// Saves, on 4 ranks, one checkpoint for each kind of cut that docs/sharding.md shows; scripts/draw-sharding draws what
-// the files say. Every element is its own row-major number. Usage: sharding_sample DIRECTORY
+// Saves, on 4 ranks, one checkpoint for each kind of cut that docs/guide/sharding.md shows; scripts/draw-sharding draws
+// what the files say. Every element is its own row-major number. Usage: sharding_sample DIRECTORY
 
 #include <algorithm>
 #include <deque>

@@ -1,5 +1,5 @@
 #pragma once
-// Where everything lies in the file. Pure data; docs/format.md is the specification.
+// Where everything lies in the file. Pure data; docs/reference/format.md is the specification.
 
 #include <cstdint>
 #include <muster/state.hpp>

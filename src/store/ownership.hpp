@@ -1,6 +1,6 @@
 #pragma once
 // Who owns a directory: one incarnation of one job at a time. Each takes the next generation, and what an earlier one
-// still does comes to nothing: see docs/durability.md for why. Local; one rank of a job (rank 0) has it.
+// still does comes to nothing: see docs/reference/durability.md for why. Local; one rank of a job (rank 0) has it.
 
 #include <cstdint>
 #include <filesystem>
