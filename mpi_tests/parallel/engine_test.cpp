@@ -29,6 +29,7 @@ namespace {
 using test::Scratch;
 using test::world_rank;
 using test::world_size;
+using testing::HasSubstr;
 
 std::byte value_at(std::uint64_t index) { return static_cast<std::byte>((index * 2654435761U) >> 16); }
 

@@ -16,7 +16,7 @@ save.write 20
 engine.extent 20
 engine.extent 20 --engine=collective
 save.sync 20
-save.publish 20
+save.commit 20
 save.stage 20 --async
 save.write 20 --async
 save.sync 20 --async

@@ -315,7 +315,7 @@ WriteResult DirectWrite::run() {
   std::exception_ptr failure;
   {
     const std::lock_guard lock(mutex_);
-    if (!failure_ && staging_failure_) phase_ = writes_through_ ? "write" : "stage";
+    if (!failure_ && staging_failure_) phase_ = "stage";
     failure = failure_ ? failure_ : staging_failure_;
   }
   if (failure) {

@@ -72,8 +72,9 @@ void Commit::wait() {
 void Commit::give_up() const {
   auto missing = heartbeat_.missing(job_, store::SavePhase::publish);
   if (missing.empty()) missing = "all wrote their part, and rank 0 has not sent the outcome";
-  throw Error(ErrorKind::timeout, fmt::format("rank {}: save of {}: not all of the ranks came in time: {}: {}",
-                                              team_.comm.rank(), job_.options.tag, deadline_.why(), missing));
+  throw Error(ErrorKind::timeout,
+              fmt::format("rank {}: {} of {}: not all of the ranks came in time: {}: {}", team_.comm.rank(),
+                          job_.in_background ? "async save" : "save", job_.options.tag, deadline_.why(), missing));
 }
 
 bool Commit::advance() {
@@ -83,6 +84,17 @@ bool Commit::advance() {
     outcome_.emplace(team_.comm, pack(outcome));
   }
   return outcome_->done();
+}
+
+// Rank 0, in the foreground. The others give up when it was silent for the timeout, and then throw that nothing was
+// published.
+void Commit::throw_if_others_gave_up() const {
+  const auto silence_s = heartbeat_.longest_silence_s();
+  if (job_.in_background || silence_s < team_.comm.timeout_s()) return;
+  throw Error(ErrorKind::timeout,
+              fmt::format("rank 0: save of {}: gave no sign of life for {:.0f} s, in which the other "
+                          "ranks may have given up; nothing was published",
+                          job_.options.tag, silence_s));
 }
 
 // Rank 0.
@@ -101,6 +113,7 @@ SaveOutcome Commit::end(const std::vector<Bytes>& packed) {
     }
     reports.push_back(std::move(report));
   }
+  throw_if_others_gave_up();
   if (outcome.failures.empty()) {
     try {
       failpoint::pass("save.publish");

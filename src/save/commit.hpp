@@ -36,6 +36,7 @@ class Commit {
  private:
   bool advance();
   [[noreturn]] void give_up() const;
+  void throw_if_others_gave_up() const;
   SaveOutcome end(const std::vector<Bytes>& packed);
 
   const mpi::Team& team_;

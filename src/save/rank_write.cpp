@@ -36,7 +36,7 @@ void take_times(SaveJob& job) {
   auto& telemetry = job.rank_report.telemetry;
   telemetry.write_s = job.write->write_s();
   telemetry.sync_s = job.write->sync_s();
-  telemetry.stage_s = job.write->stage_s();
+  if (job.in_background) telemetry.stage_s = job.write->stage_s();
 }
 
 }  // namespace
@@ -71,6 +71,8 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
   } catch (...) {
     report.failure = mpi::failure_of(team.comm.rank(), std::current_exception());
     report.phase = job.write->phase();
+    // In the foreground the state is read as it is written.
+    if (!job.in_background && report.phase == "stage") report.phase = "write";
   }
   heartbeat.post(job, SavePhase::publish);
   take_times(job);

@@ -59,7 +59,7 @@ class SaveJob {
     report.collective_transfers = written.collective_transfers;
     report.independent_transfers = written.independent_transfers;
     report.first_byte_s = write_begun_s + written.first_byte_s.value_or(0);
-    report.phase_s["stage"] = telemetry.stage_s;
+    if (in_background) report.phase_s["stage"] = telemetry.stage_s;
     report.phase_s["write"] = telemetry.write_s;
     report.phase_s["sync"] = telemetry.sync_s;
     report.phase_s["publish"] = static_cast<double>(unix_ns() - rank_report.durable_ns) / 1e9;

@@ -88,6 +88,7 @@ std::optional<BegunSave> Saver::save(const Describe& describe, const SaveOptions
     throw;
   } catch (...) {
     // A deadline that passed: a collective close would wait for the rank that did not come.
+    heartbeat_.end(*job, true);
     if (job->collective_write) keep_until_exit(std::move(job->collective_write));
     job->drop_part();
     rethrow_with_missing_ranks();
