@@ -43,11 +43,13 @@ SyncRecord::~SyncRecord() {
   current = nullptr;
 }
 
-bool SyncRecord::has_synced(const std::filesystem::path& file) const {
+std::vector<std::byte> SyncRecord::bytes_of(const std::filesystem::path& file) const {
   const std::lock_guard lock(record_mutex);
   const auto found = files_.find(inode_of(file));
-  return found != files_.end() && found->second == read_file(file);
+  return found == files_.end() ? std::vector<std::byte>() : found->second;
 }
+
+bool SyncRecord::has_synced(const std::filesystem::path& file) const { return bytes_of(file) == read_file(file); }
 
 std::vector<SyncRecord::Listing> SyncRecord::listings(const std::filesystem::path& directory) const {
   const std::lock_guard lock(record_mutex);

@@ -1,5 +1,6 @@
 #pragma once
-// What fsync(2) has made durable. An executable that uses this records the calls of fsync that muster makes.
+// What fsync(2) has made durable. In an executable that uses this, fsync is the one of sync_record.cpp, for the
+// libraries that it loads too.
 
 #include <sys/types.h>
 
@@ -24,7 +25,9 @@ class SyncRecord {
   SyncRecord(const SyncRecord&) = delete;
   SyncRecord& operator=(const SyncRecord&) = delete;
 
-  // Whether the last fsync of this file found it as it is now: nothing of it is lost in a power cut.
+  // What this file held at the last fsync of it; empty where there was none.
+  [[nodiscard]] std::vector<std::byte> bytes_of(const std::filesystem::path& file) const;
+  // Whether that is what it holds now: nothing of it is lost in a power cut.
   [[nodiscard]] bool has_synced(const std::filesystem::path& file) const;
   // What a directory held at each fsync of it, in their order.
   [[nodiscard]] std::vector<Listing> listings(const std::filesystem::path& directory) const;
