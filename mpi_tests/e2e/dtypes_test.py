@@ -3,8 +3,8 @@
 
 Usage: dtypes_test.py BIN_DIRECTORY MPIRUN TABLE [--write] [--reader PYTHON]...
 
-TABLE (docs/float8.md) says what readers show of each code of the float8 kinds; --write puts what they show now into it.
---reader names an interpreter with another h5py, which must show the same. BIN_DIRECTORY holds muster and dtypes_sample.
+TABLE (docs/reference/float8.md) says what readers show of each code of the float8 kinds; --write puts what they show now into
+it. --reader names an interpreter with another h5py, which must show the same. BIN_DIRECTORY holds muster and dtypes_sample.
 """
 import argparse
 import json

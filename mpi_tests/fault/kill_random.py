@@ -37,11 +37,11 @@ POINTS = [
 ]
 # The same for saves in the background.
 ASYNC_POINTS = [
-    ("async.stage", 1, False),
-    ("async.write", 1, False),
-    ("async.sync", 0, False),
-    ("async.settle", 1, False),
-    ("async.publish", 0, False),
+    ("save.stage", 1, False),
+    ("save.write", 1, False),
+    ("save.sync", 0, False),
+    ("save.commit", 1, False),
+    ("save.publish", 0, False),
 ] + [point for point in POINTS if point[0].startswith(("publish.", "retention."))]
 
 

@@ -1,0 +1,26 @@
+#include "save/save_heartbeat.hpp"
+
+namespace muster::save {
+
+void SaveHeartbeat::post(const SaveJob& job, store::SavePhase phase, double interval_s) {
+  const std::lock_guard lock(mutex_);
+  if (ended_) return;
+  store::Progress progress{.save = job.number, .phase = phase};
+  if (job.write) {
+    progress.bytes = job.write->written_bytes();
+    progress.total_bytes = job.write->total_bytes();
+  }
+  heartbeats_.post_sometimes(lane_, progress, interval_s);
+}
+
+void SaveHeartbeat::end(const SaveJob& job, bool notify) {
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+  if (notify) heartbeats_.post(lane_, {.save = job.number, .phase = store::SavePhase::gave_up});
+}
+
+std::string SaveHeartbeat::missing(const SaveJob& job, store::SavePhase phase) const {
+  return heartbeats_.missing(lane_, {.save = job.number, .phase = phase});
+}
+
+}  // namespace muster::save
