@@ -105,6 +105,17 @@ class Cli(unittest.TestCase):
         self.assertEqual([o["sound"] for o in outcomes], [True] * 3)
         self.assertEqual(outcomes[0]["bytes"], self.tag(30).stat().st_size)
 
+    def test_verify_of_all_is_not_so_where_any_is_damaged(self):
+        for damaged in (30, 20, 10):
+            offset = self.payload_offset(damaged, "/model/fc.weight")
+            flip_byte(self.tag(damaged), offset)
+            for ranks in (None, 2):
+                result = muster("verify", self.dir, "--all", "--json", ranks=ranks)
+                self.expect(result, NOT_SO)
+                sound = [outcome["sound"] for outcome in json.loads(result.stdout)]
+                self.assertEqual(sound, [step != damaged for step in (30, 20, 10)])
+            flip_byte(self.tag(damaged), offset)
+
     def test_verify_names_tensor_bytes_and_writer(self):
         flip_byte(self.tag(30), self.payload_offset(30, "/model/fc.weight") + 7)
         for ranks in (None, 2, 3):

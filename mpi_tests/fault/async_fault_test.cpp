@@ -70,6 +70,23 @@ TEST_F(AsyncFault, IsToldToAllRanksByTheHandle) {
   }
 }
 
+TEST_F(AsyncFault, OnAllRanksIsToldOfEachOfThem) {
+  expect_works("before");
+  const auto ranks = world_size() == 1 ? std::string("rank 0") : "ranks 0-" + std::to_string(world_size() - 1);
+  for (const auto& point : kOfEveryRank) {
+    const auto before = snapshot(directory_);
+    failpoint::arm(point.name, "throw");
+    auto handle = checkpointer_.save_async(model_.state(), {.tag = "failed"});
+    const auto error = collective_error(ErrorKind::io, point.phase, [&] { handle.wait(); });
+    failpoint::disarm_all();
+    EXPECT_EQ(error.failures().size(), static_cast<std::size_t>(world_size()));
+    EXPECT_EQ(std::string(error.what()), std::string(point.phase) + " failed: " + ranks +
+                                             ": async save of failed: fault injected at " + point.name);
+    EXPECT_EQ(snapshot(directory_), before);
+  }
+  expect_works("after");
+}
+
 TEST_F(AsyncFault, IsThrownByTheNextCallWhateverItIs) {
   expect_works("before");
   const std::vector<std::function<void()>> calls{

@@ -22,6 +22,7 @@
 #include "support/collective.hpp"
 #include "support/files.hpp"
 #include "support/scratch.hpp"
+#include "support/sync_record.hpp"
 
 namespace muster::engine_test {
 namespace {
@@ -194,6 +195,35 @@ TEST_P(Engines, DirectAloneIsSoundAndComesBack) {
     });
     for (const auto& bytes : loaded) {
       for (std::size_t i = 0; i < bytes.size(); ++i) ASSERT_EQ(bytes[i], value_at(i)) << i;
+    }
+  }
+}
+
+// The fsync of rank 0, which seals the file, does not reach what the kernels of other nodes hold.
+TEST_P(Engines, EachRankSyncsWhatItWrote) {
+  const Scratch scratch;
+  Held held;
+  GetParam().fill(held);
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
+  const test::SyncRecord syncs;
+  std::vector<SaveReport> reports;
+  for (const auto engine : {EngineChoice::direct, EngineChoice::collective}) {
+    reports.push_back(checkpointer.save(held.state(), {.tag = std::string(name(engine)), .engine = engine}));
+  }
+  reports.push_back(checkpointer.save_async(held.state(), {.tag = "background"}).wait());
+  MPI_Barrier(MPI_COMM_WORLD);
+  for (const auto& report : reports) {
+    const auto catalog = h5::read_catalog(report.file);
+    const auto saved = test::read_file(report.file);
+    auto synced = syncs.bytes_of(report.file);
+    synced.resize(saved.size());
+    for (const auto& extent : catalog.extents) {
+      if (extent.writer != world_rank()) continue;
+      const auto first = static_cast<std::ptrdiff_t>(extent.offset);
+      const auto last = first + static_cast<std::ptrdiff_t>(extent.bytes);
+      EXPECT_TRUE(std::equal(saved.begin() + first, saved.begin() + last, synced.begin() + first))
+          << report.file << ": " << catalog.tensors[extent.tensor].path << " at byte " << first << " was not synced";
+      if (HasFailure()) break;
     }
   }
 }

@@ -18,6 +18,7 @@
 #include "support/expect_error.hpp"
 #include "support/files.hpp"
 #include "support/sample.hpp"
+#include "support/sync_record.hpp"
 
 namespace muster::engine::direct_write_test {
 namespace {
@@ -84,8 +85,10 @@ TEST(DirectWrite, WritesWhatWasStagedAndHashesIt) {
       pool.set_limit(20);
       DirectWrite write(job.part, job.layout, 0, job.shards, pool);
       write.stage();
+      const test::SyncRecord syncs;
       const auto result = write.run();
       job.expect_written(result);
+      EXPECT_TRUE(syncs.has_synced(job.part));
       EXPECT_GE(write.written_bytes(), result.bytes);
     }
   }

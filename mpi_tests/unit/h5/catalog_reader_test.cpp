@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <map>
 
+#include "base/hash.hpp"
+#include "h5/table_rows.hpp"
 #include "model/catalog_bytes.hpp"
 #include "store/verify.hpp"
 #include "support/expect_error.hpp"
@@ -94,6 +96,53 @@ TEST_F(CatalogReader, RefusesAnyByteOfHeadAndTablesChanged) {
     test::flip(file_, offset, mask);
     if (HasFailure()) return;
   }
+  EXPECT_NO_THROW(h5::read_catalog(file_));
+}
+
+// Tables whose hash is right, but whose rows do not cover every tensor from its first byte to its last.
+TEST_F(CatalogReader, RefusesExtentsThatDoNotCoverTheTensors) {
+  const auto sound = test::read_file(file_);
+  const auto first_row = layout_.find(kIntegrityPath)->offset;
+  const auto place_of = [&](std::size_t row) { return sound.data() + first_row + row * kIntegrityRowBytes; };
+  // Writes the file with this row instead; the error of reading it.
+  const auto error_with = [&](std::size_t row, const h5::IntegrityRow& changed) {
+    auto bytes = sound;
+    const auto put = [&](std::size_t at, const h5::IntegrityRow& value) {
+      std::memcpy(bytes.data() + first_row + at * kIntegrityRowBytes, &value, sizeof(value));
+    };
+    h5::IntegrityRow of_tables;
+    std::memcpy(&of_tables, place_of(1), sizeof(of_tables));
+    of_tables.hash = 0;
+    put(1, of_tables);
+    put(row, changed);
+    of_tables.hash = hash_bytes(std::span(bytes).subspan(layout_.head_bytes, layout_.tables_bytes));
+    put(1, of_tables);
+    test::write_file(file_, bytes);
+    return error_of(ErrorKind::corrupt, [&] { h5::read_catalog(file_); });
+  };
+  for (std::size_t i = 0; i < layout_.extents.size(); ++i) {
+    SCOPED_TRACE(i);
+    const auto row = kIntegrityLeadRows + i;
+    h5::IntegrityRow saved;
+    std::memcpy(&saved, place_of(row), sizeof(saved));
+    const bool is_last_of_tensor =
+        i + 1 == layout_.extents.size() || layout_.extents[i + 1].dataset != layout_.extents[i].dataset;
+    const auto& path = layout_.datasets[layout_.extents[i].dataset].path;
+    auto changed = saved;
+    if (saved.bytes > 1) {
+      --changed.bytes;
+      EXPECT_THAT(error_with(row, changed),
+                  HasSubstr(is_last_of_tensor ? "/integrity covers " : "does not fit " + path));
+    }
+    changed = saved;
+    ++changed.bytes;
+    EXPECT_THAT(error_with(row, changed), HasSubstr("does not fit " + path));
+    changed = saved;
+    ++changed.dataset;
+    EXPECT_THAT(error_with(row, changed), HasSubstr("names no tensor"));
+    if (HasFailure()) return;
+  }
+  test::write_file(file_, sound);
   EXPECT_NO_THROW(h5::read_catalog(file_));
 }
 

@@ -17,6 +17,7 @@
 #include "support/expect_error.hpp"
 #include "support/files.hpp"
 #include "support/sample.hpp"
+#include "support/sync_record.hpp"
 
 namespace muster::store_test {
 namespace {
@@ -209,6 +210,30 @@ TEST_F(Store, PublishesAPartUnderItsTag) {
   store::publish(ownership, part, "a");
   EXPECT_THAT(test::names_in(path()), ElementsAre("a.h5", "latest"));
   EXPECT_EQ(store::read_pointer(path(), "latest"), "a");
+}
+
+// A power cut may undo what was not synced: at no moment may it leave a tag, or a pointer to one, without its bytes.
+TEST_F(Store, MakesEachStepDurableBeforeTheNextOne) {
+  save("a", 1);
+  point("a");
+  store::Ownership ownership(path(), store::this_owner(), false);
+  const auto part = store::part_file(path(), "b", ownership.claim());
+  const test::SyncRecord syncs;
+  save("b", 2);
+  EXPECT_TRUE(syncs.has_synced(path() / "b.h5")) << "the part file was sealed and not synced";
+  std::filesystem::rename(path() / "b.h5", part);
+  const auto listings_before = syncs.listings(path()).size();
+  const auto before = test::inodes_in(path());
+  store::publish(ownership, part, "b");
+  EXPECT_TRUE(syncs.has_synced(path() / "b.h5"));
+  EXPECT_TRUE(syncs.has_synced(path() / "latest"));
+  const auto listings = syncs.listings(path());
+  ASSERT_EQ(listings.size(), listings_before + 2);
+  const auto& with_tag = listings[listings_before];
+  EXPECT_TRUE(with_tag.contains("b.h5"));
+  EXPECT_EQ(with_tag.at("latest"), before.at("latest")) << "the pointer moved before its tag was durable";
+  EXPECT_EQ(listings.back(), test::inodes_in(path()));
+  EXPECT_NE(listings.back().at("latest"), before.at("latest"));
 }
 
 TEST_F(Store, PublishesNothingWhereItFails) {
