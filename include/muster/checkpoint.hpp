@@ -95,14 +95,15 @@ struct SaveOptions {
   // of the save; on a local file system their space may come back a little later.
   std::optional<int> num_kept_ckpts = std::nullopt;
   // Return as soon as the state is copied, and write and publish in the background; see Checkpointer::save_async.
-  // The ranks do not compare it: where it differs between them the call ends by its deadline.
+  // The same on all ranks: ranks that differ are Error{mismatch}.
   bool async_save = false;
   AsyncOptions async = {};
   // Tensor by tensor, never a second copy of the state: muster always works so, and takes the flag for what it is.
   bool use_xser = true;
-  // At most so many ranks of a node (>= 1) write at the same time; unset: all of them. Of replicas so many write at
-  // all; ranks that alone hold something take turns (engine `direct`). In the background nobody takes turns: it only
-  // says who writes replicas, and write_limit_bytes_per_s spares the storage.
+  // At most this many ranks of a node (>= 1) write at the same time, in the foreground and in the background (engine
+  // `direct`), and at most this many ranks of a node write a tensor of which several hold replicas. Unset: all of them.
+  // Counts the saves of this Checkpointer. If ranks of a node cannot reach each other's processes (containers of their
+  // own), it only chooses who writes replicas, and the report has a warning.
   std::optional<int> num_workers = std::nullopt;
   // Replace a tag of the same name, atomically. Off: that is Error{exists} before anything is written.
   bool replace_existing = false;
@@ -138,7 +139,7 @@ struct SaveReport {
   std::uint64_t collective_transfers = 0;   // engine collective: H5Dwrite calls that HDF5 ran on all ranks together
   std::uint64_t independent_transfers = 0;  // and those that this rank made alone
   std::vector<std::string> removed_tags;    // by retention; on rank 0
-  std::vector<std::string> warnings;        // what went wrong after publication (on rank 0)
+  std::vector<std::string> warnings;        // what went wrong without failing the save
 };
 
 // What a load does about a tensor that only the program has, or only the checkpoint.
@@ -293,8 +294,8 @@ class Checkpointer {
   // holds the directory: see own()), superseded (another job, or a later start of this one, has taken the directory
   // over; a tag that was in place before that stays), io, timeout.
   SaveReport save(const State& state, const SaveOptions& options);
-  // The same for a state that takes work to describe: `describe` is local, runs on every rank inside phase "agree"
-  // (once; twice where save_async turns into a save at once), and what it throws fails the save on all of them.
+  // The same for a state that takes work to describe: `describe` is local and runs once on every rank, in the phase
+  // "agree". What it throws fails the save on all ranks.
   using Describe = std::function<State()>;
   SaveReport save(const Describe& describe, const SaveOptions& options);
 

@@ -408,6 +408,12 @@ TEST_F(Async, OfATagInFlightWaitsForItAndThenReplacesOrRefuses) {
   model_ = Model(2);
   checkpointer_.save_async(model_.state(), {.tag = "t", .async = {.max_in_flight = 3}, .replace_existing = true});
   EXPECT_EQ(loaded("t"), Model(2));
+  // The tag is free when the call begins, and taken when the save before it has ended.
+  checkpointer_.save_async(model_.state(), {.tag = "u", .async = {.max_in_flight = 3}});
+  EXPECT_THROW(checkpointer_.save_async(Model(3).state(),
+                                        {.tag = "u", .async = {.max_in_flight = 3, .when_busy = WhenBusy::fail}}),
+               CollectiveError);
+  EXPECT_EQ(loaded("u"), Model(2));
 }
 
 TEST_F(Async, IsWaitedForByOtherCalls) {

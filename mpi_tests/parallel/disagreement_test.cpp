@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <muster/sharding.hpp>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/hash.hpp"
 #include "support/collective.hpp"
@@ -327,6 +331,33 @@ std::vector<WrongCut> wrong_cuts() {
                                              "the product of the degrees is not the number of ranks"};
            }},
   };
+}
+
+// Ranks that make different calls at the same time.
+TEST_F(Disagreement, OfCallsNamesThemAll) {
+  Model again(0);
+  const auto save = [&] { checkpointer_.save(model_.state(), {.tag = "t"}); };
+  const auto save_async = [&] { checkpointer_.save_async(model_.state(), {.tag = "t"}); };
+  const auto load = [&] { checkpointer_.load({}, again.target()); };
+  const auto finalize = [&] { checkpointer_.finalize(); };
+  const std::vector<std::pair<std::string, std::function<void()>>> calls{
+      {"save", save}, {"save in the background", save_async}, {"load", load}, {"finalize", finalize}};
+  int number = 0;
+  for (const bool one_in_flight : {false, true}) {
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      const auto& [name, call] = calls[i];
+      const auto& [other_name, other_call] = calls[(i + 1) % calls.size()];
+      SCOPED_TRACE(name + " and " + other_name);
+      const auto tag = "sound_" + std::to_string(number++);
+      if (one_in_flight) checkpointer_.save_async(model_.state(), {.tag = tag});
+      const auto error = collective_error(ErrorKind::mismatch, "agree", world_rank() == 0 ? call : other_call);
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("the call that they make: rank 0 passes '" + name + "'"),
+                                      HasSubstr("'" + other_name + "'")));
+      if (!one_in_flight) checkpointer_.save(model_.state(), {.tag = tag});
+      EXPECT_EQ(checkpointer_.latest_tag(), tag);
+    }
+  }
+  before_ = snapshot(scratch_.path());
 }
 
 enum class Where : std::uint8_t { nowhere_yet, empty, beside_others };

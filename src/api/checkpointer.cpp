@@ -57,7 +57,7 @@ class Checkpointer::Impl {
         directory_(mpi::run_agreed(team_.comm, "agree", [&] { return checked(std::move(directory)); })),
         heartbeats_(directory_.path(), job_id(), team_.comm.rank(), team_.comm.size()),
         ownership_(make_ownership(options)),
-        loader_(team_, directory_, arena_),
+        loader_(team_, directory_, buffer_cache_),
         saver_(team_, directory_, ownership_.get(), options, heartbeats_) {
     mpi::require_same(team_.comm, "agree", "the directory", "'" + directory_.path().string() + "'");
   }
@@ -160,7 +160,7 @@ class Checkpointer::Impl {
   mpi::Comm comm_;
   mpi::Team team_;
   store::Directory directory_;
-  engine::StagingArena arena_;
+  engine::ReadBufferCache buffer_cache_;
   store::Heartbeats heartbeats_;
   std::unique_ptr<store::Ownership> ownership_;  // outlives whatever saves
   load::Loader loader_;

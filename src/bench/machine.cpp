@@ -9,7 +9,7 @@
 #include <string>
 
 #include "h5/library.hpp"
-#include "mpi/library.hpp"
+#include "mpi/mpi_version.hpp"
 
 namespace muster::bench {
 

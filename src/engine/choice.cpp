@@ -7,7 +7,7 @@
 #include <muster/error.hpp>
 #include <string_view>
 
-#include "mpi/library.hpp"
+#include "mpi/mpi_version.hpp"
 
 namespace muster::engine {
 
@@ -22,7 +22,8 @@ constexpr std::array<std::string_view, 7> kLocal{"ext4", "xfs", "btrfs", "tmpfs"
 
 }  // namespace
 
-Choice choose_engine(EngineChoice asked, const std::string& file_system, int nodes, const std::string& mpi_library) {
+ChosenEngine choose_engine(EngineChoice asked, const std::string& file_system, int nodes,
+                           const std::string& mpi_library) {
   const bool is_unsafe = mpi::corrupts_parallel_hdf5(mpi_library);
   if (asked == EngineChoice::collective && is_unsafe) {
     throw Error(

@@ -6,7 +6,7 @@
 
 namespace muster::engine {
 
-struct Choice {
+struct ChosenEngine {
   EngineChoice engine = EngineChoice::direct;  // never automatic
   std::string reason;                          // for people; goes into the file
 };
@@ -15,6 +15,7 @@ struct Choice {
 // ranks of one node share a page cache, and some file systems keep those of several nodes coherent; on the others,
 // MPI-IO decides who writes. docs/guide/tuning.md has the table. `mpi_library`: mpi::library_version(); with one whose
 // MPI-IO corrupts files, `collective` is never chosen, and Error{usage} where it is asked for.
-Choice choose_engine(EngineChoice asked, const std::string& file_system, int nodes, const std::string& mpi_library);
+ChosenEngine choose_engine(EngineChoice asked, const std::string& file_system, int nodes,
+                           const std::string& mpi_library);
 
 }  // namespace muster::engine

@@ -27,7 +27,7 @@ using h5::check;
 
 h5::PropertyList property_list(hid_t kind) { return {H5Pcreate(kind), "H5Pcreate"}; }
 
-h5::PropertyList parallel_access(const Part& part) {
+h5::PropertyList parallel_access(const CollectiveTarget& part) {
   auto list = property_list(H5P_FILE_ACCESS);
   const mpi::Info hints(part.hints);
   check(H5Pset_fapl_mpio(list.get(), part.comm.handle(), hints.handle()), "H5Pset_fapl_mpio");
@@ -116,7 +116,7 @@ class FileHints {
 
 class CollectiveWriter : public CollectiveWrite {
  public:
-  explicit CollectiveWriter(const Part& part)
+  explicit CollectiveWriter(const CollectiveTarget& part)
       : comm_(part.comm),
         layout_(*part.layout),
         part_(part.path),
@@ -336,7 +336,7 @@ class CollectiveWriter : public CollectiveWrite {
 
 }  // namespace
 
-std::unique_ptr<CollectiveWrite> open_collective_write(const Part& part) {
+std::unique_ptr<CollectiveWrite> open_collective_write(const CollectiveTarget& part) {
   const h5::QuietErrors quiet;
   return std::make_unique<CollectiveWriter>(part);
 }

@@ -14,7 +14,7 @@
 namespace muster::engine {
 
 // A part file in its full size that holds its head, as every rank sees it. What it refers to outlives the write.
-struct Part {
+struct CollectiveTarget {
   const mpi::CommView& comm;
   const std::filesystem::path& path;
   const Layout* layout;
@@ -37,6 +37,6 @@ class CollectiveWrite {
 // nothing). A dataset that has a single writer, most of them if the order of the layout is the order of the writers, is
 // opened and written by that rank alone: in a collective transfer all others would wait for it. Extents are at most
 // 16 MiB, so no transfer comes near the 2 GiB at which MPI-IO has had bugs.
-std::unique_ptr<CollectiveWrite> open_collective_write(const Part& part);
+std::unique_ptr<CollectiveWrite> open_collective_write(const CollectiveTarget& part);
 
 }  // namespace muster::engine

@@ -48,13 +48,17 @@ DirectWrite::~DirectWrite() { give_all_memory_back(); }  // of a save that was g
 
 bool DirectWrite::is_in_host_memory() const {
   constexpr std::uint64_t kNextToNone = 1 << 20;
+  return bytes_by_functions() <= kNextToNone;
+}
+
+std::uint64_t DirectWrite::bytes_by_functions() const {
   std::uint64_t bytes = 0;
   for (const auto& extent : layout_.extents) {
     if (extent.writer != rank_) continue;
     const auto* memory = shards_[extent.dataset].memory;
     if (memory != nullptr && memory->data == nullptr) bytes += extent.bytes;
   }
-  return bytes <= kNextToNone;
+  return bytes;
 }
 
 void DirectWrite::give_all_memory_back() {
@@ -240,7 +244,7 @@ bool DirectWrite::prepare(const StagingBuffer& buffer) {
   try {
     failpoint::pass("save.write");
     hasher_.add(buffer);
-    rate_limit_->before(buffer.segment_bytes(), [this] {
+    rate_limit_->wait_before_write(buffer.segment_bytes(), [this] {
       sign_of_life();
       if (const auto given = given_up()) std::rethrow_exception(given);
     });

@@ -4,10 +4,9 @@
 // for another, and nothing here calls MPI or HDF5.
 //
 // The copy is made in one of two ways, and each goes on where the other stopped:
-//   staging         stage() copies all of it into buffers of a pool; the threads that write take these.
-//   write-through   the threads that write copy a part at a time, and hash it as they copy it. That is less work for
-//   the
-//                   processor and for memory, but the state is in use until the storage has taken it.
+// * Staging: stage() copies all of it into buffers of a pool; the threads that write take these.
+// * Write-through: the threads that write copy a part at a time, and hash it as they copy it. That is less work for the
+//   processor and for memory, but the state is in use until the storage has taken it.
 
 #include <atomic>
 #include <condition_variable>
@@ -65,6 +64,10 @@ class DirectWrite {
   // with write_through(), at once. Throws what failed; all buffers are given back.
   WriteResult run();
 
+  // From any thread: that it goes on, though nothing is written yet.
+  void count_sign_of_life() { ++signs_of_life_; }
+  // Before stage() and run(): whether none of it comes by way of read functions.
+  [[nodiscard]] bool copies_memory_only() const { return bytes_by_functions() == 0; }
   // Before stage() and run(): whether next to none of it comes by way of read functions, as from a device.
   [[nodiscard]] bool is_in_host_memory() const;
   // From any thread.
@@ -82,6 +85,7 @@ class DirectWrite {
   [[nodiscard]] const char* phase() const { return phase_; }
 
  private:
+  [[nodiscard]] std::uint64_t bytes_by_functions() const;
   void copy_next(StagingBuffer& buffer, ExtentHasher* hasher);
   void end_staging(std::exception_ptr failure);
   StagingBuffer& take_from_pool();

@@ -13,7 +13,7 @@ double RateLimit::claim(std::uint64_t bytes, double now_s) {
   return at_s;
 }
 
-void RateLimit::before(std::uint64_t bytes, const std::function<void()>& tick) {
+void RateLimit::wait_before_write(std::uint64_t bytes, const std::function<void()>& tick) {
   const double at_s = claim(bytes, watch_.seconds());
   for (;;) {
     const double left_s = at_s - watch_.seconds();

@@ -19,7 +19,7 @@ class RateLimit {
   // When `bytes` more may go out, asked at now_s, both in seconds from any one moment on; now_s never decreases.
   double claim(std::uint64_t bytes, double now_s);
   // Sleeps until `bytes` more may go out. Meanwhile `tick` is called now and then; what it throws ends the wait.
-  void before(std::uint64_t bytes, const std::function<void()>& tick);
+  void wait_before_write(std::uint64_t bytes, const std::function<void()>& tick);
 
  private:
   static constexpr double kTickS = 0.1;

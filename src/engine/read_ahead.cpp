@@ -26,11 +26,11 @@ std::size_t memory_bytes(const std::vector<FileRange>& ranges, std::size_t buffe
   return slot_count(ranges, buffers) * slot_bytes(ranges);
 }
 
-ReadAhead::ReadAhead(const std::filesystem::path& path, std::vector<FileRange> ranges, StagingArena& arena,
+ReadAhead::ReadAhead(const std::filesystem::path& path, std::vector<FileRange> ranges, ReadBufferCache& buffer_cache,
                      const ReadAheadOptions& options)
     : file_(path, posix::DirectFile::Access::read),
       ranges_(std::move(ranges)),
-      arena_(arena),
+      buffer_cache_(buffer_cache),
       in_use_(static_cast<std::size_t>(options.in_use)) {
   slots_.resize(slot_count(ranges_, static_cast<std::size_t>(options.buffers)));
   const auto bytes = slot_bytes(ranges_);
@@ -40,7 +40,7 @@ ReadAhead::ReadAhead(const std::filesystem::path& path, std::vector<FileRange> r
   }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     auto& slot = slots_[i];
-    if (options.memory.empty()) slot.owned = arena_.take(bytes);
+    if (options.memory.empty()) slot.owned = buffer_cache_.take(bytes);
     slot.memory = options.memory.empty() ? slot.owned.bytes() : options.memory.subspan(i * bytes, bytes);
   }
   try {
@@ -58,7 +58,7 @@ ReadAhead::~ReadAhead() {
   changed_.notify_all();
   for (auto& thread : threads_) thread.join();
   for (auto& slot : slots_) {
-    if (slot.owned.size() > 0) arena_.give_back(std::move(slot.owned));
+    if (slot.owned.size() > 0) buffer_cache_.give_back(std::move(slot.owned));
   }
 }
 

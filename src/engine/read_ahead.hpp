@@ -12,7 +12,7 @@
 
 #include "base/aligned_memory.hpp"
 #include "base/direct_file.hpp"
-#include "engine/staging_arena.hpp"
+#include "engine/read_buffer_cache.hpp"
 
 namespace muster::engine {
 
@@ -24,8 +24,9 @@ struct FileRange {
 struct ReadAheadOptions {
   int buffers = 3;  // each as large as the largest range: those in use, the others on their way
   int threads = 2;
-  int in_use = 1;                    // what next() returned stays valid for so many calls; less than buffers
-  std::span<std::byte> memory = {};  // of the caller's, for the buffers: memory_bytes() at least. Empty: of the arena
+  int in_use = 1;  // what next() returned stays valid for so many calls; less than buffers
+  std::span<std::byte> memory =
+      {};  // of the caller's, for the buffers: memory_bytes() at least. Empty: of the buffer_cache
 };
 
 // What a caller has to bring for these ranges.
@@ -33,8 +34,8 @@ std::size_t memory_bytes(const std::vector<FileRange>& ranges, std::size_t buffe
 
 class ReadAhead {
  public:
-  // Opens the file and starts to read, into buffers of the arena. Errors as for posix::File.
-  ReadAhead(const std::filesystem::path& path, std::vector<FileRange> ranges, StagingArena& arena,
+  // Opens the file and starts to read, into buffers of the buffer_cache. Errors as for posix::File.
+  ReadAhead(const std::filesystem::path& path, std::vector<FileRange> ranges, ReadBufferCache& buffer_cache,
             const ReadAheadOptions& options = {});
   // Waits for the reads in flight.
   ~ReadAhead();
@@ -61,7 +62,7 @@ class ReadAhead {
 
   posix::DirectFile file_;
   const std::vector<FileRange> ranges_;
-  StagingArena& arena_;
+  ReadBufferCache& buffer_cache_;
   const std::size_t in_use_;
   std::vector<Slot> slots_;  // range i is read into slot i % slots
   std::mutex mutex_;

@@ -100,8 +100,8 @@ class Builder {
     if (dataset.bytes > 0) {
       const auto offset = storage_offset(handle.get(), dataset.path);
       if (offset != dataset.offset) {
-        throw Error(ErrorKind::internal, fmt::format("HDF5 places {} at byte {}, the layout foretold {}",
-                                                     dataset.path, offset, dataset.offset));
+        throw Error(ErrorKind::internal, fmt::format("HDF5 places {} at byte {}, the layout foretold {}", dataset.path,
+                                                     offset, dataset.offset));
       }
     }
     hobj_ref_t reference = 0;  // the address of the object header

@@ -13,8 +13,8 @@
 #include "base/failpoint.hpp"
 #include "base/log.hpp"
 #include "h5/catalog_reader.hpp"
-#include "load/comparison.hpp"
 #include "load/payload_delivery.hpp"
+#include "load/target_match.hpp"
 #include "model/catalog_bytes.hpp"
 #include "model/layout.hpp"
 #include "mpi/agree.hpp"
@@ -131,7 +131,7 @@ std::string joined(const std::vector<std::string>& lines) {
 }
 
 // The lines of differences of which `what` is done.
-std::vector<std::string> lines_of(const Comparison& comparison, const LoadOptions& options, OnDifference what) {
+std::vector<std::string> lines_of(const TargetMatch& comparison, const LoadOptions& options, OnDifference what) {
   const auto done_about = [&](Difference::Kind kind) {
     switch (kind) {
       case Difference::Kind::missing:
@@ -215,7 +215,7 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
   report.phase_s["find"] = watch.lap();
 
   Catalog catalog;
-  std::optional<RenamedKeys> seen;
+  std::optional<KeySelection> seen;
   LoadTarget target;
   mpi::run_agreed(comm, "prepare", [&] {
     failpoint::pass("load.prepare");
@@ -227,7 +227,7 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
     target = prepare(report.contents);
   });
   report.phase_s["prepare"] = watch.lap();
-  Comparison comparison;
+  TargetMatch comparison;
   std::vector<plan::ReadRequest> requests;
   mpi::run_agreed(comm, "check", [&] {
     failpoint::pass("load.check");
@@ -260,7 +260,7 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
     std::vector<plan::ReadUnit> units;
     mpi::run_agreed(team.comm, "read", [&] { units = plan::plan_reads(catalog, all_requests, reading); });
     report.phase_s["plan"] = watch.lap();
-    const auto moved = deliver_payload(team, file, catalog, units, comparison.destinations, arena_);
+    const auto moved = deliver_payload(team, file, catalog, units, comparison.destinations, buffer_cache_);
     report.read_bytes = moved.read_bytes;
     report.buffer_bytes = moved.buffer_bytes;
   };

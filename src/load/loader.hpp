@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/staging_arena.hpp"
+#include "engine/read_buffer_cache.hpp"
 #include "mpi/team.hpp"
 #include "store/directory.hpp"
 
@@ -13,8 +13,8 @@ namespace muster::load {
 
 class Loader {
  public:
-  Loader(const mpi::Team& team, store::Directory& directory, engine::StagingArena& arena)
-      : team_(team), directory_(directory), arena_(arena) {}
+  Loader(const mpi::Team& team, store::Directory& directory, engine::ReadBufferCache& buffer_cache)
+      : team_(team), directory_(directory), buffer_cache_(buffer_cache) {}
 
   // Collective; see Checkpointer::load.
   LoadReport load(const LoadOptions& options, const Checkpointer::Prepare& prepare);
@@ -27,7 +27,7 @@ class Loader {
 
   const mpi::Team& team_;
   store::Directory& directory_;
-  engine::StagingArena& arena_;
+  engine::ReadBufferCache& buffer_cache_;
 };
 
 }  // namespace muster::load

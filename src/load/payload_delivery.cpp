@@ -31,8 +31,13 @@ constexpr std::size_t kConvertedItems = 16 << 10;
 class PayloadDelivery {
  public:
   PayloadDelivery(const mpi::Team& team, const std::filesystem::path& file, const Catalog& catalog,
-                  const std::vector<Destination>& destinations, engine::StagingArena& arena)
-      : team_(team), comm_(team.comm), path_(file), catalog_(catalog), destinations_(destinations), arena_(arena) {}
+                  const std::vector<Destination>& destinations, engine::ReadBufferCache& buffer_cache)
+      : team_(team),
+        comm_(team.comm),
+        path_(file),
+        catalog_(catalog),
+        destinations_(destinations),
+        buffer_cache_(buffer_cache) {}
 
   void open(const std::vector<plan::ReadUnit>& units) {
     std::vector<engine::FileRange> mine;
@@ -60,7 +65,7 @@ class PayloadDelivery {
     }
     mpi::run_agreed(comm_, "read", [&] {
       failpoint::pass("load.read");
-      if (!mine.empty()) ahead_.emplace(path_, mine, arena_, options);
+      if (!mine.empty()) ahead_.emplace(path_, mine, buffer_cache_, options);
       received_.resize(handled.largest_received);
     });
   }
@@ -221,7 +226,7 @@ class PayloadDelivery {
   const std::filesystem::path& path_;
   const Catalog& catalog_;
   const std::vector<Destination>& destinations_;
-  engine::StagingArena& arena_;
+  engine::ReadBufferCache& buffer_cache_;
   std::size_t round_ = 0;
   std::optional<plan::Delivery> delivery_;
   std::optional<NodeBuffers> buffers_;      // where they are shared
@@ -237,8 +242,8 @@ class PayloadDelivery {
 
 Delivered deliver_payload(const mpi::Team& team, const std::filesystem::path& file, const Catalog& catalog,
                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations,
-                          engine::StagingArena& arena) {
-  PayloadDelivery mover(team, file, catalog, destinations, arena);
+                          engine::ReadBufferCache& buffer_cache) {
+  PayloadDelivery mover(team, file, catalog, destinations, buffer_cache);
   mover.open(units);
   // Round k: the k-th unit of every reader.
   std::vector<std::vector<const plan::ReadUnit*>> rounds;

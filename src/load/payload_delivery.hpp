@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <vector>
 
-#include "engine/staging_arena.hpp"
-#include "load/comparison.hpp"
+#include "engine/read_buffer_cache.hpp"
+#include "load/target_match.hpp"
 #include "model/catalog.hpp"
 #include "mpi/comm.hpp"
 #include "mpi/team.hpp"
@@ -25,6 +25,6 @@ struct Delivered {
 // other's where the system lets them, instead of sending.
 Delivered deliver_payload(const mpi::Team& team, const std::filesystem::path& file, const Catalog& catalog,
                           const std::vector<plan::ReadUnit>& units, const std::vector<Destination>& destinations,
-                          engine::StagingArena& arena);
+                          engine::ReadBufferCache& buffer_cache);
 
 }  // namespace muster::load

@@ -10,7 +10,8 @@
 
 namespace muster::mpi {
 
-void CallHeader::begin(const std::string& call, std::span<std::uint64_t> values) {
+void CallHeader::check_same_call(const std::string& call, std::span<std::uint64_t> values,
+                                 const std::function<void()>& while_waiting) {
   const auto text = fmt::format("'{}' (call {} of this Checkpointer)", call, ++calls_);
   const auto hash = hash_bytes(as_bytes(text));
   std::array<std::uint64_t, kValues + 2> header{};
@@ -18,7 +19,7 @@ void CallHeader::begin(const std::string& call, std::span<std::uint64_t> values)
   header[0] = hash;
   header[1] = ~hash;
   std::ranges::copy(values, header.begin() + 2);
-  comm_.all_min(header);
+  comm_.all_min(header, while_waiting);
   if (header[0] != ~header[1]) require_same(comm_, "agree", "the call that they make", text);
   std::copy_n(header.begin() + 2, values.size(), values.begin());
 }

@@ -3,6 +3,7 @@
 // are an error and not a wait that never ends.
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <string>
@@ -22,8 +23,10 @@ class CallHeader {
 
   // Collective: one allreduce. `call` says what the program called ("save", "load"); the header counts the calls. At
   // most kValues values are replaced by the smallest that any rank passed. Throws CollectiveError{"agree"} of kind
-  // mismatch on all ranks if one of them makes another call, or has made another number of calls.
-  void begin(const std::string& call, std::span<std::uint64_t> values);
+  // mismatch on all ranks if one of them makes another call, or has made another number of calls. `while_waiting` is
+  // called again and again until the other ranks have come.
+  void check_same_call(const std::string& call, std::span<std::uint64_t> values,
+                       const std::function<void()>& while_waiting = {});
 
  private:
   const CommView& comm_;

@@ -39,7 +39,8 @@ void CommView::barrier() const {
 
 namespace {
 
-void all_reduce(const CommView& comm, std::span<std::uint64_t> values, MPI_Op op) {
+void all_reduce(const CommView& comm, std::span<std::uint64_t> values, MPI_Op op,
+                const std::function<void()>& while_waiting = {}) {
   if (values.empty()) return;  // of all ranks alike
   Pending pending(comm, "MPI_Iallreduce");
   auto& buffer = pending.hold(values.size_bytes());
@@ -47,13 +48,15 @@ void all_reduce(const CommView& comm, std::span<std::uint64_t> values, MPI_Op op
   check(MPI_Iallreduce(MPI_IN_PLACE, buffer.data(), narrow<int>(values.size()), MPI_UINT64_T, op, comm.handle(),
                        pending.request()),
         "MPI_Iallreduce");
-  pending.wait();
+  pending.wait(while_waiting);
   std::memcpy(values.data(), buffer.data(), values.size_bytes());
 }
 
 }  // namespace
 
-void CommView::all_min(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_MIN); }
+void CommView::all_min(std::span<std::uint64_t> values, const std::function<void()>& while_waiting) const {
+  all_reduce(*this, values, MPI_MIN, while_waiting);
+}
 void CommView::all_sum(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_SUM); }
 void CommView::all_or(std::span<std::uint64_t> values) const { all_reduce(*this, values, MPI_BOR); }
 

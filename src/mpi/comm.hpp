@@ -6,6 +6,8 @@
 
 #include <mpi.h>
 
+#include <functional>
+
 #include <cstdint>
 #include <span>
 #include <string>
@@ -26,7 +28,8 @@ class CommView {
   // All collective over the communicator where not said otherwise.
   void barrier() const;
   // Element by element, in place; every rank passes the same number of values.
-  void all_min(std::span<std::uint64_t> values) const;
+  // `while_waiting`, if given, is called again and again until the others have come.
+  void all_min(std::span<std::uint64_t> values, const std::function<void()>& while_waiting = {}) const;
   void all_sum(std::span<std::uint64_t> values) const;
   void all_or(std::span<std::uint64_t> values) const;  // bit by bit
   // Rank `root`'s bytes on every rank, whatever size the others passed.

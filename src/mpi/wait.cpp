@@ -34,7 +34,7 @@ bool Pending::test() {
   return done != 0;
 }
 
-void Pending::wait() {
+void Pending::wait(const std::function<void()>& while_waiting) {
   // Poll first: most answers come within microseconds. Then leave the core to ranks that may share it.
   constexpr int kPolls = 200;
   // Not counted in turns: next to a rank that polls without yielding, one takes milliseconds.
@@ -43,6 +43,7 @@ void Pending::wait() {
   for (long long turn = 0;; ++turn) {
     if (test()) return;
     if (turn < kPolls) continue;
+    if (while_waiting) while_waiting();
     if (pause.waited_s() < kYieldS) {
       sched_yield();
       continue;

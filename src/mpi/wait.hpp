@@ -3,6 +3,7 @@
 
 #include <mpi.h>
 
+#include <functional>
 #include <list>
 #include <memory>
 
@@ -24,7 +25,8 @@ class Pending {
   MPI_Request* request() { return request_.get(); }
   // Memory that lives as long as the request may; each call gives another piece.
   Bytes& hold(std::size_t bytes);
-  void wait();
+  // `while_waiting`, if given, is called again and again once a first look found nothing.
+  void wait(const std::function<void()>& while_waiting = {});
   // A look without waiting: whether the request is over.
   bool test();
 

@@ -12,7 +12,7 @@
 #include "base/log.hpp"
 #include "base/narrow.hpp"
 #include "engine/memcpy_speed.hpp"
-#include "save/rank_write.hpp"
+#include "save/write_phase.hpp"
 
 namespace muster::save {
 
@@ -48,9 +48,9 @@ BackgroundSaves::BackgroundSaves(const mpi::Team& team, store::Directory& direct
       memcpy_bytes_per_s_(engine::memcpy_bytes_per_s(*pool_)),
       core_use_(ranks_here(team)) {
   const AllSignalsBlock while_threads_start;
-  writer_ = std::thread([this] { work(); });
+  writer_ = std::thread([this] { run_writer_thread(); });
   try {
-    stager_ = std::thread([this] { stage_in_background(); });
+    stager_ = std::thread([this] { run_stager_thread(); });
   } catch (...) {
     stop_threads();
     throw;
@@ -64,7 +64,7 @@ void BackgroundSaves::shut_down() {
   shut_down_ = true;
   try {
     // While an exception is under way this rank may be the only one that comes here.
-    if (!lost_failure() && (commits_in_background_ || std::uncaught_exceptions() == 0)) drain();
+    if (!out_of_step_failure() && (commits_in_background_ || std::uncaught_exceptions() == 0)) drain();
   } catch (const std::exception& error) {
     log_warning(error.what());
   }
@@ -74,15 +74,15 @@ void BackgroundSaves::shut_down() {
     const auto gone = std::make_exception_ptr(Error(ErrorKind::internal, "its Checkpointer is gone"));
     // Rank 0 may publish one that it has heard all about.
     const bool has_told = !commits_in_background_ && commit_;
-    lose(*save, gone, !has_told);
-    save->write->give_up(lost_failure());
+    mark_out_of_step(*save, gone, !has_told);
+    save->write->give_up(out_of_step_failure());
   }
   stop_threads();
   const auto left = all_in_flight();
   for (const auto& save : left) {
     save->write.reset();  // its buffers are of the pool
     save->drop_part();
-    save->set_ended(lost_failure());
+    save->set_ended(out_of_step_failure());
   }
   tell_unseen_failures();
   // What another rank may still wait for cannot be taken back.
@@ -98,19 +98,20 @@ void BackgroundSaves::tell_unseen_failures() {
 }
 
 void BackgroundSaves::complete_at_exit() {
+  if (shut_down_) return;  // a handle of the program's may outlive the Checkpointer
   try {
-    if (!lost_failure()) drain();
+    if (!out_of_step_failure()) drain();
   } catch (const std::exception& error) {
     log_warning(error.what());
   }
-  if (lost_failure()) end_the_lost();
+  if (out_of_step_failure()) give_up_all();
   tell_unseen_failures();
 }
 
 // No other rank is waited for: what is in flight is given up, and cleaned up by the threads that have it.
-void BackgroundSaves::end_the_lost() {
+void BackgroundSaves::give_up_all() {
   const auto left = all_in_flight();
-  for (const auto& save : left) save->write->give_up(lost_failure());
+  for (const auto& save : left) save->write->give_up(out_of_step_failure());
   const Stopwatch watch;
   for (const auto& save : left) {
     poll();
@@ -130,7 +131,7 @@ void BackgroundSaves::stop_threads() {
 
 void BackgroundSaves::start(const std::shared_ptr<SaveJob>& save) {
   const bool overlap = save->options.async.overlap_staging;
-  const bool writes = overlap && writes_beside(*save);
+  const bool writes = overlap && uses_write_through(*save);
   save->begun = save->report;
   save->blocked_s = save->called.seconds();
   save->write->on_staged([&staged = *save, overlap] {
@@ -150,7 +151,7 @@ void BackgroundSaves::start(const std::shared_ptr<SaveJob>& save) {
 }
 
 // Whether the save is to be written straight from the state rather than copied first.
-bool BackgroundSaves::writes_beside(const SaveJob& save) {
+bool BackgroundSaves::uses_write_through(const SaveJob& save) {
   const auto wanted = save.options.async.overlap;
   // Of the first save nothing is known but what the program did to begin it.
   const bool is_first = save.number == first_save_.value_or(save.number);
@@ -174,7 +175,7 @@ std::deque<std::shared_ptr<SaveJob>> BackgroundSaves::all_in_flight() const {
   return in_flight_;
 }
 
-void BackgroundSaves::stage_in_background() {
+void BackgroundSaves::run_stager_thread() {
   name_thread("muster-stage");
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -188,7 +189,7 @@ void BackgroundSaves::stage_in_background() {
   }
 }
 
-void BackgroundSaves::work() {
+void BackgroundSaves::run_writer_thread() {
   name_thread("muster-save");
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -197,7 +198,7 @@ void BackgroundSaves::work() {
     const auto save = to_write_.front();
     to_write_.pop_front();
     lock.unlock();
-    if (const auto lost = lost_failure()) save->write->give_up(lost);
+    if (const auto lost = out_of_step_failure()) save->write->give_up(lost);
     save->rank_report.memcpy_bytes_per_s = memcpy_bytes_per_s_;
     write_rank(*save, team_, heartbeats_, kLane, heartbeat_);
     if (!commits_in_background_) {
@@ -213,7 +214,7 @@ void BackgroundSaves::work() {
       commit_.reset();
     } catch (...) {
       failure = std::current_exception();
-      lose(*save, failure);
+      mark_out_of_step(*save, failure);
     }
     finish(save, failure);
     lock.lock();
@@ -227,18 +228,18 @@ void BackgroundSaves::commit(SaveJob& save) {
 }
 
 void BackgroundSaves::begin_commit(SaveJob& save) {
-  throw_if_lost();
+  throw_if_out_of_step();
   failpoint::pass("save.commit");
   commit_.emplace(team_, directory_, heartbeats_, kLane, heartbeat_, save);
 }
 
 // False where it goes on.
 bool BackgroundSaves::advance_commit() {
-  throw_if_lost();  // the program's thread may have given up, and may be about to end MPI
+  throw_if_out_of_step();  // the program's thread may have given up, and may be about to end MPI
   return commit_->step();
 }
 
-void BackgroundSaves::lose(const SaveJob& save, const std::exception_ptr& failure, bool notify) {
+void BackgroundSaves::mark_out_of_step(const SaveJob& save, const std::exception_ptr& failure, bool notify) {
   {
     const std::lock_guard lock(mutex_);
     if (lost_) return;
@@ -267,13 +268,13 @@ std::size_t BackgroundSaves::in_flight() const {
   return in_flight_.size();
 }
 
-std::exception_ptr BackgroundSaves::lost_failure() const {
+std::exception_ptr BackgroundSaves::out_of_step_failure() const {
   const std::lock_guard lock(mutex_);
   return lost_;
 }
 
-void BackgroundSaves::throw_if_lost() const {
-  if (const auto lost = lost_failure()) std::rethrow_exception(lost);
+void BackgroundSaves::throw_if_out_of_step() const {
+  if (const auto lost = out_of_step_failure()) std::rethrow_exception(lost);
 }
 
 void BackgroundSaves::note_seen(std::uint64_t number) {
@@ -298,7 +299,7 @@ bool BackgroundSaves::poll() {
       commit_.reset();
     } catch (...) {
       failure = std::current_exception();
-      lose(*save, failure);
+      mark_out_of_step(*save, failure);
     }
     {
       const std::lock_guard lock(mutex_);
@@ -325,7 +326,7 @@ void BackgroundSaves::wait_for(const SaveJob& save) {
         ErrorKind::timeout, fmt::format("rank {}: the async save of {} has not gone on for {:.0f} s: its write, or "
                                         "that of one before it, stands still on this rank",
                                         team_.comm.rank(), save.options.tag, since_progress.seconds())));
-    lose(save, failure);
+    mark_out_of_step(save, failure);
     std::rethrow_exception(failure);
   }
 }

@@ -62,7 +62,7 @@ class BackgroundSaves {
   // Waits for this save where it is in flight still, then throws its failure.
   [[noreturn]] void throw_failure(std::uint64_t number);
   // Throws what left the ranks out of step, a deadline that passed in the background; where they are not, nothing.
-  void throw_if_lost() const;
+  void throw_if_out_of_step() const;
 
  private:
   struct Writing {
@@ -71,20 +71,20 @@ class BackgroundSaves {
     friend bool operator==(const Writing&, const Writing&) = default;
   };
 
-  bool writes_beside(const SaveJob& save);
-  void work();
-  void stage_in_background();
+  bool uses_write_through(const SaveJob& save);
+  void run_writer_thread();
+  void run_stager_thread();
   void commit(SaveJob& save);
   void finish(const std::shared_ptr<SaveJob>& save, std::exception_ptr failure);
   void begin_commit(SaveJob& save);
   bool advance_commit();
   [[nodiscard]] std::optional<Writing> writing() const;
   // notify: whether the others hear at once that they need not wait.
-  void lose(const SaveJob& save, const std::exception_ptr& failure, bool notify = true);
-  [[nodiscard]] std::exception_ptr lost_failure() const;
+  void mark_out_of_step(const SaveJob& save, const std::exception_ptr& failure, bool notify = true);
+  [[nodiscard]] std::exception_ptr out_of_step_failure() const;
   void stop_threads();
   void tell_unseen_failures();
-  void end_the_lost();
+  void give_up_all();
   [[nodiscard]] std::deque<std::shared_ptr<SaveJob>> all_in_flight() const;
 
   std::optional<mpi::Comm> comm_;

@@ -9,7 +9,7 @@
 #include "base/failpoint.hpp"
 #include "base/poll_pause.hpp"
 #include "mpi/agree.hpp"
-#include "save/publish_save.hpp"
+#include "save/commit_on_root.hpp"
 
 namespace muster::save {
 
@@ -45,7 +45,9 @@ Commit::Commit(const mpi::Team& team, store::Directory& directory, const store::
 
 bool Commit::step() {
   if (advance()) {
-    job_.report.sequence = unpack_outcome(outcome_->bytes()).sequence;
+    const auto outcome = unpack_outcome(outcome_->bytes());
+    job_.report.sequence = outcome.sequence;
+    if (team_.is_root()) clean_up(outcome);
     return true;
   }
   // The others hear that this rank waits on purpose.
@@ -86,11 +88,15 @@ bool Commit::advance() {
   return outcome_->done();
 }
 
-// Rank 0, in the foreground. The others give up when it was silent for the timeout, and then throw that nothing was
-// published.
-void Commit::throw_if_others_gave_up() const {
+// Rank 0, in the foreground. A rank that has waited for the timeout without hearing of rank 0 has given up, and has
+// thrown that nothing was published.
+void Commit::throw_if_others_gave_up(const std::vector<RankReport>& reports) const {
+  if (job_.in_background || reports.size() == 1) return;
+  const auto first = std::min_element(reports.begin() + 1, reports.end(),
+                                      [](const auto& a, const auto& b) { return a.durable_ns < b.durable_ns; });
+  const auto waited_s = static_cast<double>(unix_ns() - first->durable_ns) / 1e9;
   const auto silence_s = heartbeat_.longest_silence_s();
-  if (job_.in_background || silence_s < team_.comm.timeout_s()) return;
+  if (std::min(waited_s, silence_s) < team_.comm.timeout_s()) return;
   throw Error(ErrorKind::timeout,
               fmt::format("rank 0: save of {}: gave no sign of life for {:.0f} s, in which the other "
                           "ranks may have given up; nothing was published",
@@ -100,7 +106,6 @@ void Commit::throw_if_others_gave_up() const {
 // Rank 0.
 SaveOutcome Commit::end(const std::vector<Bytes>& packed) {
   auto& job = job_;
-  std::vector<RankReport> reports;
   std::int64_t last_durable_ns = 0;
   SaveOutcome outcome;
   outcome.sequence = job.run.sequence;
@@ -111,13 +116,13 @@ SaveOutcome Commit::end(const std::vector<Bytes>& packed) {
       if (outcome.failures.empty()) outcome.phase = report.phase;
       outcome.failures.push_back(*report.failure);
     }
-    reports.push_back(std::move(report));
+    reports_.push_back(std::move(report));
   }
-  throw_if_others_gave_up();
   if (outcome.failures.empty()) {
+    throw_if_others_gave_up(reports_);
     try {
       failpoint::pass("save.publish");
-      publish_save(job, reports);
+      publish_save(job, reports_);
       job.part_may_exist = false;
       outcome.publish_s = static_cast<double>(unix_ns() - last_durable_ns) / 1e9;
     } catch (...) {
@@ -126,14 +131,15 @@ SaveOutcome Commit::end(const std::vector<Bytes>& packed) {
     }
   }
   if (!outcome.failures.empty()) report_if_superseded(job, outcome);
-  if (outcome.failures.empty()) {
-    retire_old_tags(job, directory_);
-  } else {
-    job.drop_part();
-  }
-  job.reservation.reset();
-  note_in_history(directory_.path(), job, reports, outcome);
+  if (!outcome.failures.empty()) job.drop_part();
   return outcome;
+}
+
+// Rank 0, when the others need not wait for it any more.
+void Commit::clean_up(const SaveOutcome& outcome) {
+  if (outcome.failures.empty()) retire_old_tags(job_, directory_);
+  job_.reservation.reset();
+  note_in_history(directory_.path(), job_, reports_, outcome);
 }
 
 std::exception_ptr Commit::failure() const {

@@ -4,13 +4,14 @@
 //   1. each rank reports to rank 0 that its bytes are durable, or what failed   (one gather)
 //   2. rank 0: if all is well, seals the file and publishes it; else removes the part
 //   3. rank 0 sends the outcome to all                                          (one broadcast)
+//   4. rank 0 alone: deletes the tags that retention does not keep, and adds a line to the history
 //
 // A rank that has the outcome knows that the save is published, or what failed; all ranks then know the same.
 
 #include <optional>
 #include <vector>
 
-#include "mpi/started.hpp"
+#include "mpi/nonblocking.hpp"
 #include "mpi/team.hpp"
 #include "save/progress_deadline.hpp"
 #include "save/rank_report.hpp"
@@ -36,7 +37,8 @@ class Commit {
  private:
   bool advance();
   [[noreturn]] void give_up() const;
-  void throw_if_others_gave_up() const;
+  void throw_if_others_gave_up(const std::vector<RankReport>& reports) const;
+  void clean_up(const SaveOutcome& outcome);
   SaveOutcome end(const std::vector<Bytes>& packed);
 
   const mpi::Team& team_;
@@ -45,8 +47,9 @@ class Commit {
   SaveJob& job_;
   ProgressDeadline deadline_;
   std::vector<std::size_t> extents_;  // of each rank
-  std::optional<mpi::StartedGather> gather_;
-  std::optional<mpi::StartedBroadcast> outcome_;
+  std::vector<RankReport> reports_;   // on rank 0, once all are there
+  std::optional<mpi::NonblockingGather> gather_;
+  std::optional<mpi::NonblockingBroadcast> outcome_;
 };
 
 }  // namespace muster::save

@@ -19,7 +19,7 @@ bool ProgressDeadline::is_over() {
 
 void ProgressDeadline::listen() {
   std::vector<std::optional<store::Progress>> posts;
-  if (rank_ == 0) {
+  if (listens_to_ == ListensTo::all) {
     posts = heartbeats_.read(lane_);
   } else {
     posts.push_back(heartbeats_.read(lane_, 0));

@@ -14,13 +14,20 @@ namespace muster::save {
 // How often to post for others to hear.
 inline double post_interval_s(double timeout_s) { return std::min(1.0, timeout_s / 4); }
 
-// Passes when nothing was heard for the timeout, or when a rank that is listened to gave up. Rank 0 listens to all
-// others; they listen to rank 0, which posts as long as it waits itself.
+// Passes when nothing was heard for the timeout, or when a rank that is listened to gave up.
 class ProgressDeadline {
  public:
+  enum class ListensTo : std::uint8_t {
+    all,   // all other ranks
+    root,  // rank 0, which posts as long as it waits itself
+  };
   // Borrows the heartbeats.
+  ProgressDeadline(const store::Heartbeats& heartbeats, store::HeartbeatLane lane, int rank, ListensTo listens_to,
+                   double timeout_s)
+      : heartbeats_(heartbeats), lane_(lane), rank_(rank), listens_to_(listens_to), timeout_s_(timeout_s) {}
+  // For a rank that waits for the end of a save: rank 0 waits for all, the others for rank 0.
   ProgressDeadline(const store::Heartbeats& heartbeats, store::HeartbeatLane lane, int rank, double timeout_s)
-      : heartbeats_(heartbeats), lane_(lane), rank_(rank), timeout_s_(timeout_s) {}
+      : ProgressDeadline(heartbeats, lane, rank, rank == 0 ? ListensTo::all : ListensTo::root, timeout_s) {}
 
   // Time in which nobody asks does not count. To be asked often.
   bool is_over();
@@ -33,6 +40,7 @@ class ProgressDeadline {
   const store::Heartbeats& heartbeats_;
   const store::HeartbeatLane lane_;
   const int rank_;
+  const ListensTo listens_to_;
   const double timeout_s_;
   Stopwatch heard_;
   Stopwatch looked_;

@@ -5,7 +5,7 @@
 
 #include "base/clock.hpp"
 #include "h5/library.hpp"
-#include "mpi/library.hpp"
+#include "mpi/mpi_version.hpp"
 
 namespace muster::save {
 

@@ -17,7 +17,7 @@
 #include "engine/collective.hpp"
 #include "engine/direct_write.hpp"
 #include "model/catalog.hpp"
-#include "mpi/node_slots.hpp"
+#include "mpi/writer_slots.hpp"
 #include "save/rank_report.hpp"
 #include "save/save_plan.hpp"
 #include "store/directory.hpp"
@@ -83,7 +83,7 @@ class SaveJob {
   bool part_may_exist = false;
   std::unique_ptr<engine::DirectWrite> write;                 // engine direct
   std::unique_ptr<engine::CollectiveWrite> collective_write;  // engine collective
-  std::shared_ptr<const mpi::NodeSlots> slots;  // with options.num_workers; null: no rank waits for others
+  std::shared_ptr<const mpi::WriterSlots> slots;  // with options.num_workers; null: no rank waits for others
   engine::WriteResult written;
   RankReport rank_report;  // what this rank reports to rank 0
   Stopwatch watch;         // since the save began, and since the last phase ended

@@ -24,7 +24,7 @@ struct SavePlan {
   std::uint64_t fingerprint = 0;
   Layout layout;
   std::vector<std::uint32_t> dataset_of_tensor;  // index into layout.datasets of each tensor of this rank's state
-  engine::Choice choice;
+  engine::ChosenEngine choice;
   DocumentContributions contributions = {};
   std::optional<h5::Head> head = std::nullopt;  // rank 0
 };

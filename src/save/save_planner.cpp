@@ -9,12 +9,12 @@
 #include "base/file_system.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/exchange.hpp"
-#include "mpi/library.hpp"
+#include "mpi/mpi_version.hpp"
 #include "plan/balance.hpp"
 #include "plan/description.hpp"
 #include "plan/layout.hpp"
 #include "plan/merge.hpp"
-#include "save/save_request.hpp"
+#include "save/save_arguments.hpp"
 
 namespace muster::save {
 
@@ -40,14 +40,14 @@ std::vector<int> peer_groups(const Grid& degrees, int world_size) {
 
 }  // namespace
 
-bool SavePlanner::keeps(std::uint64_t fingerprint) const { return kept_ && kept_->fingerprint == fingerprint; }
+bool SavePlanner::has_plan_for(std::uint64_t fingerprint) const { return kept_ && kept_->fingerprint == fingerprint; }
 
 DocumentContributions SavePlanner::contributions(std::uint64_t fingerprint) const {
-  return keeps(fingerprint) ? kept_->contributions : DocumentContributions();
+  return has_plan_for(fingerprint) ? kept_->contributions : DocumentContributions();
 }
 
-bool SavePlanner::kept_fits(const SaveJob& job) const {
-  if (!keeps(job.fingerprint)) return false;
+bool SavePlanner::plan_fits(const SaveJob& job) const {
+  if (!has_plan_for(job.fingerprint)) return false;
   if (!team_.is_root()) return true;
   std::size_t texts = 0;
   for (const auto& dataset : kept_->layout.datasets) {
@@ -74,7 +74,7 @@ std::vector<DocumentSlot> SavePlanner::slots_for(const std::map<std::string, std
   return slots;
 }
 
-GlobalState SavePlanner::bring_together(const SaveJob& job) const {
+GlobalState SavePlanner::gather_global_state(const SaveJob& job) const {
   const auto packed =
       mpi::run_agreed(team_.comm, "plan", [&] { return plan::pack_for_exchange(plan::describe(*job.state)); });
   const auto distinct = mpi::exchange_distinct(team_.comm, packed);
@@ -114,7 +114,7 @@ DocumentContributions SavePlanner::contributions_of_all(const State& state) cons
 }
 
 void SavePlanner::make(SaveJob& job) {
-  auto global = bring_together(job);
+  auto global = gather_global_state(job);
   auto contributions = contributions_of_all(*job.state);
   Bytes roots;
   mpi::run_on_root(team_.comm, "plan", [&] {

@@ -18,9 +18,9 @@
 #include "mpi/exchange.hpp"
 #include "save/commit.hpp"
 #include "save/exit_guard.hpp"
-#include "save/rank_write.hpp"
 #include "save/run_description.hpp"
-#include "save/save_request.hpp"
+#include "save/save_arguments.hpp"
+#include "save/write_phase.hpp"
 #include "store/names.hpp"
 #include "store/part.hpp"
 #include "store/space_release.hpp"
@@ -59,7 +59,7 @@ std::optional<BegunSave> Saver::save(const Describe& describe, const SaveOptions
   const FileSizeSignalBlock limits_are_errors;
   const Stopwatch called;
   if (background_) {
-    background_->throw_if_lost();
+    background_->throw_if_out_of_step();
     if (!options.async_save) {
       background_->drain();
     } else if (may_find_no_room(options)) {
@@ -98,12 +98,12 @@ std::optional<BegunSave> Saver::save(const Describe& describe, const SaveOptions
 
 void Saver::complete(const std::string& call) {
   if (background_) {
-    background_->throw_if_lost();
+    background_->throw_if_out_of_step();
     background_->drain();
-    background_->throw_if_lost();
+    background_->throw_if_out_of_step();
   }
   std::array<std::uint64_t, 3> values{kReady, kNone, background_ ? background_->first_failure() : kNone};
-  header_.begin(call, values);
+  header_.check_same_call(call, values, [this] { poll(); });
   if (values[0] != kReady) mpi::agree(team_.comm, "agree", nullptr);
   throw_failure(values[2]);
 }
@@ -148,7 +148,7 @@ void Saver::prepare(SaveJob& job, const Describe& describe, bool gives_handle) c
   job.fingerprint = fingerprint(*job.state, job.options);
   job.phase = "agree";
   // What was checked once need not be checked again.
-  if (!planner_.keeps(job.fingerprint)) check_state(*job.state, job.options);
+  if (!planner_.has_plan_for(job.fingerprint)) check_state(*job.state, job.options);
   make_readable(*job.state);
   job.grid = resolve(job.options.grid, team_.comm.size());
   // With the contributions of last time; if they are not the same, planning exchanges them.
@@ -157,11 +157,15 @@ void Saver::prepare(SaveJob& job, const Describe& describe, bool gives_handle) c
   if (!team_.is_root()) return;
   job.ownership = ownership_;
   job.generation = ownership_->held();
-  const auto file = store::tag_file(directory_.path(), job.options.tag);
+  require_free_tag(job.options);
+}
+
+void Saver::require_free_tag(const SaveOptions& options) const {
+  const auto file = store::tag_file(directory_.path(), options.tag);
   std::error_code error;
   const bool exists = std::filesystem::exists(file, error);
   if (error) posix::fail("look for", file, error.value());
-  if (!job.options.replace_existing && exists) {
+  if (!options.replace_existing && exists) {
     throw Error(ErrorKind::exists, file.string() + " exists already; replacing it was not asked for");
   }
 }
@@ -173,7 +177,7 @@ bool Saver::has_room(const SaveOptions& options) {
 void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
   const auto& comm = team_.comm;
   const auto& options = job.options;
-  job.number = ++saves_;
+  job.number = saves_ + 1;
   post(job, store::SavePhase::agree);
   const bool room = !may_find_no_room(options) || has_room(options);
   std::exception_ptr failure;
@@ -187,7 +191,7 @@ void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
   const auto tag = hash_bytes(as_bytes(options.tag));
   const auto text = options_text(options);
   const auto option_hash = hash_bytes(as_bytes(text));
-  const bool reusable = room && !failure && planner_.kept_fits(job);
+  const bool reusable = room && !failure && planner_.plan_fits(job);
   std::array<std::uint64_t, mpi::CallHeader::kValues> values{
       !failure ? kReady : (job.phase == "plan" ? kFailedInPlan : kFailedInAgree),
       team_.is_root() ? job.generation : kNone,
@@ -198,7 +202,8 @@ void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
       ~option_hash,
       reusable ? std::uint64_t{1} : 0,
       room ? std::uint64_t{1} : 0};
-  header_.begin(options.async_save ? "save in the background" : "save", values);
+  header_.check_same_call(options.async_save ? "save in the background" : "save", values, [this] { poll(); });
+  saves_ = job.number;
   throw_failure(values[2]);
   if (values[0] != kReady) mpi::agree(comm, values[0] == kFailedInPlan ? "plan" : "agree", failure);
   if (values[3] != ~values[4]) mpi::require_same(comm, "agree", "the tag", "'" + options.tag + "'");
@@ -268,7 +273,7 @@ void Saver::open(SaveJob& job) {
   }
   require_one_file(job);
   if (job.options.num_workers && !job.is_collective()) {
-    if (!slots_) slots_ = std::make_shared<const mpi::NodeSlots>(team_);
+    if (!slots_) slots_ = std::make_shared<const mpi::WriterSlots>(team_);
     job.slots = slots_;
     if (!slots_->are_shared()) {
       job.report.warnings.emplace_back(
@@ -286,6 +291,7 @@ void Saver::open_part(SaveJob& job) {
   if (!team_.is_root()) return;
   auto& plan = *job.plan;
   directory_.create();
+  require_free_tag(job.options);  // a save in flight may have published it since
   if (!store::PartReservation::any_in(directory_.path())) directory_.clear_leftovers(job.generation);
   job.reservation.emplace(job.part, directory_.next_sequence());
   job.part_may_exist = true;
@@ -303,7 +309,6 @@ void Saver::open_part(SaveJob& job) {
 
 // What this rank writes with. Collective with the engine `collective`.
 void Saver::open_write(SaveJob& job) {
-  failpoint::pass("save.open_write");
   const auto& layout = job.plan->layout;
   if (job.is_collective()) {
     job.collective_write = engine::open_collective_write({team_.comm, job.part, &layout, job.options.hints});
@@ -321,7 +326,10 @@ void Saver::open_write(SaveJob& job) {
 // Ranks of several nodes may see different directories under one path, and in one of them a leftover of this name.
 void Saver::require_one_file(const SaveJob& job) const {
   const auto& comm = team_.comm;
-  const auto mine = mpi::run_agreed(comm, "open", [&] { return posix::File(job.part, O_WRONLY).inode(); });
+  const auto mine = mpi::run_agreed(comm, "open", [&] {
+    failpoint::pass("save.open_write");
+    return posix::File(job.part, O_WRONLY).inode();
+  });
   std::array<std::uint64_t, 2> inodes{mine, ~mine};
   comm.all_min(inodes);
   mpi::run_agreed(comm, "open", [&] {
@@ -344,10 +352,9 @@ void Saver::begin_report(SaveJob& job) const {
 // In the foreground: writes, and waits for the commit. No rank waits for another before that.
 void Saver::finish(SaveJob& job) {
   if (job.is_collective()) {
-    write_together(job, team_, heartbeat_);
+    write_collectively(job, team_, heartbeat_);
     job.collective_write.reset();
   } else {
-    job.write->write_through();
     job.write->on_staged([&job] { job.set_staged(); });
     write_rank(job, team_, heartbeats_, kForeground, heartbeat_);
   }

@@ -10,8 +10,8 @@
 
 #include "engine/staging_pool.hpp"
 #include "mpi/call_header.hpp"
-#include "mpi/node_slots.hpp"
 #include "mpi/team.hpp"
+#include "mpi/writer_slots.hpp"
 #include "save/background_saves.hpp"
 #include "save/save_handle.hpp"
 #include "save/save_heartbeat.hpp"
@@ -57,6 +57,7 @@ class Saver {
   void open_part(SaveJob& job);
   void open_write(SaveJob& job);
   void require_one_file(const SaveJob& job) const;
+  void require_free_tag(const SaveOptions& options) const;
   void finish(SaveJob& job);
   std::uint64_t claim_directory();
   void prepare_background(const AsyncOptions& options);
@@ -77,8 +78,8 @@ class Saver {
   SavePlanner planner_;
   mpi::CallHeader header_;
   std::shared_ptr<engine::StagingPool> pool_ = std::make_shared<engine::StagingPool>();
-  std::shared_ptr<const mpi::NodeSlots> slots_;  // from the first save with num_workers on
-  std::uint64_t saves_ = 0;                      // begun
+  std::shared_ptr<const mpi::WriterSlots> slots_;  // from the first save with num_workers on
+  std::uint64_t saves_ = 0;                        // begun
   store::Progress at_;
   std::uint64_t default_limit_bytes_ = 0;        // of staging memory; 0: not known yet
   std::shared_ptr<BackgroundSaves> background_;  // from the first save in the background on

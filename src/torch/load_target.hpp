@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "load/renamed_keys.hpp"
+#include "load/key_selection.hpp"
 #include "model/convert.hpp"
 #include "torch/torch_errors.hpp"
 

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/choice.hpp"
-#include "mpi/library.hpp"
+#include "mpi/mpi_version.hpp"
 #include "support/expect_error.hpp"
 
 namespace muster::engine::engine_choice_test {

@@ -10,7 +10,7 @@
 #include <span>
 
 #include "engine/shard_bytes.hpp"
-#include "load/comparison.hpp"
+#include "load/target_match.hpp"
 #include "plan/balance.hpp"
 #include "plan/description.hpp"
 #include "plan/layout.hpp"
@@ -224,8 +224,8 @@ void place(const Bytes& file, const Catalog& catalog, const plan::ReadUnit& unit
 // How many bytes were read.
 std::uint64_t load(Random& random, const Bytes& file, const Catalog& catalog, std::vector<Rank>& ranks) {
   const LoadOptions options;
-  const load::RenamedKeys seen(options, catalog);
-  std::vector<load::Comparison> wanted;
+  const load::KeySelection seen(options, catalog);
+  std::vector<load::TargetMatch> wanted;
   std::vector<LoadTarget> targets(ranks.size());
   std::vector<std::vector<Bytes>> packed;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {

@@ -1,4 +1,4 @@
-#include "save/publish_save.hpp"
+#include "save/commit_on_root.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "load/renamed_keys.hpp"
+#include "load/key_selection.hpp"
 
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -63,7 +63,7 @@ std::string renamed_path(const Renames& renames, const std::string& path) {
 
 }  // namespace
 
-RenamedKeys::RenamedKeys(const LoadOptions& options, const Catalog& catalog) : only_(options.only) {
+KeySelection::KeySelection(const LoadOptions& options, const Catalog& catalog) : only_(options.only) {
   check(options.renames);
   std::unordered_set<std::string_view> taken;
   paths_.reserve(catalog.tensors.size());  // `taken` looks into it

@@ -19,6 +19,6 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
 
 // Collective over team.comm. The same with the engine `collective`, whose ranks wait for each other. What fails is
 // thrown on all ranks.
-void write_together(SaveJob& job, const mpi::Team& team, SaveHeartbeat& heartbeat);
+void write_collectively(SaveJob& job, const mpi::Team& team, SaveHeartbeat& heartbeat);
 
 }  // namespace muster::save

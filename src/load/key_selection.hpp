@@ -21,10 +21,10 @@ MUSTER_EXPORT bool is_selected(const std::vector<std::string>& only, const std::
 MUSTER_EXPORT std::optional<std::string> renamed(const std::map<std::string, std::string>& renames,
                                                  const std::string& key);
 
-class RenamedKeys {
+class KeySelection {
  public:
   // Throws Error{usage} for a rename that cannot be, or where two tensors would have one name.
-  RenamedKeys(const LoadOptions& options, const Catalog& catalog);
+  KeySelection(const LoadOptions& options, const Catalog& catalog);
 
   // Of a tensor, by its index in the catalog, to be loaded or not.
   [[nodiscard]] const std::string& path(std::size_t tensor) const { return paths_[tensor]; }

@@ -1,9 +1,11 @@
-#include "save/rank_write.hpp"
+#include "save/write_phase.hpp"
 
 #include <fmt/format.h>
 
+#include <future>
 #include <string_view>
 
+#include "base/all_signals_block.hpp"
 #include "base/clock.hpp"
 #include "base/failpoint.hpp"
 #include "mpi/agree.hpp"
@@ -16,25 +18,42 @@ namespace {
 using store::SavePhase;
 
 // A slot of the node. Whoever has one may take long, so the wait ends only when no progress is heard of any more.
-mpi::NodeSlots::Slot wait_for_slot(const SaveJob& job, const mpi::Team& team, const store::Heartbeats& heartbeats,
-                                   store::HeartbeatLane lane, SaveHeartbeat& heartbeat) {
+mpi::WriterSlots::Slot wait_for_slot(const SaveJob& job, const mpi::Team& team, const store::Heartbeats& heartbeats,
+                                     store::HeartbeatLane lane, SaveHeartbeat& heartbeat) {
   if (!job.slots) return {};
   const auto timeout_s = team.comm.timeout_s();
-  ProgressDeadline deadline(heartbeats, lane, team.comm.rank(), timeout_s);
+  ProgressDeadline deadline(heartbeats, lane, team.comm.rank(), ProgressDeadline::ListensTo::all, timeout_s);
   return job.slots->take(*job.options.num_workers, [&] {
     if (const auto failure = job.write->given_up()) std::rethrow_exception(failure);
+    job.write->count_sign_of_life();
     if (deadline.is_over()) {
       throw Error(ErrorKind::timeout,
                   fmt::format("rank {}: waited for one of {} ranks of the node to end its write: {}", team.comm.rank(),
                               *job.options.num_workers, deadline.why()));
     }
+    // Those who wait do not post, or they would take each other for ranks that go on; but many wait for rank 0.
     if (team.is_root()) heartbeat.post(job, SavePhase::write, post_interval_s(timeout_s));
   });
 }
 
-void take_times(SaveJob& job) {
+engine::WriteResult write_direct(SaveJob& job) {
+  if (job.in_background) return job.write->run();
+  if (job.write->copies_memory_only()) {
+    job.write->write_through();
+    return job.write->run();
+  }
+  // Functions of the program's that read tensors run on its own thread; what they gave is written meanwhile.
+  auto written = std::async(std::launch::async, [&] {
+    const AllSignalsBlock on_this_thread;
+    return job.write->run();
+  });
+  stage_rank(job);
+  return written.get();
+}
+
+void take_times(SaveJob& job, double waited_for_slot_s) {
   auto& telemetry = job.rank_report.telemetry;
-  telemetry.write_s = job.write->write_s();
+  telemetry.write_s = waited_for_slot_s + job.write->write_s();
   telemetry.sync_s = job.write->sync_s();
   if (job.in_background) telemetry.stage_s = job.write->stage_s();
 }
@@ -54,18 +73,21 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
   auto& report = job.rank_report;
   job.write->on_progress([&] { heartbeat.post(job, SavePhase::write, post_interval_s(team.comm.timeout_s())); });
   job.write->on_phase([&](const char* phase) {
+    if (phase == std::string_view("write")) job.write_begun_s = job.watch.seconds();
     heartbeat.post(job, phase == std::string_view("sync") ? SavePhase::sync : SavePhase::write);
   });
   heartbeat.post(job, SavePhase::stage);
-  job.write_begun_s = job.watch.seconds();
+  double waited_for_slot_s = 0;
   try {
-    mpi::NodeSlots::Slot slot;
+    const Stopwatch watch;
+    mpi::WriterSlots::Slot slot;
     try {
       slot = wait_for_slot(job, team, heartbeats, lane, heartbeat);
     } catch (...) {
       job.write->give_up(std::current_exception());  // run() gives all memory back
     }
-    job.written = job.write->run();
+    if (job.slots) waited_for_slot_s = watch.seconds();
+    job.written = write_direct(job);
     report.hashes = job.written.hashes;
     report.telemetry.bytes = job.written.bytes;
   } catch (...) {
@@ -75,23 +97,25 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
     if (!job.in_background && report.phase == "stage") report.phase = "write";
   }
   heartbeat.post(job, SavePhase::publish);
-  take_times(job);
+  take_times(job, waited_for_slot_s);
   job.is_written = true;
   job.wait_staged();
   report.blocked_s = job.report.blocked_s = job.blocked_s;
   report.durable_ns = unix_ns();
 }
 
-void write_together(SaveJob& job, const mpi::Team& team, SaveHeartbeat& heartbeat) {
+void write_collectively(SaveJob& job, const mpi::Team& team, SaveHeartbeat& heartbeat) {
   auto& report = job.rank_report;
   const auto& comm = team.comm;
   heartbeat.post(job, SavePhase::write);
   const Stopwatch watch;
   job.write_begun_s = job.watch.seconds();
-  mpi::run_agreed(comm, "write", [&] {
+  // A rank that could not even begin must say so before the others wait for it inside HDF5.
+  const auto shards = mpi::run_agreed(comm, "write", [&] {
     failpoint::pass("save.write");
-    job.written = job.collective_write->write(local_shards(*job.plan, *job.state));
+    return local_shards(*job.plan, *job.state);
   });
+  mpi::run_agreed(comm, "write", [&] { job.written = job.collective_write->write(shards); });
   report.telemetry.write_s = watch.seconds();
   mpi::run_agreed(comm, "sync", [&] { failpoint::pass("save.sync"); });
   mpi::run_agreed(comm, "sync", [&] {

@@ -1,4 +1,4 @@
-#include "mpi/library.hpp"
+#include "mpi/mpi_version.hpp"
 
 #include <mpi.h>
 

@@ -1,4 +1,4 @@
-#include "load/comparison.hpp"
+#include "load/target_match.hpp"
 
 #include <fmt/format.h>
 
@@ -27,7 +27,7 @@ bool is_set(const std::vector<std::uint64_t>& bits, std::size_t index) {
 
 }  // namespace
 
-CheckpointContents contents_of(const Catalog& catalog, const RenamedKeys& seen) {
+CheckpointContents contents_of(const Catalog& catalog, const KeySelection& seen) {
   CheckpointContents contents;
   contents.tag = catalog.run.tag;
   contents.step = catalog.run.step;
@@ -43,7 +43,7 @@ CheckpointContents contents_of(const Catalog& catalog, const RenamedKeys& seen) 
   return contents;
 }
 
-std::vector<plan::ReadRequest> Comparison::requests(const Catalog& catalog) const {
+std::vector<plan::ReadRequest> TargetMatch::requests(const Catalog& catalog) const {
   std::vector<plan::ReadRequest> requests;
   for (const auto& destination : destinations) {
     const auto& [request, map] = std::tie(destination.request, destination.map);
@@ -56,9 +56,9 @@ std::vector<plan::ReadRequest> Comparison::requests(const Catalog& catalog) cons
   return requests;
 }
 
-Comparison compare(const LoadTarget& target, const Catalog& catalog, const RenamedKeys& seen,
-                   const LoadOptions& options) {
-  Comparison result;
+TargetMatch compare(const LoadTarget& target, const Catalog& catalog, const KeySelection& seen,
+                    const LoadOptions& options) {
+  TargetMatch result;
   result.wanted.resize((catalog.tensors.size() + options.only.size() + kBits - 1) / kBits);
   const auto misfit = [&](std::string line) {
     result.differences.push_back({Difference::Kind::misfit, std::move(line)});
@@ -124,8 +124,8 @@ Comparison compare(const LoadTarget& target, const Catalog& catalog, const Renam
   return result;
 }
 
-void add_unwanted(Comparison& comparison, const LoadTarget& target, const RenamedKeys& seen, const LoadOptions& options,
-                  const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors) {
+void add_unwanted(TargetMatch& comparison, const LoadTarget& target, const KeySelection& seen,
+                  const LoadOptions& options, const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors) {
   for (std::size_t i = 0; i < tensors; ++i) {
     const auto& path = seen.path(i);
     if (!seen.selects(path) || is_set(wanted_by_any, i)) continue;

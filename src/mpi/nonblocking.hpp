@@ -12,10 +12,10 @@
 namespace muster::mpi {
 
 // Every rank's bytes to rank 0.
-class StartedGather {
+class NonblockingGather {
  public:
   // sizes: on rank 0, how many bytes each rank brings; elsewhere not looked at. Borrows comm.
-  StartedGather(const CommView& comm, std::span<const std::byte> bytes, std::span<const std::uint64_t> sizes);
+  NonblockingGather(const CommView& comm, std::span<const std::byte> bytes, std::span<const std::uint64_t> sizes);
   // Whether it is over on this rank; never waits.
   bool done() { return pending_.test(); }
   // Once done, in rank order on rank 0; empty elsewhere.
@@ -28,10 +28,10 @@ class StartedGather {
 };
 
 // Rank 0's bytes to every rank, which all know their number.
-class StartedBroadcast {
+class NonblockingBroadcast {
  public:
   // bytes: on rank 0, what to say; elsewhere only their number counts. Borrows comm.
-  StartedBroadcast(const CommView& comm, std::span<const std::byte> bytes);
+  NonblockingBroadcast(const CommView& comm, std::span<const std::byte> bytes);
   bool done() { return pending_.test(); }
   // Once done.
   [[nodiscard]] const Bytes& bytes() const { return *bytes_; }

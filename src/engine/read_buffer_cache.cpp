@@ -1,4 +1,4 @@
-#include "engine/staging_arena.hpp"
+#include "engine/read_buffer_cache.hpp"
 
 #include <algorithm>
 
@@ -7,9 +7,9 @@
 
 namespace muster::engine {
 
-AlignedMemory StagingArena::take(std::size_t bytes) {
+AlignedMemory ReadBufferCache::take(std::size_t bytes) {
   const auto fits = std::ranges::find_if(free_, [&](const auto& memory) { return memory.size() >= bytes; });
-  // All of one size or larger, so that what a load gives back a save can take, and the other way round.
+  // All of one size or larger, so that what one load gives back the next one can take.
   constexpr std::size_t kSmallest = posix::room_for_blocks(kMaxExtentBytes);
   if (fits == free_.end()) return AlignedMemory(std::max(bytes, kSmallest));
   auto memory = std::move(*fits);
@@ -17,7 +17,7 @@ AlignedMemory StagingArena::take(std::size_t bytes) {
   return memory;
 }
 
-void StagingArena::give_back(AlignedMemory memory) {
+void ReadBufferCache::give_back(AlignedMemory memory) {
   if (free_.size() < kKept) free_.push_back(std::move(memory));
 }
 

@@ -1,4 +1,4 @@
-#include "mpi/node_slots.hpp"
+#include "mpi/writer_slots.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -32,7 +32,7 @@ bool set_lock(const posix::File& file, int number, short type) {
 
 }  // namespace
 
-NodeSlots::NodeSlots(const Team& team) {
+WriterSlots::WriterSlots(const Team& team) {
   const auto& comm = team.comm;
   const auto node = team.node_of_rank[static_cast<std::size_t>(comm.rank())];
   const auto lowest = std::ranges::find(team.node_of_rank, node) - team.node_of_rank.begin();
@@ -61,7 +61,7 @@ NodeSlots::NodeSlots(const Team& team) {
   are_shared_ = all_work[0] == 1;
 }
 
-NodeSlots::Slot NodeSlots::take(int most, const std::function<void()>& while_waiting) const {
+WriterSlots::Slot WriterSlots::take(int most, const std::function<void()>& while_waiting) const {
   if (!are_shared_) return {};
   const PollPause pause;
   for (;;) {
@@ -73,14 +73,14 @@ NodeSlots::Slot NodeSlots::take(int most, const std::function<void()>& while_wai
   }
 }
 
-NodeSlots::Slot& NodeSlots::Slot::operator=(Slot&& other) noexcept {
+WriterSlots::Slot& WriterSlots::Slot::operator=(Slot&& other) noexcept {
   release();
   file_ = std::exchange(other.file_, nullptr);
   number_ = other.number_;
   return *this;
 }
 
-void NodeSlots::Slot::release() noexcept {
+void WriterSlots::Slot::release() noexcept {
   if (file_ == nullptr) return;
   try {
     set_lock(*std::exchange(file_, nullptr), number_, F_UNLCK);

@@ -1,4 +1,4 @@
-#include "save/save_request.hpp"
+#include "save/save_arguments.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "mpi/started.hpp"
+#include "mpi/nonblocking.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -8,8 +8,8 @@
 
 namespace muster::mpi {
 
-StartedGather::StartedGather(const CommView& comm, std::span<const std::byte> bytes,
-                             std::span<const std::uint64_t> sizes)
+NonblockingGather::NonblockingGather(const CommView& comm, std::span<const std::byte> bytes,
+                                     std::span<const std::uint64_t> sizes)
     : pending_(comm, "MPI_Igatherv") {
   int* counts = nullptr;
   int* placements = nullptr;
@@ -32,7 +32,7 @@ StartedGather::StartedGather(const CommView& comm, std::span<const std::byte> by
         "MPI_Igatherv");
 }
 
-std::vector<Bytes> StartedGather::take() const {
+std::vector<Bytes> NonblockingGather::take() const {
   std::vector<Bytes> all;
   auto place = received_->begin();
   for (const auto size : sizes_) {
@@ -43,7 +43,7 @@ std::vector<Bytes> StartedGather::take() const {
   return all;
 }
 
-StartedBroadcast::StartedBroadcast(const CommView& comm, std::span<const std::byte> bytes)
+NonblockingBroadcast::NonblockingBroadcast(const CommView& comm, std::span<const std::byte> bytes)
     : pending_(comm, "MPI_Ibcast"), bytes_(&pending_.hold(bytes.size())) {
   std::ranges::copy(bytes, bytes_->begin());
   check(MPI_Ibcast(bytes_->data(), narrow<int>(bytes_->size()), MPI_BYTE, 0, comm.handle(), pending_.request()),

@@ -8,7 +8,7 @@
 
 namespace muster::engine {
 
-class StagingArena {
+class ReadBufferCache {
  public:
   // A buffer of at least so many bytes, one that was given back where there is one. Throws std::bad_alloc.
   AlignedMemory take(std::size_t bytes);

@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "load/renamed_keys.hpp"
+#include "load/key_selection.hpp"
 #include "model/catalog.hpp"
 #include "model/shard_map.hpp"
 #include "plan/read_plan.hpp"
 
 namespace muster::load {
 
-CheckpointContents contents_of(const Catalog& catalog, const RenamedKeys& seen);
+CheckpointContents contents_of(const Catalog& catalog, const KeySelection& seen);
 
 // A tensor to be filled: the catalog's index, where the wanted bytes lie in it, and where they go.
 struct Destination {
@@ -33,7 +33,7 @@ struct Difference {
   std::string line;
 };
 
-struct Comparison {
+struct TargetMatch {
   std::vector<Destination> destinations;  // by tensor
   std::vector<Difference> differences;
   // One bit for each tensor of the catalog, then one for each pattern of `only`: whether it matches anything.
@@ -44,11 +44,11 @@ struct Comparison {
 };
 
 // All but what is unexpected, which other ranks may want.
-Comparison compare(const LoadTarget& target, const Catalog& catalog, const RenamedKeys& seen,
-                   const LoadOptions& options);
+TargetMatch compare(const LoadTarget& target, const Catalog& catalog, const KeySelection& seen,
+                    const LoadOptions& options);
 
 // Adds that, and patterns of `only` that match nothing. `wanted_by_any`: the bits of all ranks together.
-void add_unwanted(Comparison& comparison, const LoadTarget& target, const RenamedKeys& seen, const LoadOptions& options,
-                  const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors);
+void add_unwanted(TargetMatch& comparison, const LoadTarget& target, const KeySelection& seen,
+                  const LoadOptions& options, const std::vector<std::uint64_t>& wanted_by_any, std::size_t tensors);
 
 }  // namespace muster::load

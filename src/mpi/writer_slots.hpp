@@ -12,11 +12,11 @@ namespace muster::mpi {
 
 // Slots that the ranks of a node share: byte locks of one file in memory, which the system releases however a process
 // ends.
-class NodeSlots {
+class WriterSlots {
  public:
   // Collective over team.comm. If the ranks of any node cannot reach each other's files (they run in containers of
   // their own), are_shared() is false on all ranks, and no rank ever waits for a slot.
-  explicit NodeSlots(const Team& team);
+  explicit WriterSlots(const Team& team);
   [[nodiscard]] bool are_shared() const { return are_shared_; }
 
   // One slot, released with the object.
