@@ -19,7 +19,7 @@ TEXT
 packages=(
   g++ cmake ninja-build ccache hdf5-tools
   libboost-program-options-dev nlohmann-json3-dev libspdlog-dev libxxhash-dev
-  libgtest-dev libgmock-dev python3 python3-numpy python3-h5py xfsprogs btrfs-progs
+  libgtest-dev libgmock-dev python3 python3-numpy python3-h5py e2fsprogs xfsprogs btrfs-progs
   pkgconf dpkg-dev file
 )
 openmpi_and_libtorch=(
