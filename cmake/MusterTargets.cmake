@@ -1,7 +1,7 @@
-# How a room (a folder of src/) and a program become targets, all under the same warnings.
+# How a module (a folder of src/) and a program become targets, all under the same warnings.
 
-add_library(muster_api INTERFACE)  # the public headers
-target_include_directories(muster_api INTERFACE $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
+add_library(muster_headers INTERFACE)  # the public headers
+target_include_directories(muster_headers INTERFACE $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
                                                 $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 
 add_library(muster_flags INTERFACE)  # how muster's own sources are compiled
@@ -18,14 +18,14 @@ if(MUSTER_SANITIZE)
   add_link_options(-fsanitize=${MUSTER_SANITIZE})
 endif()
 
-# muster_room(NAME PUBLIC targets... PRIVATE targets...): the static library of src/NAME.
-function(muster_room room)
+# muster_module(NAME PUBLIC targets... PRIVATE targets...): the static library of src/NAME.
+function(muster_module module)
   cmake_parse_arguments(ARG "" "" "PUBLIC;PRIVATE" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${room}/*.cpp)
-  add_library(muster_${room} STATIC ${sources})
-  target_include_directories(muster_${room} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/src>)
-  target_link_libraries(muster_${room} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:muster_flags>)
-  set_property(GLOBAL APPEND PROPERTY MUSTER_ROOMS muster_${room})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${module}/*.cpp)
+  add_library(muster_${module} STATIC ${sources})
+  target_include_directories(muster_${module} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/src>)
+  target_link_libraries(muster_${module} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:muster_flags>)
+  set_property(GLOBAL APPEND PROPERTY MUSTER_MODULES muster_${module})
 endfunction()
 
 # Fault points are two small libraries, of which one is linked: no other object of a build with them differs from one
@@ -33,7 +33,7 @@ endfunction()
 foreach(kind none armed)
   add_library(muster_failpoints_${kind} STATIC EXCLUDE_FROM_ALL src/base/failpoint/${kind}.cpp)
   target_include_directories(muster_failpoints_${kind} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src)
-  target_link_libraries(muster_failpoints_${kind} PRIVATE muster_api muster_flags)
+  target_link_libraries(muster_failpoints_${kind} PRIVATE muster_headers muster_flags)
 endforeach()
 
 # muster_link_failpoints(TARGET): gives what links TARGET its fault points, unless its property MUSTER_INSTALLED is set.

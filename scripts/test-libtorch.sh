@@ -61,7 +61,7 @@ status=0
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j 4 -R '^parallel\.torch_.*\.[12]$' || status=1
 mpi_tests/e2e/cross_version_test.sh build/ci/bin "$build/bin" || status=1
 # The interpreter that runs the first one has the h5py of the system, which it compares with.
-/usr/bin/python3 mpi_tests/e2e/dtypes_test.py "$PWD/build/ci/bin" "$PWD/scripts/mpirun.sh" docs/float8.md \
+/usr/bin/python3 mpi_tests/e2e/dtypes_test.py "$PWD/build/ci/bin" "$PWD/scripts/mpirun.sh" docs/reference/float8.md \
   mpi_tests/e2e/dtypes_2_ranks.h5 --reader "$environment/bin/python" || status=1
 mpi_tests/e2e/tools_test.sh build/ci/bin/dtype_sample "$environment/bin/python" || status=1
 if [ "$status" -eq 0 ]; then outcome=passed; else outcome=FAILED; fi

@@ -33,7 +33,7 @@ struct CheckpointerOptions {
   // How long any rank waits for the others between two phases, in seconds, > 0. On expiry the waiting ranks throw
   // Error{timeout}; the communicator of this Checkpointer is of no use after that.
   double timeout_s = 1800;
-  // Take the directory whoever holds it; see Checkpointer::own. For a person who knows that the holder is gone; the
+  // Take the directory whoever holds it; see Checkpointer::own. For a person who knows that the owner is gone; the
   // environment variable MUSTER_TAKE_OVER=1 (of rank 0) does the same. A later start of the same Slurm job keeps it.
   bool take_over = false;
 };
@@ -134,7 +134,7 @@ struct SaveReport {
   std::string engine;                       // "direct" or "collective"
   std::string engine_reason;                // and why
   std::uint64_t direct_bytes = 0;           // that this rank wrote past the page cache
-  std::uint64_t through_bytes = 0;          // that it wrote from where its state lay: see Overlap::writing
+  std::uint64_t write_through_bytes = 0;    // that it wrote from where its state lay: see Overlap::writing
   std::uint64_t collective_transfers = 0;   // engine collective: H5Dwrite calls that HDF5 ran on all ranks together
   std::uint64_t independent_transfers = 0;  // and those that this rank made alone
   std::vector<std::string> removed_tags;    // by retention; on rank 0
@@ -277,10 +277,10 @@ class Checkpointer {
   // Collective. Takes the directory for this job, as the first save would otherwise do; nothing happens where it is
   // taken already. A training job calls it before it loads, so that no rank of its last start that lives on somewhere
   // can publish behind its back; a job that only loads never does. A directory belongs to one job at a time: whatever
-  // an earlier holder still tries to publish, to point to or to delete fails there with Error{superseded}. A holder
+  // an earlier owner still tries to publish, to point to or to delete fails there with Error{superseded}. An owner
   // that is gone gives way: its Checkpointers were destroyed, its process ended (or its host was started anew), its
   // Slurm job is over, or it was an earlier start of this Slurm job (SLURM_RESTART_COUNT) or an earlier step of it on
-  // another node. Checkpointers of one process or one launch share the directory. Errors: busy where the holder may be
+  // another node. Checkpointers of one process or one launch share the directory. Errors: busy where the owner may be
   // there still (the message says who it is and since when; see CheckpointerOptions::take_over), superseded where it is
   // a later start of this job, io.
   void own();

@@ -138,14 +138,15 @@ struct Tensor {
   TensorMemory memory;
 };
 
-// A small JSON value saved beside the tensors. Rank 0's is the one saved; where it has `join`, what that makes of the
-// words of all ranks that have a document of this path: different ones in the order of their lowest ranks. Words travel
-// when a plan is made; the next saves of the same state have them.
+// A small JSON value that is saved beside the tensors. The value of rank 0 is saved. If the document of rank 0 has
+// `join`, what `join` returns is saved instead: it gets the distinct contributions of all ranks that have a document of
+// this path, in the order of the lowest rank of each. Contributions travel when a plan is made; the next saves of the
+// same state reuse them.
 struct Document {
   std::string path;
   nlohmann::json value;
-  std::string words = {};
-  std::function<nlohmann::json(const std::vector<std::string>& words)> join = {};  // local, on rank 0
+  std::string contribution = {};
+  std::function<nlohmann::json(const std::vector<std::string>& contributions)> join = {};  // local, on rank 0
 };
 
 // What a rank holds. References to tensor memory stay the caller's: it must outlive the save or load call (with

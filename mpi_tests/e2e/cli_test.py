@@ -85,16 +85,16 @@ class Cli(unittest.TestCase):
         self.assertEqual(shown["sections"]["/model"], {"tensors": 2, "bytes": 1200040})
         self.assertEqual([row["rank"] for row in shown["telemetry"]], [0, 1])
 
-    def test_show_tells_the_tiles_of_tensors_that_have_some(self):
+    def test_show_tells_the_chunks_of_tensors_that_have_some(self):
         grids = self.dir / "grids"
         subprocess.run([MPIRUN, "-n", "2", BIN / "grid_load", "save", grids, "weights"], check=True, timeout=60)
         shown = json.loads(muster("show", grids, "--tensors", "--json").stdout)["tensors"]
-        tiles = {tensor["path"]: tensor["tile"] for tensor in shown}
+        chunks = {tensor["path"]: tensor["chunk"] for tensor in shown}
         for layer in range(4):  # row parallel over two ranks; all else is cut along dimension 0, or not
-            self.assertEqual(tiles.pop(f"/model/blocks.{layer}.out.weight"), [256, 128])
-        self.assertEqual([path for path, tile in tiles.items() if tile and path.startswith("/model/")], [])
+            self.assertEqual(chunks.pop(f"/model/blocks.{layer}.out.weight"), [256, 128])
+        self.assertEqual([path for path, chunk in chunks.items() if chunk and path.startswith("/model/")], [])
         text = muster("show", grids, "--tensors")
-        self.expect(text, FINE, "TILE")
+        self.expect(text, FINE, "CHUNK")
         self.assertRegex(text.stdout, r"/model/blocks.0.out.weight +float32 +\[256, 256\] +\[256, 128\] +\d+ +\d+ +0,1")
         self.assertRegex(text.stdout, r"/model/blocks.0.norm.weight +float32 +\[256\] +- +\d+")
 
@@ -104,6 +104,17 @@ class Cli(unittest.TestCase):
         outcomes = json.loads(result.stdout)
         self.assertEqual([o["sound"] for o in outcomes], [True] * 3)
         self.assertEqual(outcomes[0]["bytes"], self.tag(30).stat().st_size)
+
+    def test_verify_of_all_is_not_so_where_any_is_damaged(self):
+        for damaged in (30, 20, 10):
+            offset = self.payload_offset(damaged, "/model/fc.weight")
+            flip_byte(self.tag(damaged), offset)
+            for ranks in (None, 2):
+                result = muster("verify", self.dir, "--all", "--json", ranks=ranks)
+                self.expect(result, NOT_SO)
+                sound = [outcome["sound"] for outcome in json.loads(result.stdout)]
+                self.assertEqual(sound, [step != damaged for step in (30, 20, 10)])
+            flip_byte(self.tag(damaged), offset)
 
     def test_verify_names_tensor_bytes_and_writer(self):
         flip_byte(self.tag(30), self.payload_offset(30, "/model/fc.weight") + 7)
@@ -178,7 +189,7 @@ class Cli(unittest.TestCase):
         self.expect(muster("prune", self.dir, "--keep-last", 2), FINE, "deleted step_10")
         self.assertEqual(sorted(p.name for p in self.dir.glob("*.h5")), ["step_20.h5", "step_30.h5"])
 
-    def test_rehearse_says_what_a_load_will_read(self):
+    def test_dry_run_says_what_a_load_will_read(self):
         load = BIN / "grid_load"
         for saved in ("weights", "masters"):
             subprocess.run([MPIRUN, "-n", "2", load, "save", self.dir / saved, saved], check=True, timeout=60)
@@ -202,7 +213,7 @@ class Cli(unittest.TestCase):
                 options += [] if held == "replicated" else ["--zero1"]
                 for rule in rules:
                     options += ["--rule", rule]
-                result = muster("rehearse", saved, *options, "--json")
+                result = muster("dry-run", saved, *options, "--json")
                 self.expect(result, FINE)
                 told = json.loads(result.stdout)
                 for what in ("read_bytes", "buffer_bytes"):
@@ -210,30 +221,30 @@ class Cli(unittest.TestCase):
                 self.assertEqual(told["read_bytes"], sum(real["read_bytes"]))
                 self.assertEqual(sum(rank["received_bytes"] for rank in told["per_rank"]), told["sent_bytes"])
                 self.assertEqual(told["sent_bytes"] > 0, per_node < ranks)
-                self.expect(muster("rehearse", saved, *options, "--all"), FINE, "would work", "RECEIVES")
+                self.expect(muster("dry-run", saved, *options, "--all"), FINE, "would work", "RECEIVES")
 
-    def test_rehearse_names_what_the_program_wants_and_the_file_lacks(self):
+    def test_dry_run_names_what_the_program_wants_and_the_file_lacks(self):
         keys = self.dir / "keys"
         keys.write_text("/model/fc.weight\n\n/model/gc.weight\n/user_content\n")
-        result = muster("rehearse", self.dir, "--ranks", 2, "--keys", keys)
+        result = muster("dry-run", self.dir, "--ranks", 2, "--keys", keys)
         self.expect(result, NOT_SO, "missing in the checkpoint: /model/gc.weight", "would not work")
         self.assertNotIn("missing in the checkpoint: /model/fc", result.stdout)
-        told = muster("rehearse", self.dir, "--ranks", 2, "--keys", keys, "--json")
+        told = muster("dry-run", self.dir, "--ranks", 2, "--keys", keys, "--json")
         self.expect(told, NOT_SO)
         self.assertEqual(json.loads(told.stdout)["problems"], ["missing in the checkpoint: /model/gc.weight"])
         keys.write_text("/model/fc.weight")
-        self.expect(muster("rehearse", self.dir, "--ranks", 2, "--keys", keys), FINE, "would work", "not wanted")
-        self.expect(muster("rehearse", self.dir, "--ranks", 2, "--keys", self.dir / "none"), WRONG_USAGE, "--keys")
+        self.expect(muster("dry-run", self.dir, "--ranks", 2, "--keys", keys), FINE, "would work", "not wanted")
+        self.expect(muster("dry-run", self.dir, "--ranks", 2, "--keys", self.dir / "none"), WRONG_USAGE, "--keys")
 
-    def test_rehearse_says_what_does_not_fit(self):
+    def test_dry_run_says_what_does_not_fit(self):
         options = ["--ranks", 4, "--grid", "tp=4"]
-        self.expect(muster("rehearse", self.dir, *options, "--rule", "fc.*=fused:7"), NOT_SO, "would not work", "fc.weight")
-        self.expect(muster("rehearse", self.dir, *options, "--rule", "gc.*=row"), NOT_SO, "rule gc.*")
-        self.expect(muster("rehearse", self.dir, "--ranks", 2, "--grid", "pp=2"), NOT_SO, "2 pipeline stages")
+        self.expect(muster("dry-run", self.dir, *options, "--rule", "fc.*=fused:7"), NOT_SO, "would not work", "fc.weight")
+        self.expect(muster("dry-run", self.dir, *options, "--rule", "gc.*=row"), NOT_SO, "rule gc.*")
+        self.expect(muster("dry-run", self.dir, "--ranks", 2, "--grid", "pp=2"), NOT_SO, "2 pipeline stages")
         for wrong, words in (([], "--ranks is missing"), (["--ranks", 3, "--grid", "tp=2"], "--grid"),
                              (["--ranks", 2, "--grid", "xx=2"], "--grid"), (["--ranks", 2, "--rule", "fc=what"], "--rule"),
                              (["--ranks", 2, "--ranks-per-node", 0], "--ranks-per-node")):
-            self.expect(muster("rehearse", self.dir, *wrong), WRONG_USAGE, words)
+            self.expect(muster("dry-run", self.dir, *wrong), WRONG_USAGE, words)
 
     def test_wrong_usage_is_one_line_and_code_2(self):
         self.assertEqual(muster("verify", self.dir, "--all", "--tag", "x", ranks=2).returncode, WRONG_USAGE)
@@ -256,7 +267,7 @@ class Cli(unittest.TestCase):
 
     def test_help_teaches(self):
         self.expect(muster("--help"), FINE, "exit codes", "muster verify")
-        for command in ("ls", "show", "verify", "latest", "prune", "rehearse"):
+        for command in ("ls", "show", "verify", "latest", "prune", "dry-run"):
             self.expect(muster(command, "--help"), FINE, f"usage: muster {command}", "--json")
 
 

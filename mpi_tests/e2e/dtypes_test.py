@@ -3,8 +3,9 @@
 
 Usage: dtypes_test.py BIN_DIRECTORY MPIRUN TABLE STORED [--write] [--reader PYTHON]...
 
-TABLE (docs/float8.md) says what readers show of each code of the float8 kinds; --write puts what they show now into it.
-STORED is the file that muster 0.1.0 with HDF5 1.10.8 and Open MPI 4.1.4 wrote of the same state; --reader names an interpreter with another h5py, which must show the same. BIN_DIRECTORY holds muster and dtypes_sample.
+TABLE (docs/reference/float8.md) says what readers show of each code of the float8 kinds; --write puts what they show now into
+it. STORED is the file that muster 0.1.0 with HDF5 1.10.8 and Open MPI 4.1.4 wrote of the same state on 2 ranks. --reader names
+an interpreter with another h5py, which must show the same. BIN_DIRECTORY holds muster and dtypes_sample.
 """
 import argparse
 import json
@@ -173,7 +174,7 @@ def check_refusal(checks, bin_directory, mpirun, directory):
 
 
 def parts_of(file):
-    """What docs/format.md says of a file: head, /run, /telemetry, /integrity, and all that lies behind the tables."""
+    """What docs/reference/format.md says of a file: head, /run, /telemetry, /integrity, and all that lies behind the tables."""
     import h5py
 
     raw = file.read_bytes()

@@ -41,7 +41,7 @@ std::vector<Parameter> parameters() {
 }
 
 // Shards with memory behind them.
-struct Holder {
+struct Owner {
   muster::State state;
   std::list<std::vector<float>> memory;
   std::map<std::string, std::string> made_from;
@@ -60,7 +60,7 @@ std::uint64_t rows_of(const muster::Shard& shard, const Shape& shape) {
   return rows;
 }
 
-void fill(Holder& holder, const muster::ParallelGrid& grid, int rank, const std::vector<muster::ShardingRule>& rules,
+void fill(Owner& holder, const muster::ParallelGrid& grid, int rank, const std::vector<muster::ShardingRule>& rules,
           Use use, bool zero1, bool masters) {
   const auto stages = grid.degree(muster::Axis::pipeline);
   for (const auto& [key, shape, layer] : parameters()) {
@@ -94,7 +94,7 @@ int run(const std::vector<std::string>& arguments) {
   int ranks = 1;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  Holder holder;
+  Owner holder;
   if (arguments.at(0) == "save") {
     const std::vector<muster::ShardingRule> rules{muster::row_parallel("*.out.*"),
                                                   muster::fused_column_parallel("*.qkv.*", 3),

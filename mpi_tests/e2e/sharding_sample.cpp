@@ -1,5 +1,5 @@
-// Saves, on 4 ranks, one checkpoint for each kind of cut that docs/sharding.md shows; scripts/draw-sharding draws what
-// the files say. Every element is its own row-major number. Usage: sharding_sample DIRECTORY
+// Saves, on 4 ranks, one checkpoint for each kind of cut that docs/guide/sharding.md shows; scripts/draw-sharding draws
+// what the files say. Every element is its own row-major number. Usage: sharding_sample DIRECTORY
 
 #include <algorithm>
 #include <deque>
@@ -67,10 +67,10 @@ void save_one(const std::string& directory, const std::string& tag, const Shape&
 
 void save_experts(const std::string& directory, int rank) {
   const muster::Grid grid{.tensor = 2, .expert = 2};
-  const muster::ParallelGrid places(grid, kRanks);
+  const muster::ParallelGrid placements(grid, kRanks);
   const Shape shape{4, 6, 5};
-  auto box = muster::split(shape, 1, places.coordinate(rank, Axis::tensor), 2).boxes().front();
-  const auto experts = muster::chunk(shape[0], places.coordinate(rank, Axis::expert), 2);
+  auto box = muster::split(shape, 1, placements.coordinate(rank, Axis::tensor), 2).boxes().front();
+  const auto experts = muster::chunk(shape[0], placements.coordinate(rank, Axis::expert), 2);
   box.offset[0] = experts.first;
   box.shape[0] = experts.count;
   Parts parts;
@@ -80,13 +80,13 @@ void save_experts(const std::string& directory, int rank) {
 
 void save_pipeline(const std::string& directory, int rank) {
   const muster::Grid grid{.tensor = 2, .pipeline = 2};
-  const muster::ParallelGrid places(grid, kRanks);
-  const auto layers = muster::chunk(4, places.coordinate(rank, Axis::pipeline), 2);
+  const muster::ParallelGrid placements(grid, kRanks);
+  const auto layers = muster::chunk(4, placements.coordinate(rank, Axis::pipeline), 2);
   Parts parts;
   for (auto layer = layers.first; layer < layers.first + layers.count; ++layer) {
     const Shape shape{4, 6};
     parts.add("layers." + std::to_string(layer), shape,
-              muster::split(shape, 0, places.coordinate(rank, Axis::tensor), 2));
+              muster::split(shape, 0, placements.coordinate(rank, Axis::tensor), 2));
   }
   save(directory, "pipeline", grid, parts);
 }
@@ -94,10 +94,10 @@ void save_pipeline(const std::string& directory, int rank) {
 // ZeRO-1 beside tensor parallelism: each rank keeps the optimizer's state of half of the rows of its columns.
 void save_zero(const std::string& directory, int rank) {
   const muster::Grid grid{.tensor = 2, .data = 2};
-  const muster::ParallelGrid places(grid, kRanks);
+  const muster::ParallelGrid placements(grid, kRanks);
   const Shape shape{8, 12};
-  auto box = muster::split(shape, 1, places.coordinate(rank, Axis::tensor), 2).boxes().front();
-  const auto rows = muster::chunk(shape[0], places.coordinate(rank, Axis::data), 2);
+  auto box = muster::split(shape, 1, placements.coordinate(rank, Axis::tensor), 2).boxes().front();
+  const auto rows = muster::chunk(shape[0], placements.coordinate(rank, Axis::data), 2);
   box.offset[0] = rows.first;
   box.shape[0] = rows.count;
   Parts parts;

@@ -20,9 +20,9 @@ endif()
 add_executable(dtypes_sample e2e/dtypes_sample.cpp)
 target_link_libraries(dtypes_sample PRIVATE muster_core muster_hdf5 muster_flags)
 muster_e2e_test(dtypes ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/dtypes_test.py ${CMAKE_BINARY_DIR}/bin
-                ${MUSTER_MPIRUN} ${PROJECT_SOURCE_DIR}/docs/float8.md ${CMAKE_CURRENT_LIST_DIR}/dtypes_2_ranks.h5)
+                ${MUSTER_MPIRUN} ${PROJECT_SOURCE_DIR}/docs/reference/float8.md ${CMAKE_CURRENT_LIST_DIR}/dtypes_2_ranks.h5)
 
-# The figures of docs/sharding.md show what such files say now.
+# The figures of docs/guide/sharding.md show what such files say now.
 add_executable(sharding_sample e2e/sharding_sample.cpp)
 target_link_libraries(sharding_sample PRIVATE muster_core muster_flags)
 muster_e2e_test(draw_sharding ${MUSTER_SYSTEM_PYTHON} ${PROJECT_SOURCE_DIR}/scripts/draw-sharding --check
@@ -30,7 +30,7 @@ muster_e2e_test(draw_sharding ${MUSTER_SYSTEM_PYTHON} ${PROJECT_SOURCE_DIR}/scri
 
 # What pages show of code that a test compiles.
 muster_e2e_test(docs_example ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/docs_example.py ${PROJECT_SOURCE_DIR}
-                docs/sharding.md mpi_tests/parallel/torch_experts_test.cpp)
+                docs/guide/sharding.md mpi_tests/parallel/torch_experts_test.cpp)
 
 if(MUSTER_TORCH)
   add_executable(dtype_sample e2e/dtype_sample.cpp)

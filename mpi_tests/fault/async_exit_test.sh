@@ -21,12 +21,12 @@ done
 
 # One that fails in the end is told of, by the rank it failed on.
 for mode in finalize shared destructor exit; do
-  "$mpirun" -n 2 env MUSTER_FAILPOINT=async.sync@1:throw "$program" "$scratch/failing" "$mode" >"$scratch/output" 2>&1 ||
+  "$mpirun" -n 2 env MUSTER_FAILPOINT=save.sync@1:throw "$program" "$scratch/failing" "$mode" >"$scratch/output" 2>&1 ||
     [ "$mode" = exit ] || {
     cat "$scratch/output"
     exit 1
   }
-  if ! grep -q "async save of $mode: fault injected at async.sync" "$scratch/output"; then
+  if ! grep -q "async save of $mode: fault injected at save.sync" "$scratch/output"; then
     echo "$mode: nobody was told of the failure"
     cat "$scratch/output"
     exit 1

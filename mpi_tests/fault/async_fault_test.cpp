@@ -26,8 +26,8 @@ using test::world_size;
 using testing::HasSubstr;
 
 constexpr FaultPoint kOfEveryRank[] = {
-    {"async.stage", "stage"}, {"engine.extent", "stage"}, {"async.write", "write"}, {"async.sync", "sync"}};
-constexpr FaultPoint kOfRank0[] = {{"async.publish", "publish"},
+    {"save.stage", "stage"}, {"engine.extent", "stage"}, {"save.write", "write"}, {"save.sync", "sync"}};
+constexpr FaultPoint kOfRank0[] = {{"save.publish", "publish"},
                                    {"publish.before_pointer", "publish"},
                                    {"publish.before_rename", "publish"},
                                    {"publish.after_rename", "publish"},
@@ -70,6 +70,23 @@ TEST_F(AsyncFault, IsToldToAllRanksByTheHandle) {
   }
 }
 
+TEST_F(AsyncFault, OnAllRanksIsToldOfEachOfThem) {
+  expect_works("before");
+  const auto ranks = world_size() == 1 ? std::string("rank 0") : "ranks 0-" + std::to_string(world_size() - 1);
+  for (const auto& point : kOfEveryRank) {
+    const auto before = snapshot(directory_);
+    failpoint::arm(point.name, "throw");
+    auto handle = checkpointer_.save_async(model_.state(), {.tag = "failed"});
+    const auto error = collective_error(ErrorKind::io, point.phase, [&] { handle.wait(); });
+    failpoint::disarm_all();
+    EXPECT_EQ(error.failures().size(), static_cast<std::size_t>(world_size()));
+    EXPECT_EQ(std::string(error.what()), std::string(point.phase) + " failed: " + ranks +
+                                             ": async save of failed: fault injected at " + point.name);
+    EXPECT_EQ(snapshot(directory_), before);
+  }
+  expect_works("after");
+}
+
 TEST_F(AsyncFault, IsThrownByTheNextCallWhateverItIs) {
   expect_works("before");
   const std::vector<std::function<void()>> calls{
@@ -89,7 +106,7 @@ TEST_F(AsyncFault, IsThrownByTheNextCallWhateverItIs) {
       }};
   int number = 0;
   for (const auto& call : calls) {
-    const FaultCase fault{{"async.write", "write"}, number % world_size()};
+    const FaultCase fault{{"save.write", "write"}, number % world_size()};
     begin_failing(fault, std::nullopt);
     expect_fault(fault, call);
     expect_works("after_" + std::to_string(number++));  // it is thrown once
@@ -182,7 +199,7 @@ TEST_F(AsyncFault, ManyTimesWithHandlesKeptLeavesRoomForTheNext) {
 
 TEST_F(AsyncFault, IsThrownByFinalizeOnceAllDirectoriesAreDone) {
   const auto other = scratch_.path() / "other";
-  if (world_rank() == 0) failpoint::arm("async.sync", "throw");
+  if (world_rank() == 0) failpoint::arm("save.sync", "throw");
   auto failing = save_checkpoint_async(MPI_COMM_WORLD, directory_, model_.state(), {.tag = "failed"});
   while (!failing.done()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   failpoint::disarm_all();
@@ -199,7 +216,7 @@ TEST_F(AsyncFault, AtTheLastStepOfOpenLeavesNoPart) {
   expect_works("before");
   for (int rank = 0; rank < world_size(); ++rank) {
     const auto before = snapshot(directory_);
-    if (world_rank() == rank) failpoint::arm("async.open", "throw");
+    if (world_rank() == rank) failpoint::arm("save.open_write", "throw");
     collective_error(ErrorKind::io, "open", [&] { checkpointer_.save_async(model_.state(), {.tag = "failed"}); });
     failpoint::disarm_all();
     EXPECT_EQ(snapshot(directory_), before);
@@ -280,7 +297,7 @@ TEST_F(AsyncFault, OfAStoppedRankIsATimeoutThatNamesIt) {
     constexpr std::uint64_t kBytes = 32 << 20;
     if (world_rank() == stopped) {
       std::signal(SIGCONT, [](int) { goes_on = 1; });
-      failpoint::arm("async.write", "stop");
+      failpoint::arm("save.write", "stop");
     }
     auto handle = checkpointer.save_async(gate.state(-1, kBytes), {.tag = "failed", .async = kThreeAtOnce});
     auto behind = checkpointer.save_async(gate.state(-1, kBytes), {.tag = "behind", .async = kThreeAtOnce});

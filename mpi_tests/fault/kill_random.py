@@ -27,7 +27,7 @@ POINTS = [
     ("save.open", 0, False),
     ("engine.extent", 1, False),
     ("save.sync", 0, False),
-    ("save.publish", 1, False),
+    ("save.commit", 1, False),
     ("publish.before_pointer", 0, False),
     ("publish.before_rename", 0, False),
     ("publish.after_rename", 0, True),
@@ -37,11 +37,11 @@ POINTS = [
 ]
 # The same for saves in the background.
 ASYNC_POINTS = [
-    ("async.stage", 1, False),
-    ("async.write", 1, False),
-    ("async.sync", 0, False),
-    ("async.settle", 1, False),
-    ("async.publish", 0, False),
+    ("save.stage", 1, False),
+    ("save.write", 1, False),
+    ("save.sync", 0, False),
+    ("save.commit", 1, False),
+    ("save.publish", 0, False),
 ] + [point for point in POINTS if point[0].startswith(("publish.", "retention."))]
 
 
@@ -125,7 +125,7 @@ def kill_at_points(arguments, directory):
 def stop_one_rank(arguments, directory):
     one_random_kill(arguments, directory)
     before = newest(arguments, directory)
-    for point in ("save.plan", "save.open", "save.write", "save.sync", "save.publish"):
+    for point in ("save.plan", "save.open", "save.write", "save.sync", "save.commit"):
         loop = start(arguments, directory, timeout_s=1, MUSTER_FAILPOINT=f"{point}@1:stop")
         try:
             loop.wait_for(lambda: "rank 0: timeout:" in loop.output(), "timeout on rank 0", 30)

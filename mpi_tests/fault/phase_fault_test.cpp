@@ -20,15 +20,12 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 // Passed by every rank.
-constexpr FaultPoint kSavePoints[] = {{"save.agree", "agree"},    {"save.plan", "plan"},      {"save.open", "open"},
-                                      {"save.write", "write"},    {"engine.extent", "write"}, {"save.sync", "sync"},
-                                      {"save.publish", "publish"}};
+constexpr FaultPoint kSavePoints[] = {{"save.agree", "agree"}, {"save.plan", "plan"},      {"save.open", "open"},
+                                      {"save.write", "write"}, {"engine.extent", "write"}, {"save.sync", "sync"}};
 // Passed by rank 0 only.
-constexpr FaultPoint kPublishPoints[] = {{"publish.before_pointer", "publish"},
-                                         {"publish.before_rename", "publish"},
-                                         {"publish.after_rename", "publish"},
-                                         {"publish.after_sync", "publish"},
-                                         {"publish.after_pointer", "publish"}};
+constexpr FaultPoint kPublishPoints[] = {{"save.publish", "publish"},          {"publish.before_pointer", "publish"},
+                                         {"publish.before_rename", "publish"}, {"publish.after_rename", "publish"},
+                                         {"publish.after_sync", "publish"},    {"publish.after_pointer", "publish"}};
 constexpr FaultPoint kLoadPoints[] = {{"load.find", "find"},
                                       {"load.prepare", "prepare"},
                                       {"load.check", "check"},

@@ -14,7 +14,7 @@ muster_parallel_test(fault fault_tests disk_fault_test "3")
 muster_parallel_test(fault fault_tests deadline_test "2;3")
 muster_parallel_test(fault fault_tests leak_test "2")
 
-# As a program that asked MPI for less than MPI_THREAD_MULTIPLE: its own calls settle what is in flight.
+# As a program that asked MPI for less than MPI_THREAD_MULTIPLE: its own calls commit what is in flight.
 muster_mpi_test(fault.async_fault_test.funneled fault 3 env MUSTER_TEST_THREADS=funneled $<TARGET_FILE:fault_tests>
                 --file=async_fault_test)
 if(MUSTER_SANITIZE)

@@ -61,6 +61,6 @@ require "" show other --tag ""
 touch 'other/$(touch run).h5'
 require '\$\(touch\ run\)' show other --tag ""
 [ ! -e run ]
-require "paths.txt" rehearse ckpts --keys p
-require "" rehearse ckpts --ranks ""
+require "paths.txt" dry_run ckpts --keys p
+require "" dry_run ckpts --ranks ""
 echo "completion: all as the help says"

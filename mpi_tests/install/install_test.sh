@@ -56,7 +56,7 @@ if [ "$kind" = SHARED ]; then
   nm -DC --defined-only "$library" >"$scratch/names"
   grep -q ' T muster::save_checkpoint(' "$scratch/names" || fail "libmuster.so does not export save_checkpoint"
   if grep -E 'muster::[a-z0-9_]+::|nlohmann::[^ ]+ const::|spdlog::' "$scratch/names" |
-    grep -vE ' T muster::coord::(is_selected|renamed)\b'; then
+    grep -vE ' T muster::load::(is_selected|renamed)\b'; then
     fail "libmuster.so exports the internal names above"
   fi
 fi

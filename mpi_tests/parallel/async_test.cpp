@@ -93,20 +93,20 @@ TEST_F(Async, WithOverlapIsWrittenFromWhereItLiesOrCopied) {
   const std::uint64_t first = share * static_cast<std::uint64_t>(world_rank());
   const std::uint64_t held = world_rank() == world_size() - 1 ? large.size() - first : share;
   state.add("/model/large", DType::float32, {large.size()}, large.data(), Shard::flat(first, held));
-  const auto through_bytes = [&](Overlap overlap, const std::string& tag) {
+  const auto write_through_bytes = [&](Overlap overlap, const std::string& tag) {
     auto handle = checkpointer_.save_async(state, {.tag = tag, .async = {.overlap_staging = true, .overlap = overlap}});
-    return handle.wait().through_bytes;
+    return handle.wait().write_through_bytes;
   };
   // What is measured of the cores is up to the machine, and has a test of its own.
   failpoint::arm("cores.busy", "pretend");
-  EXPECT_EQ(through_bytes(Overlap::automatic, "first"), 0U) << "nothing is known yet";
-  EXPECT_EQ(through_bytes(Overlap::copying, "copied"), 0U);
-  EXPECT_GE(through_bytes(Overlap::writing, "written"), held * sizeof(float));
+  EXPECT_EQ(write_through_bytes(Overlap::automatic, "first"), 0U) << "nothing is known yet";
+  EXPECT_EQ(write_through_bytes(Overlap::copying, "copied"), 0U);
+  EXPECT_GE(write_through_bytes(Overlap::writing, "written"), held * sizeof(float));
   if (failpoint::compiled_in()) {
-    EXPECT_GE(through_bytes(Overlap::automatic, "busy"), held * sizeof(float)) << "no core was idle";
+    EXPECT_GE(write_through_bytes(Overlap::automatic, "busy"), held * sizeof(float)) << "no core was idle";
     failpoint::disarm_all();
     failpoint::arm("cores.idle", "pretend");
-    EXPECT_EQ(through_bytes(Overlap::automatic, "idle"), 0U);
+    EXPECT_EQ(write_through_bytes(Overlap::automatic, "idle"), 0U);
   }
   failpoint::disarm_all();
 }
@@ -456,7 +456,7 @@ TEST_F(Async, NeedsTheEngineDirectAndSensibleOptions) {
     const auto error = collective_error(ErrorKind::mismatch, "agree", [&] {
       checkpointer_.save_async(model_.state(), {.tag = "t", .async = {.max_in_flight = 1 + world_rank()}});
     });
-    EXPECT_THAT(error.what(), HasSubstr("the options of the async save"));
+    EXPECT_THAT(error.what(), HasSubstr("the options of the save"));
   }
   EXPECT_THAT(test::snapshot(directory_), IsEmpty());
   checkpointer_.save_async(model_.state(), {.tag = "t"}).wait();

@@ -22,6 +22,7 @@
 #include "support/collective.hpp"
 #include "support/files.hpp"
 #include "support/scratch.hpp"
+#include "support/sync_record.hpp"
 
 namespace muster::engine_test {
 namespace {
@@ -29,6 +30,7 @@ namespace {
 using test::Scratch;
 using test::world_rank;
 using test::world_size;
+using testing::HasSubstr;
 
 std::byte value_at(std::uint64_t index) { return static_cast<std::byte>((index * 2654435761U) >> 16); }
 
@@ -197,6 +199,35 @@ TEST_P(Engines, DirectAloneIsSoundAndComesBack) {
   }
 }
 
+// The fsync of rank 0, which seals the file, does not reach what the kernels of other nodes hold.
+TEST_P(Engines, EachRankSyncsWhatItWrote) {
+  const Scratch scratch;
+  Held held;
+  GetParam().fill(held);
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
+  const test::SyncRecord syncs;
+  std::vector<SaveReport> reports;
+  for (const auto engine : {EngineChoice::direct, EngineChoice::collective}) {
+    reports.push_back(checkpointer.save(held.state(), {.tag = std::string(name(engine)), .engine = engine}));
+  }
+  reports.push_back(checkpointer.save_async(held.state(), {.tag = "background"}).wait());
+  MPI_Barrier(MPI_COMM_WORLD);
+  for (const auto& report : reports) {
+    const auto catalog = h5::read_catalog(report.file);
+    const auto saved = test::read_file(report.file);
+    auto synced = syncs.bytes_of(report.file);
+    synced.resize(saved.size());
+    for (const auto& extent : catalog.extents) {
+      if (extent.writer != world_rank()) continue;
+      const auto first = static_cast<std::ptrdiff_t>(extent.offset);
+      const auto last = first + static_cast<std::ptrdiff_t>(extent.bytes);
+      EXPECT_TRUE(std::equal(saved.begin() + first, saved.begin() + last, synced.begin() + first))
+          << report.file << ": " << catalog.tensors[extent.tensor].path << " at byte " << first << " was not synced";
+      if (HasFailure()) break;
+    }
+  }
+}
+
 TEST(DirectEngine, WritesPastThePageCacheWhereTheFileSystemTakesIt) {
   const Scratch scratch;
   const auto file_system = file_system_of(scratch.path());
@@ -245,7 +276,12 @@ class Order {
   int file_ = -1;
 };
 
-TEST(DirectEngine, LetsOnlySoManyRanksOfANodeWriteAtATime) {
+// At once and in the background.
+class DirectEngineInTurns : public testing::TestWithParam<bool> {};
+
+INSTANTIATE_TEST_SUITE_P(, DirectEngineInTurns, testing::Bool());
+
+TEST_P(DirectEngineInTurns, LetsOnlySoManyRanksOfANodeWriteAtATime) {
   const Scratch scratch;
   constexpr int kTensors = 4;
   const Order order(scratch.path() / "order");
@@ -263,12 +299,21 @@ TEST(DirectEngine, LetsOnlySoManyRanksOfANodeWriteAtATime) {
                      std::move(memory)});
   }
   Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
-  checkpointer.save(state, {.tag = "t", .num_workers = 1, .engine = EngineChoice::direct});
+  SaveOptions options{.tag = "t", .num_workers = 1, .engine = EngineChoice::direct};
+  if (GetParam()) {
+    // Written as the state lies there, so that a rank reads its tensors as it writes.
+    options.async = {.overlap_staging = true, .overlap = Overlap::writing};
+    checkpointer.save_async(state, options).wait();
+  } else {
+    checkpointer.save(state, options);
+  }
   MPI_Barrier(MPI_COMM_WORLD);
-  std::string expected;
-  for (int rank = 0; rank < world_size(); ++rank) expected.append(kTensors, static_cast<char>('0' + rank));
   const auto noted = test::read_file(scratch.path() / "order");
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(noted.data()), noted.size()), expected);
+  const std::string order_of_ranks(reinterpret_cast<const char*>(noted.data()), noted.size());
+  EXPECT_EQ(order_of_ranks.size(), static_cast<std::size_t>(kTensors * world_size()));
+  for (int rank = 0; rank < world_size(); ++rank) {
+    EXPECT_THAT(order_of_ranks, HasSubstr(std::string(kTensors, static_cast<char>('0' + rank))));
+  }
 }
 
 TEST(Engine, MustBeTheSameOnAllRanks) {

@@ -53,7 +53,7 @@ class Fencing : public testing::Test {
   void supersede() {
     if (world_rank() != 0 || next_) return;
     const AsJob pretended("4711", "1");
-    next_.emplace(directory_, store::this_holder(), false);
+    next_.emplace(directory_, store::this_owner(), false);
     next_->claim();
   }
   // A tensor that is saved slowly enough for something to come in between: `meanwhile` runs on rank 0 as it is read.

@@ -294,7 +294,8 @@ class Held {
     const auto part = case_.sharing == Sharing::none ? cut : part_of(cut, weight.shape, share);
     add(object_path({"model", weight.key}), DType::bfloat16, weight.shape,
         case_.sharing == Sharing::all_elements ? part : cut);
-    // Buffers of other lengths are cut at other places: of a parameter that is in several, one rank saves the state.
+    // Buffers of other lengths are cut at other places: of a parameter that is in several, one rank saves the
+    // state.
     const bool is_in_other_buffers = (weight.cut == Cut::none && at(Axis::tensor) != 0) ||
                                      (weight.home == Home::first_and_last_stage && at(Axis::pipeline) != 0);
     if (use_ == Use::save && case_.sharing == Sharing::buffer && is_in_other_buffers) return;
@@ -433,7 +434,7 @@ void run_on(const Case& which, Call&& call) {
 
 bool has_failed_anywhere() { return largest(testing::Test::HasFailure() ? 1 : 0) != 0; }
 
-// What a load may read of storage: of the payload in the file, for gaps; of what is wanted, for the padding of tiles
+// What a load may read of storage: of the payload in the file, for gaps; of what is wanted, for the padding of chunks
 // too, which is part of that payload. Tensors as small as these, cut unevenly, take more of it than any others.
 constexpr double kMostOfPayload = 1.05;
 constexpr double kMostOfWanted = 1.12;  // 1.101 are read
@@ -488,7 +489,7 @@ TEST_P(GridMatrixPart, BringsEveryGridToItsLoaders) {
   // A rank that fails alone must not keep the others for longer than this.
   constexpr double kTimeoutS = 60;
 
-  std::vector<std::uint64_t> payload_bytes(cases().size());  // padding of tiles included
+  std::vector<std::uint64_t> payload_bytes(cases().size());  // padding of chunks included
   std::vector<std::uint64_t> span_bytes(cases().size());  // from the first to the last, gaps between tensors included
   for (std::size_t number = 0; number < cases().size(); ++number) {
     const auto& which = cases()[number];

@@ -21,9 +21,9 @@ constexpr const char* kPath = "/optimizer/names";
 class JoinedDocument : public testing::Test {
  protected:
   // Rank 0 adds what only it knows, and what changes from save to save.
-  State saying(const std::string& words) {
+  State state_with(const std::string& contribution) {
     auto state = model_.state();
-    Document document{.path = kPath, .value = nullptr, .words = words};
+    Document document{.path = kPath, .value = nullptr, .contribution = contribution};
     if (world_rank() == 0) {
       document.join = [this](const std::vector<std::string>& all) {
         return nlohmann::json{{"step", step_}, {"all", all}};
@@ -52,13 +52,13 @@ class JoinedDocument : public testing::Test {
 };
 
 TEST_F(JoinedDocument, HasTheWordsOfAllRanksAndTheValueOfNow) {
-  const auto words = "of " + std::to_string(world_rank() / 2);
+  const auto contribution = "of " + std::to_string(world_rank() / 2);
   step_ = 1;
-  EXPECT_FALSE(checkpointer_.save(saying(words), {.tag = "a"}).plan_reused);
+  EXPECT_FALSE(checkpointer_.save(state_with(contribution), {.tag = "a"}).plan_reused);
   step_ = 2;
-  EXPECT_TRUE(checkpointer_.save(saying(words), {.tag = "b"}).plan_reused);
+  EXPECT_TRUE(checkpointer_.save(state_with(contribution), {.tag = "b"}).plan_reused);
   step_ = 3;
-  checkpointer_.save_async(saying(words), {.tag = "c"}).wait();
+  checkpointer_.save_async(state_with(contribution), {.tag = "c"}).wait();
   step_ = 4;
   EXPECT_EQ(saved("a"), (nlohmann::json{{"step", 1}, {"all", one_by_rank()}}));
   EXPECT_EQ(saved("b"), (nlohmann::json{{"step", 2}, {"all", one_by_rank()}}));
@@ -66,27 +66,27 @@ TEST_F(JoinedDocument, HasTheWordsOfAllRanksAndTheValueOfNow) {
 }
 
 TEST_F(JoinedDocument, FollowsARankThatChangesItsWords) {
-  checkpointer_.save(saying("x"), {.tag = "a"});
+  checkpointer_.save(state_with("x"), {.tag = "a"});
   const bool last = world_rank() == world_size() - 1;
-  EXPECT_FALSE(checkpointer_.save(saying(last ? "y" : "x"), {.tag = "b"}).plan_reused);
+  EXPECT_FALSE(checkpointer_.save(state_with(last ? "y" : "x"), {.tag = "b"}).plan_reused);
   EXPECT_EQ(saved("a")["all"], nlohmann::json({"x"}));
   const auto both = world_size() == 1 ? nlohmann::json({"y"}) : nlohmann::json({"x", "y"});
   EXPECT_EQ(saved("b")["all"], both);
 }
 
 TEST_F(JoinedDocument, ThatCannotBeMadeFailsOnAllRanks) {
-  checkpointer_.save(saying("x"), {.tag = "a"});
-  for (const auto* words : {"x", "y"}) {  // with the plan of before, and without
+  checkpointer_.save(state_with("x"), {.tag = "a"});
+  for (const auto* contribution : {"x", "y"}) {  // with the plan of before, and without
     auto state = model_.state();
-    Document document{.path = kPath, .value = nullptr, .words = words};
+    Document document{.path = kPath, .value = nullptr, .contribution = contribution};
     document.join = [](const std::vector<std::string>&) -> nlohmann::json {
-      throw Error(ErrorKind::mismatch, "these words do not go together");
+      throw Error(ErrorKind::mismatch, "these contribution do not go together");
     };
     state.add(document);
     EXPECT_THROW(checkpointer_.save(state, {.tag = "b"}), CollectiveError);
     EXPECT_FALSE(std::filesystem::exists(scratch_.path() / "b.h5"));
   }
-  EXPECT_FALSE(checkpointer_.save(saying("z"), {.tag = "c"}).plan_reused);
+  EXPECT_FALSE(checkpointer_.save(state_with("z"), {.tag = "c"}).plan_reused);
   EXPECT_EQ(saved("c")["all"], nlohmann::json({"z"}));
 }
 

@@ -2,14 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include "store/holder.hpp"
+#include "store/owner.hpp"
 #include "support/collective.hpp"
 
 namespace muster {
 namespace {
 
 TEST(Launch, HasOneNameOnAllRanks) {
-  const auto launch = store::this_holder().launch;
+  const auto launch = store::this_owner().launch;
   EXPECT_NE(launch, "");
   EXPECT_TRUE(test::same_everywhere(launch)) << launch;
 }

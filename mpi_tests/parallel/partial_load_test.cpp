@@ -293,8 +293,8 @@ TEST_F(PartialLoad, TellsAllOfWhatTheNodesFindDamaged) {
   if (world_rank() == 0) test::flip(file, weight->offset + 4321);
   comm.barrier();
   const auto wanting = [&](int node) {  // that node's ranks alone, or all
-    const bool wants = node < 0 || node_of[static_cast<std::size_t>(world_rank())] == node;
-    return wants ? again_.target() : LoadTarget();
+    const bool requests = node < 0 || node_of[static_cast<std::size_t>(world_rank())] == node;
+    return requests ? again_.target() : LoadTarget();
   };
   const int nodes = 1 + *std::ranges::max_element(node_of);
   const auto nodes_that_failed = [&](int node) {

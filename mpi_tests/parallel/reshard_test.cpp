@@ -262,8 +262,8 @@ void expect_any_cut_to_any_other(std::uint64_t seed, const Way& way) {
       saved.add(tensor, i, *sharding[static_cast<std::size_t>(world_rank())], Parts::Fill::values, by_functions);
     }
     Random own(seed * 1000 + i * 8 + static_cast<std::uint64_t>(world_rank()));
-    const auto want = random() % 2 == 0 ? Shard::whole() : test::random_part(own, tensor.shape);
-    if (own() % 8 != 0) loaded.add(tensor, i, want, Parts::Fill::nothing, by_functions);
+    const auto request = random() % 2 == 0 ? Shard::whole() : test::random_part(own, tensor.shape);
+    if (own() % 8 != 0) loaded.add(tensor, i, request, Parts::Fill::nothing, by_functions);
   }
   if (const FirstRanks group(savers); group.is_member()) {
     Checkpointer checkpointer(group.handle(), scratch.path());
@@ -300,7 +300,7 @@ TEST(Reshard, BringsAnyCutToAnyOtherThroughParallelHdf5) {
 }
 
 TEST(Reshard, BringsLargeTilesThatAreCutIntoExtents) {
-  // Rows past the last tile's are padding of more than an extent; columns of 3, 3 and 1 are cut within buffers.
+  // Rows past the last chunk's are padding of more than an extent; columns of 3, 3 and 1 are cut within buffers.
   const Scratch scratch;
   const auto ranks = world_size();
   const Shape shape{2049, 7 * 512};

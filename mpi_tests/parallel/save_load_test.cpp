@@ -211,13 +211,13 @@ TEST(SaveLoad, BringsBackARowOfEachRank) {
   // The next rank's row, by a block this time; the last rank wants nothing.
   std::vector<std::byte> next(kRow);
   LoadTarget other;
-  const bool wants = rank + 1 < ranks;
-  if (wants) {
+  const bool requests = rank + 1 < ranks;
+  if (requests) {
     other.state.add_mutable("/rng/cpu", DType::uint8, {ranks, kRow}, next.data(),
                             Shard::block({rank + 1, 0}, {1, kRow}));
   }
   checkpointer.load({}, other);
-  if (wants) {
+  if (requests) {
     EXPECT_EQ(next, random_bytes(rank + 2, kRow));
   }
 }

@@ -20,8 +20,8 @@ constexpr std::int64_t kWide = 12;
 constexpr std::int64_t kExperts = 4;
 constexpr std::int64_t kGates = 7;  // in parts of expert groups that do not come out even
 
-// [docs/sharding.md
-muster::Parallelism places(const muster::Grid& grid, int rank, int ranks, int experts) {
+// [docs/guide/sharding.md
+muster::Parallelism placements(const muster::Grid& grid, int rank, int ranks, int experts) {
   muster::Parallelism parallel{.grid = grid,
                                .rules = {muster::fused_column_parallel("attention.qkv.*", 3),
                                          muster::row_parallel("attention.projection.weight"),
@@ -124,7 +124,7 @@ class Job {
     const auto& optimizer = optimizer_;
     const auto comm = MPI_COMM_WORLD;
     const auto parallel = this->parallel();
-    // [docs/sharding.md
+    // [docs/guide/sharding.md
     muster::save_checkpoint(comm, directory,
                             {.tag = tag, .model = model, .optimizer = optimizer, .parallel = parallel});
     // ]
@@ -143,7 +143,7 @@ class Job {
   };
 
   [[nodiscard]] Parallelism parallel() const {
-    auto parallel = places(grid_, world_rank(), world_size(), static_cast<int>(kExperts));
+    auto parallel = placements(grid_, world_rank(), world_size(), static_cast<int>(kExperts));
     const DimensionCut uneven{.dim = 0, .axis = Axis::expert, .global_size = kGates};
     parallel.rules.push_back({.keys = "gates", .cuts = {uneven}});
     return parallel;

@@ -163,8 +163,8 @@ TEST(TorchModule, BuffersAreCopiedAtOnceWhereTheRestIsCopiedLater) {
   norm->running_mean.fill_(1.5);
   State state;
   const Parallelism plain;
-  const torch_adapter::Places places(plain, 0, 1, module.get());
-  torch_adapter::describe_module(state, *module, places, torch_adapter::Buffers::copied, false);
+  const torch_adapter::Placements placements(plain, 0, 1, module.get());
+  torch_adapter::describe_module(state, *module, placements, torch_adapter::Buffers::copied, false);
   module->layers->forward(torch::randn({8, 4}));
   ASSERT_NE(norm->running_mean[0].item<float>(), 1.5F);
   int buffers = 0;

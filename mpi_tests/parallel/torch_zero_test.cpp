@@ -204,9 +204,10 @@ class Job {
     const auto bytes = narrow<int>(dense.numel() * narrow<std::int64_t>(dense.element_size()));
     std::vector<int> counts(static_cast<std::size_t>(size_));
     MPI_Allgather(&bytes, 1, MPI_INT, counts.data(), 1, MPI_INT, comm_);
-    std::vector<int> places(counts.size());
-    std::exclusive_scan(counts.begin(), counts.end(), places.begin(), 0);
-    MPI_Allgatherv(dense.data_ptr(), bytes, MPI_BYTE, whole.data_ptr(), counts.data(), places.data(), MPI_BYTE, comm_);
+    std::vector<int> placements(counts.size());
+    std::exclusive_scan(counts.begin(), counts.end(), placements.begin(), 0);
+    MPI_Allgatherv(dense.data_ptr(), bytes, MPI_BYTE, whole.data_ptr(), counts.data(), placements.data(), MPI_BYTE,
+                   comm_);
     return whole;
   }
 

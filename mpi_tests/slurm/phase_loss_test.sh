@@ -16,11 +16,11 @@ save.write 20
 engine.extent 20
 engine.extent 20 --engine=collective
 save.sync 20
-save.publish 20
-async.stage 20 --async
-async.write 20 --async
-async.sync 20 --async
-async.settle 20 --async"
+save.commit 20
+save.stage 20 --async
+save.write 20 --async
+save.sync 20 --async
+save.commit 20 --async"
 first_rank="save.open 20
 publish.before_pointer 20
 publish.before_rename 20
@@ -28,7 +28,7 @@ publish.after_rename 30
 publish.after_sync 30
 publish.after_pointer 30
 retention.before_remove 30
-async.publish 20 --async"
+save.publish 20 --async"
 
 # Only the first start of a job has the failpoint.
 cat >first_start.sh <<'SH'

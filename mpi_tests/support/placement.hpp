@@ -21,17 +21,17 @@ inline std::uint64_t number_of(const Shape& index, const Shape& shape) {
   return number;
 }
 
-// Where an element lies in the file when its tensor lies there in tiles: which tile, and where in it.
-inline std::uint64_t place_of(const Shape& index, const Shape& shape, const Shape& tile) {
+// Where an element lies in the file when its tensor lies there in chunks: which chunk, and where in it.
+inline std::uint64_t place_of(const Shape& index, const Shape& shape, const Shape& chunk) {
   std::uint64_t number = 0;
-  std::uint64_t in_tile = 0;
-  std::uint64_t tile_elements = 1;
+  std::uint64_t in_chunk = 0;
+  std::uint64_t chunk_elements = 1;
   for (std::size_t dim = 0; dim < shape.size(); ++dim) {
-    number = number * ((shape[dim] + tile[dim] - 1) / tile[dim]) + index[dim] / tile[dim];
-    in_tile = in_tile * tile[dim] + index[dim] % tile[dim];
-    tile_elements *= tile[dim];
+    number = number * ((shape[dim] + chunk[dim] - 1) / chunk[dim]) + index[dim] / chunk[dim];
+    in_chunk = in_chunk * chunk[dim] + index[dim] % chunk[dim];
+    chunk_elements *= chunk[dim];
   }
-  return number * tile_elements + in_tile;
+  return number * chunk_elements + in_chunk;
 }
 
 // The row-major numbers of a shard's elements, in the order of its memory.

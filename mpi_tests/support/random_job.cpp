@@ -285,14 +285,15 @@ RandomJob random_job(Random& random, const std::vector<TensorDescription>& tenso
 }
 
 HeldByRanks random_wishes(Random& random, const std::vector<TensorDescription>& tensors) {
-  HeldByRanks wishes(pick(random, 1, kMostRanks));
-  for (auto& wish : wishes) {
+  HeldByRanks all_requests(pick(random, 1, kMostRanks));
+  for (auto& rank_requests : all_requests) {
     for (const auto& tensor : tensors) {
       if (maybe(random, 3)) continue;
-      wish.push_back({tensor.path, tensor.dtype, tensor.global_shape, random_part(random, tensor.global_shape)});
+      rank_requests.push_back(
+          {tensor.path, tensor.dtype, tensor.global_shape, random_part(random, tensor.global_shape)});
     }
   }
-  return wishes;
+  return all_requests;
 }
 
 }  // namespace muster::test

@@ -52,11 +52,11 @@ GlobalState replicated(int world_size, std::vector<PlannedTensor> tensors, std::
   std::iota(everyone.begin(), everyone.end(), 0);
   state.rank_sets.push_back(std::move(everyone));
   for (auto& tensor : tensors) {
-    const auto elements = storage_bytes(tensor.dtype, tensor.shape, tensor.tile) / item_bytes(tensor.dtype);
+    const auto elements = storage_bytes(tensor.dtype, tensor.shape, tensor.chunk_shape) / item_bytes(tensor.dtype);
     std::vector<Holding> holdings;
     if (elements > 0) holdings.push_back({{0, elements}, 0});
-    state.tensors.push_back(
-        {std::move(tensor.path), tensor.dtype, std::move(tensor.shape), std::move(holdings), std::move(tensor.tile)});
+    state.tensors.push_back({std::move(tensor.path), tensor.dtype, std::move(tensor.shape), std::move(holdings),
+                             std::move(tensor.chunk_shape)});
   }
   return state;
 }
@@ -79,7 +79,7 @@ Catalog catalog_of(const Layout& layout) {
   for (std::size_t i = first_tensor; i < layout.datasets.size(); ++i) {
     const auto& dataset = layout.datasets[i];
     catalog.tensors.push_back(
-        {dataset.path, dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.tile});
+        {dataset.path, dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.chunk_shape});
   }
   for (const auto& extent : layout.extents) {
     catalog.extents.push_back({extent.dataset - first_tensor, extent.writer, extent.offset, extent.bytes, 0});

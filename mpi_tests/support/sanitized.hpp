@@ -1,6 +1,6 @@
 #pragma once
-// Whether AddressSanitizer looks on: what takes ten to a hundred times as long then is done less often, since the other
-// builds do all of it.
+// Whether AddressSanitizer looks on: what takes ten to a hundred times as long then is done less often, since
+// the other builds do all of it.
 
 namespace muster::test {
 

@@ -28,7 +28,7 @@ std::byte* map_huge(std::size_t bytes) {
   const auto used = before + (bytes + page - 1) / page * page;
   if (before != 0) ::munmap(memory, before);
   if (used < more) ::munmap(memory + used, more - used);
-  static_cast<void>(::madvise(memory + before, bytes, MADV_HUGEPAGE));  // a wish; small pages serve as well
+  static_cast<void>(::madvise(memory + before, bytes, MADV_HUGEPAGE));  // best effort: small pages serve as well
   return memory + before;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Places where tests make a phase fail.
+// Points where tests make a phase fail.
 //
 // They do nothing, whatever the environment says, unless the build has the CMake option MUSTER_FAILPOINTS: it links
 // failpoint/armed.cpp instead of failpoint/none.cpp. No other object differs. What is installed has none in any build.

@@ -1,6 +1,7 @@
 #include "base/posix.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,14 @@ File::File(const std::filesystem::path& path, int flags) : path_(path) {
     throw Error(ErrorKind::not_found, "open " + path_.string() + ": " + std::strerror(ENOENT));
   }
   fail("open", path_, errno);
+}
+
+File File::in_memory(const std::string& name) {
+  File file;
+  file.path_ = name;
+  file.descriptor_ = ::memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (file.descriptor_ < 0) fail("make in memory the file", name, errno);
+  return file;
 }
 
 File::~File() {

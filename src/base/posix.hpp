@@ -23,6 +23,8 @@ class File {
  public:
   // flags as for open(2); O_CLOEXEC is added. New files get mode 0666 less the umask.
   File(const std::filesystem::path& path, int flags);
+  // An empty file in memory, without a name in any directory; `name` is for people who look at the process.
+  static File in_memory(const std::string& name);
   ~File();
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
@@ -45,6 +47,7 @@ class File {
   [[nodiscard]] int descriptor() const { return descriptor_; }
 
  private:
+  File() = default;
   std::filesystem::path path_;
   int descriptor_ = -1;
 };

@@ -65,7 +65,7 @@ SharedMemory SharedMemory::create(std::size_t bytes) {
   if (error != 0) posix::fail("reserve " + std::to_string(all) + " bytes of", name, error);
   memory.map_ = map(memory.descriptor_, all, name);
   memory.bytes_ = memory.map_.first(bytes);
-  // A disk takes a transfer from huge pages in a few large requests, from scattered small ones in many. A wish.
+  // A disk takes a transfer from huge pages in a few large requests, from scattered small ones in many. Best effort.
   if (bytes >= kHugePageBytes) {
     static_cast<void>(::madvise(memory.map_.data(), bytes / kHugePageBytes * kHugePageBytes, kMadviseCollapse));
   }

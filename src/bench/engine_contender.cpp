@@ -14,12 +14,11 @@ namespace muster::bench {
 
 EngineContender::EngineContender(const mpi::CommView& comm, const std::filesystem::path& directory,
                                  const HeldTensors& held, const EngineVariant& variant)
-    : comm_(comm), name_(variant.name), options_(variant.options), state_(held.state()) {
-  if (variant.hash) {
-    checkpointer_.emplace(comm.handle(), directory);
-  } else {
-    unhashed_ = std::make_unique<UnhashedCheckpointer>(comm, directory);
-  }
+    : comm_(comm),
+      name_(variant.name),
+      options_(variant.options),
+      state_(held.state()),
+      checkpointer_(comm.handle(), directory) {
   options_.num_kept_ckpts = 1;
 }
 
@@ -28,7 +27,7 @@ Sample EngineContender::run_round(int round) {
   const PeakMemory memory;
   comm_.barrier();
   const Stopwatch watch;
-  const auto report = checkpointer_ ? checkpointer_->save(state_, options_) : unhashed_->save(state_, options_);
+  const auto report = checkpointer_.save(state_, options_);
   const double seconds = watch.seconds();
   file_ = report.file;
   Sample sample{.seconds = max_over_ranks(comm_, seconds)};

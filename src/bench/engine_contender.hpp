@@ -2,14 +2,11 @@
 // muster's own save, with one set of options; the Checkpointer lives through all rounds, so that its plan is reused.
 
 #include <filesystem>
-#include <memory>
 #include <muster/checkpoint.hpp>
-#include <optional>
 
 #include "bench/contender.hpp"
 #include "bench/engine_variant.hpp"
 #include "bench/held_tensors.hpp"
-#include "bench/unhashed_checkpointer.hpp"
 #include "mpi/comm.hpp"
 
 namespace muster::bench {
@@ -32,8 +29,7 @@ class EngineContender : public Contender {
   std::string name_;
   SaveOptions options_;
   State state_;
-  std::optional<Checkpointer> checkpointer_;
-  std::unique_ptr<UnhashedCheckpointer> unhashed_;  // instead of it
+  Checkpointer checkpointer_;
   std::filesystem::path file_;
 };
 

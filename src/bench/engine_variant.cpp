@@ -9,15 +9,12 @@ const std::vector<EngineVariant>& engine_variants() {
       {"auto", {.engine = EngineChoice::automatic}},
       {"direct", {.engine = EngineChoice::direct}},
       {"collective", {.engine = EngineChoice::collective}},
-      {"direct-nohash", {.engine = EngineChoice::direct}, false},
-      {"async", {.engine = EngineChoice::direct}, true, true},
+      {"async", {.engine = EngineChoice::direct}, true},
       {"async-overlap",
        {.async = {.overlap_staging = true, .overlap = Overlap::copying}, .engine = EngineChoice::direct},
-       true,
        true},
       {"async-writing",
        {.async = {.overlap_staging = true, .overlap = Overlap::writing}, .engine = EngineChoice::direct},
-       true,
        true},
   };
   return variants;

@@ -10,7 +10,6 @@ namespace muster::bench {
 struct EngineVariant {
   std::string name;
   SaveOptions options = {};
-  bool hash = true;
   bool async = false;
 };
 

@@ -39,7 +39,6 @@ and llm-float32; small (float32 64x64, 5000 of them where no --size is given); o
 --against takes a comma list of
   limit                           the raw limit; without it no ratios are given
   auto, direct, collective        more engines of muster's
-  direct-nohash                   the engine direct with hashing left out (its files fail verification)
   async                           saves in the background, timed until they are published: BLOCKED is the call, CPU the
                                   processor time of a rank, copies included
   async-overlap, async-writing    the same with overlapped staging that copies the state, or writes it as it lies there

@@ -182,7 +182,7 @@ void print_loads(const std::vector<PlanScaleReport>& reports) {
     }
     row.insert(row.end(),
                {cli::human_bytes(load.fullest_rank_bytes), cli::human_bytes(load.exchanged_bytes),
-                std::to_string(load.wants), std::to_string(load.units), fmt::format("{:.3f}", load.read_spread)});
+                std::to_string(load.requests), std::to_string(load.units), fmt::format("{:.3f}", load.read_spread)});
     table.add(std::move(row));
   }
   table.print();

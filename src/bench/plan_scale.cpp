@@ -11,9 +11,8 @@
 #include "plan/description.hpp"
 #include "plan/layout.hpp"
 #include "plan/merge.hpp"
-#include "plan/portions.hpp"
 #include "plan/read_plan.hpp"
-#include "plan/want_portions.hpp"
+#include "plan/read_requests.hpp"
 
 namespace muster::bench {
 
@@ -59,18 +58,18 @@ class SaveMeasurement {
     const auto groups = job_.peer_groups();
     PeakMemory memory;
     const auto state = job_.state_of(0);
-    auto sayings = job_.sayings();
-    report.distinct_voices = sayings.size();
-    for (const auto& saying : sayings) report.exchanged_bytes += saying.bytes.size();
+    auto distinct = job_.distinct();
+    report.distinct_groups = distinct.size();
+    for (const auto& each : distinct) report.exchanged_bytes += each.bytes.size();
     memory.restart();
     steps_.begin();
 
     std::uint64_t fingerprint = 0;
-    for (const auto& portion : plan::pack_portions(plan::describe(state))) fingerprint ^= hash_bytes(portion);
+    for (const auto& packed : plan::pack_for_exchange(plan::describe(state))) fingerprint ^= hash_bytes(packed);
     if (fingerprint != 0) report.exchange_pack_s += steps_.end("describe_and_pack");
     plan::Merger merger(groups);
-    for (auto& saying : sayings) merger.add(std::move(saying.ranks), plan::unpack(saying.bytes));
-    sayings = {};
+    for (auto& each : distinct) merger.add(std::move(each.ranks), plan::unpack(each.bytes));
+    distinct = {};
     report.exchange_pack_s += steps_.end("unpack_and_add");
     auto global = merger.finish();
     merger = plan::Merger(std::vector<int>{});
@@ -112,28 +111,28 @@ LoadPlanReport plan_load(const SimulatedJob& job, const Catalog& saved) {
   PeakMemory memory;
   Steps steps;
   auto packed = pack(saved);
-  auto [sayings, fullest_rank] = job.wishes(saved);
-  report.distinct_wishes = sayings.size();
+  auto [distinct, fullest_rank] = job.all_requests(saved);
+  report.distinct_requests = distinct.size();
   report.exchanged_bytes = packed.size();
-  for (const auto& saying : sayings) report.exchanged_bytes += saying.bytes.size();
+  for (const auto& each : distinct) report.exchanged_bytes += each.bytes.size();
   memory.restart();
   steps.begin();
 
   const auto catalog = unpack_catalog(packed);
   packed = {};
   steps.end("unpack_catalog");
-  const auto own = plan::pack_want_portions(catalog, job.wants_of(fullest_rank, catalog));
+  const auto own = plan::pack_for_exchange(catalog, job.wants_of(fullest_rank, catalog));
   steps.end("own_wants");
-  std::vector<plan::Wish> wishes;
-  for (const auto& saying : sayings) wishes.push_back({saying.ranks, plan::unpack_wants(saying.bytes)});
+  std::vector<plan::RankRequests> all_requests;
+  for (const auto& each : distinct) all_requests.push_back({each.ranks, plan::unpack_requests(each.bytes)});
   steps.end("unpack_wishes");
-  const auto units = plan::plan_reads(catalog, wishes, readers);
+  const auto units = plan::plan_reads(catalog, all_requests, readers);
   steps.end("plan_reads");
   report.plan_s = steps.total();
   report.fullest_rank_bytes = memory.peak_bytes();
   report.steps_s = steps.take();
 
-  for (const auto& wish : wishes) report.wants += wish.wants.size();
+  for (const auto& rank_requests : all_requests) report.requests += rank_requests.requests.size();
   report.units = units.size();
   std::vector<std::uint64_t> read(readers.size(), 0);
   for (const auto& unit : units) read[static_cast<std::size_t>(unit.reader)] += unit.bytes;
@@ -155,8 +154,8 @@ nlohmann::json LoadPlanReport::to_json() const {
           {"plan_s", plan_s},
           {"fullest_rank_bytes", fullest_rank_bytes},
           {"exchanged_bytes", exchanged_bytes},
-          {"distinct_wishes", distinct_wishes},
-          {"wants", wants},
+          {"distinct_requests", distinct_requests},
+          {"wants", requests},
           {"units", units},
           {"read_spread", read_spread},
           {"steps_s", steps_json(steps_s)}};
@@ -171,7 +170,7 @@ nlohmann::json PlanScaleReport::to_json() const {
           {"exchanged_bytes", exchanged_bytes},
           {"extents", extents},
           {"pieces", pieces},
-          {"distinct_voices", distinct_voices},
+          {"distinct_groups", distinct_groups},
           {"balance_spread", balance_spread},
           {"steps_s", steps_json(steps_s)},
           {"loads", of_loads}};

@@ -33,8 +33,8 @@ struct LoadPlanReport {
   double plan_s = 0;  // all of steps_s
   std::uint64_t fullest_rank_bytes = 0;
   std::uint64_t exchanged_bytes = 0;  // that every rank receives: the catalog, then what all want
-  std::uint64_t distinct_wishes = 0;
-  std::uint64_t wants = 0;  // ranges, of all distinct wishes
+  std::uint64_t distinct_requests = 0;
+  std::uint64_t requests = 0;  // ranges, of all distinct requests
   std::uint64_t units = 0;
   double read_spread = 0;  // bytes of the rank that reads most, over the mean
   std::vector<std::pair<std::string, double>> steps_s;
@@ -48,7 +48,7 @@ struct PlanScaleReport {
   std::uint64_t exchanged_bytes = 0;  // that every rank receives
   std::uint64_t extents = 0;
   std::uint64_t pieces = 0;
-  std::uint64_t distinct_voices = 0;
+  std::uint64_t distinct_groups = 0;
   double balance_spread = 0;  // bytes of the rank that writes most, over the mean
   std::vector<std::pair<std::string, double>> steps_s;
   std::vector<LoadPlanReport> loads;

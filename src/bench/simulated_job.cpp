@@ -12,8 +12,7 @@
 #include "base/narrow.hpp"
 #include "model/shard_boxes.hpp"
 #include "plan/description.hpp"
-#include "plan/portions.hpp"
-#include "plan/want_portions.hpp"
+#include "plan/read_requests.hpp"
 
 namespace muster::bench {
 
@@ -27,13 +26,13 @@ constexpr std::uint64_t kVocabulary = 128256;
 constexpr std::uint64_t kTensorsOfALayer = 7;
 
 // A tensor that is cut along dimension 1 is shared out among data-parallel ranks in whole so-manieths of its rows: cuts
-// anywhere would leave tiles of a single row.
+// anywhere would leave chunks of a single row.
 constexpr std::uint64_t kCutsOfColumns = 16;
 
 constexpr const char* kMoments[] = {"exp_avg", "exp_avg_sq"};
 
-// The distinct of many strings, by the first rank that says them.
-class Sayings {
+// The distinct strings of many ranks, by the first rank that passes each.
+class Exchange {
  public:
   void add(Bytes bytes, const RankSet& ranks) {
     const auto [entry, added] = index_.try_emplace(hash_bytes(bytes), all_.size());
@@ -42,13 +41,13 @@ class Sayings {
     known.insert(known.end(), ranks.begin(), ranks.end());
   }
 
-  std::vector<SimulatedSaying> take() {
-    for (auto& saying : all_) std::ranges::sort(saying.ranks);
+  std::vector<SimulatedBytes> take() {
+    for (auto& each : all_) std::ranges::sort(each.ranks);
     return std::move(all_);
   }
 
  private:
-  std::vector<SimulatedSaying> all_;
+  std::vector<SimulatedBytes> all_;
   std::unordered_map<std::uint64_t, std::size_t> index_;
 };
 
@@ -178,17 +177,17 @@ State SimulatedJob::state_of(int rank) const {
   return state;
 }
 
-std::vector<SimulatedSaying> SimulatedJob::sayings() const {
-  Sayings all;
+std::vector<SimulatedBytes> SimulatedJob::distinct() const {
+  Exchange all;
   for (int rank = 0; rank < ranks(); ++rank) {
     const auto& parts = parts_of_.at(grid_.group_number(rank, {Axis::data}));
     if (grid_.coordinate(rank, Axis::data) == 0) {
       const auto holders = grid_.group(rank, {Axis::data});
-      for (auto& portion : plan::pack_portions(plan::describe(model_state(parts))))
-        all.add(std::move(portion), holders);
+      for (auto& bytes : plan::pack_for_exchange(plan::describe(model_state(parts))))
+        all.add(std::move(bytes), holders);
     }
     const auto moments = moments_state(rank, parts);
-    for (auto& portion : plan::pack_portions(plan::describe(moments))) all.add(std::move(portion), {rank});
+    for (auto& bytes : plan::pack_for_exchange(plan::describe(moments))) all.add(std::move(bytes), {rank});
   }
   return all.take();
 }
@@ -202,12 +201,12 @@ class TensorIndex {
     for (const auto& tensor : catalog.tensors) index_.emplace(tensor.path, narrow<std::uint32_t>(index_.size()));
   }
 
-  [[nodiscard]] std::vector<plan::Want> wants(const State& state) const {
-    std::vector<plan::Want> wants;
+  [[nodiscard]] std::vector<plan::ReadRequest> requests(const State& state) const {
+    std::vector<plan::ReadRequest> requests;
     for (const auto& [description, memory] : state.tensors()) {
-      plan::append_wants(catalog_, index_.at(description.path), description.shard, wants);
+      plan::append_requests(catalog_, index_.at(description.path), description.shard, requests);
     }
-    return wants;
+    return requests;
   }
 
  private:
@@ -215,37 +214,39 @@ class TensorIndex {
   std::unordered_map<std::string_view, std::uint32_t> index_;
 };
 
-void sort_by_tensor(std::vector<plan::Want>& wants) { std::ranges::stable_sort(wants, {}, &plan::Want::tensor); }
+void sort_by_tensor(std::vector<plan::ReadRequest>& requests) {
+  std::ranges::stable_sort(requests, {}, &plan::ReadRequest::tensor);
+}
 
 }  // namespace
 
-std::vector<plan::Want> SimulatedJob::wants_of(int rank, const Catalog& catalog) const {
-  auto wants = TensorIndex(catalog).wants(state_of(rank));
-  sort_by_tensor(wants);
-  return wants;
+std::vector<plan::ReadRequest> SimulatedJob::wants_of(int rank, const Catalog& catalog) const {
+  auto requests = TensorIndex(catalog).requests(state_of(rank));
+  sort_by_tensor(requests);
+  return requests;
 }
 
-SimulatedJob::Wishes SimulatedJob::wishes(const Catalog& catalog) const {
+SimulatedJob::Requests SimulatedJob::all_requests(const Catalog& catalog) const {
   const TensorIndex index(catalog);
-  std::map<int, std::vector<plan::Want>> of_model;
-  for (const auto& [place, parts] : parts_of_) of_model[place] = index.wants(model_state(parts));
-  Wishes wishes;
-  Sayings all;
+  std::map<int, std::vector<plan::ReadRequest>> of_model;
+  for (const auto& [place, parts] : parts_of_) of_model[place] = index.requests(model_state(parts));
+  Requests all_requests;
+  Exchange all;
   std::size_t most = 0;
   for (int rank = 0; rank < ranks(); ++rank) {
     const auto place = grid_.group_number(rank, {Axis::data});
-    auto wants = of_model.at(place);
-    const auto of_moments = index.wants(moments_state(rank, parts_of_.at(place)));
-    wants.insert(wants.end(), of_moments.begin(), of_moments.end());
-    sort_by_tensor(wants);
-    if (wants.size() > most) {
-      most = wants.size();
-      wishes.fullest_rank = rank;
+    auto requests = of_model.at(place);
+    const auto of_moments = index.requests(moments_state(rank, parts_of_.at(place)));
+    requests.insert(requests.end(), of_moments.begin(), of_moments.end());
+    sort_by_tensor(requests);
+    if (requests.size() > most) {
+      most = requests.size();
+      all_requests.fullest_rank = rank;
     }
-    for (auto& portion : plan::pack_want_portions(catalog, wants)) all.add(std::move(portion), {rank});
+    for (auto& bytes : plan::pack_for_exchange(catalog, requests)) all.add(std::move(bytes), {rank});
   }
-  wishes.sayings = all.take();
-  return wishes;
+  all_requests.distinct = all.take();
+  return all_requests;
 }
 
 Catalog catalog_of(const Layout& layout) {
@@ -259,7 +260,7 @@ Catalog catalog_of(const Layout& layout) {
   const auto first = std::find_if(layout.datasets.begin(), layout.datasets.end(), is_tensor);
   for (auto dataset = first; dataset != layout.datasets.end(); ++dataset) {
     catalog.tensors.push_back(
-        {dataset->path, dataset->dtype, dataset->shape, dataset->bytes, dataset->offset, dataset->tile});
+        {dataset->path, dataset->dtype, dataset->shape, dataset->bytes, dataset->offset, dataset->chunk_shape});
   }
   const auto first_tensor = narrow<std::uint32_t>(first - layout.datasets.begin());
   for (const auto& extent : layout.extents) {

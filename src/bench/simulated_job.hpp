@@ -21,7 +21,7 @@ namespace muster::bench {
 enum class HeldMoments : std::uint8_t { replicated, zero1, chunks };
 
 // Ranks that say the same of some of their tensors.
-struct SimulatedSaying {
+struct SimulatedBytes {
   RankSet ranks;
   Bytes bytes;
 };
@@ -39,17 +39,17 @@ class SimulatedJob {
   [[nodiscard]] std::vector<int> peer_groups() const;
   // All that a rank holds; no memory behind it.
   [[nodiscard]] State state_of(int rank) const;
-  // What reaches every rank before it plans: the distinct portions of what all ranks hold, by lowest rank.
-  [[nodiscard]] std::vector<SimulatedSaying> sayings() const;
+  // What reaches every rank before it plans: the distinct packed of what all ranks hold, by lowest rank.
+  [[nodiscard]] std::vector<SimulatedBytes> distinct() const;
 
   // What a rank wants of a file that holds these tensors.
-  [[nodiscard]] std::vector<plan::Want> wants_of(int rank, const Catalog& catalog) const;
-  // As sayings(), of what all ranks want; and the rank that wants most.
-  struct Wishes {
-    std::vector<SimulatedSaying> sayings;
+  [[nodiscard]] std::vector<plan::ReadRequest> wants_of(int rank, const Catalog& catalog) const;
+  // As distinct(), of what all ranks want; and the rank that wants most.
+  struct Requests {
+    std::vector<SimulatedBytes> distinct;
     int fullest_rank = 0;
   };
-  [[nodiscard]] Wishes wishes(const Catalog& catalog) const;
+  [[nodiscard]] Requests all_requests(const Catalog& catalog) const;
 
  private:
   enum class Cut : std::uint8_t { none, rows, fused_rows, columns };

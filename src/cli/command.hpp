@@ -24,6 +24,6 @@ int verify(const Arguments& arguments);
 int latest(const Arguments& arguments);
 int prune(const Arguments& arguments);
 int stats(const Arguments& arguments);
-int rehearse(const Arguments& arguments);
+int dry_run(const Arguments& arguments);
 
 }  // namespace muster::cli

@@ -29,8 +29,8 @@ constexpr std::array kCommands{
     Command{"verify", "PATH [--tag T | --all]", "re-read and check every byte (also under mpirun)", verify},
     Command{"latest", "DIR [--verify]", "the tag that a resume takes", latest},
     Command{"stats", "DIR [--last N]", "what the saves of a directory cost, and which rank is slow", stats},
-    Command{"rehearse", "PATH --ranks N [--grid ...] ...", "what a load by another grid would read, send and need",
-            rehearse},
+    Command{"dry-run", "PATH --ranks N [--grid ...] ...", "what a load by another grid would read, send and need",
+            dry_run},
     Command{"prune", "DIR --keep-last N [--dry-run]", "delete old checkpoints", prune},
 };
 

@@ -81,7 +81,7 @@ json as_json(const std::filesystem::path& file, const Catalog& catalog, bool wit
     all["tensors"].push_back({{"path", tensor.path},
                               {"dtype", name(tensor.dtype)},
                               {"shape", tensor.shape},
-                              {"tile", tensor.tile.empty() ? json(nullptr) : json(tensor.tile)},
+                              {"chunk", tensor.chunk_shape.empty() ? json(nullptr) : json(tensor.chunk_shape)},
                               {"bytes", tensor.bytes},
                               {"offset", tensor.offset},
                               {"writers", writers_of(catalog, i)}});
@@ -122,11 +122,11 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, bool 
   if (!with_tensors) return;
 
   fmt::print("\n");
-  TextTable tensors({"TENSOR", "DTYPE", "SHAPE", "TILE", "BYTES", "OFFSET", "WRITERS"}, {4, 5});
+  TextTable tensors({"TENSOR", "DTYPE", "SHAPE", "CHUNK", "BYTES", "OFFSET", "WRITERS"}, {4, 5});
   for (std::uint32_t i = 0; i < catalog.tensors.size(); ++i) {
     const auto& tensor = catalog.tensors[i];
     tensors.add({tensor.path, std::string(name(tensor.dtype)), to_string(tensor.shape),
-                 tensor.tile.empty() ? "-" : to_string(tensor.tile), std::to_string(tensor.bytes),
+                 tensor.chunk_shape.empty() ? "-" : to_string(tensor.chunk_shape), std::to_string(tensor.bytes),
                  std::to_string(tensor.offset), writers_of(catalog, i)});
   }
   tensors.print();
@@ -142,7 +142,7 @@ int show(const Arguments& arguments) {
       "path");
   parser.add()("tag", boost::program_options::value<std::string>(), "this tag of the directory")(
       "tensors",
-      "list every tensor: dtype, shape, shape of its tiles (HDF5 chunks) where it lies in such, bytes,\nplace in the "
+      "list every tensor: dtype, shape, shape of its chunks (HDF5 chunks) where it lies in such, bytes,\nplace in the "
       "file, ranks that wrote it");
   if (!parser.parse(arguments)) return kFine;
   const auto file = selected_file(parser.path(), parser.get<std::string>("tag"));

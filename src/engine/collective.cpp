@@ -11,7 +11,7 @@
 #include "base/failpoint.hpp"
 #include "base/hash.hpp"
 #include "base/narrow.hpp"
-#include "engine/tile_pieces.hpp"
+#include "engine/chunk_boxes.hpp"
 #include "h5/datatype.hpp"
 #include "h5/handle.hpp"
 #include "h5/selection.hpp"
@@ -114,7 +114,7 @@ class FileHints {
   MPI_Info info_ = MPI_INFO_NULL;
 };
 
-class CollectiveWriter : public PartWriter {
+class CollectiveWriter : public CollectiveWrite {
  public:
   explicit CollectiveWriter(const Part& part)
       : comm_(part.comm),
@@ -132,8 +132,8 @@ class CollectiveWriter : public PartWriter {
     std::vector<DatasetExtents> mine;
     for (const auto& dataset : by_dataset(layout_.extents)) {
       // Chunks are all allocated, so that each rank may write its own without the others.
-      const bool in_tiles = !layout_.datasets[dataset.dataset].tile.empty();
-      if (!in_tiles && !dataset.has_one_writer()) {
+      const bool in_chunks = !layout_.datasets[dataset.dataset].chunk_shape.empty();
+      if (!in_chunks && !dataset.has_one_writer()) {
         shared.push_back(dataset);
       } else if (std::ranges::any_of(dataset.extents, [&](const auto& e) { return e.writer == comm_.rank(); })) {
         mine.push_back(dataset);
@@ -184,10 +184,10 @@ class CollectiveWriter : public PartWriter {
         }
         ++result_.independent_transfers;
       };
-      if (info.tile.empty()) {
+      if (info.chunk_shape.empty()) {
         write(select(dataset, info, &extent), 0);
       } else {
-        for (const auto& piece : tile_pieces(info, extent)) {
+        for (const auto& piece : chunk_boxes(info, extent)) {
           write(select_piece(dataset, info, piece), piece.first * item_bytes(info.dtype));
         }
       }
@@ -244,7 +244,7 @@ class CollectiveWriter : public PartWriter {
   }
 
   // Both of the same dims: HDF5 copies rows then, not elements.
-  static Selections select_piece(const h5::DatasetHandle& dataset, const Dataset& info, const TilePiece& piece) {
+  static Selections select_piece(const h5::DatasetHandle& dataset, const Dataset& info, const ChunkBox& piece) {
     h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + info.path);
     h5::select_box(file, piece.box, H5S_SELECT_SET);
     const std::vector<hsize_t> dims(piece.in_extent.begin(), piece.in_extent.end());
@@ -334,18 +334,11 @@ class CollectiveWriter : public PartWriter {
   std::exception_ptr failure_;
 };
 
-class CollectiveEngine : public Engine {
- public:
-  [[nodiscard]] std::string_view name() const override { return "collective"; }
-  [[nodiscard]] bool is_collective() const override { return true; }
-  std::unique_ptr<PartWriter> open(const Part& part) override {
-    const h5::QuietErrors quiet;
-    return std::make_unique<CollectiveWriter>(part);
-  }
-};
-
 }  // namespace
 
-std::unique_ptr<Engine> make_collective_engine() { return std::make_unique<CollectiveEngine>(); }
+std::unique_ptr<CollectiveWrite> open_collective_write(const Part& part) {
+  const h5::QuietErrors quiet;
+  return std::make_unique<CollectiveWriter>(part);
+}
 
 }  // namespace muster::engine

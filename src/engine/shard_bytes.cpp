@@ -31,7 +31,7 @@ void ExtentSource::read(std::uint64_t first, std::span<std::byte> to) const {
     done += run.bytes;
   });
   if (done != to.size() && !map_->is_padded()) {
-    throw Error(ErrorKind::internal, "this rank was to write bytes of a tensor in tiles that it does not hold");
+    throw Error(ErrorKind::internal, "this rank was to write bytes of a tensor in chunks that it does not hold");
   }
 }
 

@@ -14,7 +14,7 @@
 namespace muster::engine {
 
 // What this rank holds of one dataset: `memory`'s first byte is byte `first_byte` of the dataset, or where the dataset
-// lies in tiles a map tells what is where.
+// lies in chunks a map tells what is where.
 struct LocalShard {
   const TensorMemory* memory = nullptr;  // null where this rank holds nothing of it
   std::uint64_t first_byte = 0;
@@ -37,7 +37,7 @@ class ExtentSource {
   // Whether a range of it may well be copied piece by piece; a read function may start a transfer from a device each
   // time.
   [[nodiscard]] bool is_divisible() const { return memory_->data != nullptr; }
-  // Copies bytes of the extent from `first` on, zeros where tiles are padded; throws whatever the shard's own read
+  // Copies bytes of the extent from `first` on, zeros where chunks are padded; throws whatever the shard's own read
   // function throws.
   void read(std::uint64_t first, std::span<std::byte> to) const;
 

@@ -1,5 +1,5 @@
 #pragma once
-// Buffers that saves fill and loads read into, kept from one to the next: memory that was never touched is slow to get.
+// Buffers that loads read into, kept from one load to the next: memory that was never touched is slow to get.
 
 #include <cstddef>
 #include <vector>

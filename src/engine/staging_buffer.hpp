@@ -26,7 +26,7 @@ struct Piece {
 };
 
 struct StagingBuffer {
-  [[nodiscard]] std::span<std::byte> bytes() const { return lent.empty() ? memory.bytes() : lent; }
+  [[nodiscard]] std::span<std::byte> bytes() const { return borrowed.empty() ? memory.bytes() : borrowed; }
   [[nodiscard]] std::uint64_t segment_bytes() const {
     return std::accumulate(segments.begin(), segments.end(), std::uint64_t{0},
                            [](std::uint64_t sum, const Segment& segment) { return sum + segment.bytes; });
@@ -36,7 +36,7 @@ struct StagingBuffer {
   }
 
   AlignedMemory memory;
-  std::span<std::byte> lent;  // page-aligned memory of somebody else's, where it has none itself
+  std::span<std::byte> borrowed;  // page-aligned memory of somebody else's, where it has none itself
   std::vector<Segment> segments;
   std::vector<Piece> pieces;  // in the order of the extents; where hashing is left for later
 };

@@ -46,7 +46,7 @@ void StagingPool::give_back(AlignedMemory memory) {
   given_back_.notify_one();
 }
 
-std::span<std::byte> StagingPool::through_memory(std::size_t bytes) {
+std::span<std::byte> StagingPool::write_through_memory(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   if (through_.size() < bytes) through_ = AlignedMemory(bytes);
   return through_.bytes().first(bytes);

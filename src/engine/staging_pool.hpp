@@ -24,7 +24,7 @@ class StagingPool {
   AlignedMemory take();
   void give_back(AlignedMemory memory);
   // Memory beside the limit, for one user at a time: the same each time, larger where it has to be.
-  std::span<std::byte> through_memory(std::size_t bytes);
+  std::span<std::byte> write_through_memory(std::size_t bytes);
   // Frees what nobody uses.
   void trim();
 

@@ -38,7 +38,7 @@ struct Declared {
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
   Shape shape;
-  Shape tile;
+  Shape chunk_shape;
   bool is_text = false;
   std::optional<DType> dtype;
 };
@@ -96,7 +96,7 @@ class Reader {
       } else {
         tensor_at[dataset.address] = static_cast<std::uint32_t>(catalog.tensors.size());
         catalog.tensors.push_back(
-            {dataset.path, *dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.tile});
+            {dataset.path, *dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.chunk_shape});
       }
     }
     read_extents(tensor_at, catalog);
@@ -135,14 +135,14 @@ class Reader {
     std::vector<hsize_t> dims(static_cast<std::size_t>(rank));
     if (rank > 0) check(H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr), "H5Sget_simple_extent_dims");
     dataset.shape.assign(dims.begin(), dims.end());
-    dataset.tile = chunk_shape(handle, dataset.shape, path);
-    const auto elements =
-        dataset.tile.empty() ? element_count(dataset.shape) : StorageOrder(dataset.shape, dataset.tile).elements();
+    dataset.chunk_shape = chunk_shape(handle, dataset.shape, path);
+    const auto elements = dataset.chunk_shape.empty() ? element_count(dataset.shape)
+                                                      : StorageOrder(dataset.shape, dataset.chunk_shape).elements();
     dataset.bytes = H5Tget_size(type.get()) * elements;
     hobj_ref_t reference = 0;
     check(H5Rcreate(&reference, handle, ".", H5R_OBJECT, H5I_INVALID_HID), "H5Rcreate");
     dataset.address = reference;
-    if (!dataset.tile.empty() && !dataset.dtype) corrupt(path + " is no tensor and lies in chunks");
+    if (!dataset.chunk_shape.empty() && !dataset.dtype) corrupt(path + " is no tensor and lies in chunks");
     if (dataset.bytes > file_bytes_) {
       corrupt(fmt::format("{} has {} bytes, more than the file, which has {}", path, dataset.bytes, file_bytes_));
     }

@@ -16,7 +16,7 @@ class Hdf5Error : public Error {
 };
 
 // Keeps HDF5 from printing to stderr while it lives; what was set before comes back after. Every function of this
-// room that calls HDF5 holds one, so that errors reach people through exceptions only.
+// function that calls HDF5 holds one, so that errors reach people through exceptions only.
 class QuietErrors {
  public:
   QuietErrors();

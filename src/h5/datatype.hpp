@@ -21,7 +21,7 @@ std::optional<DType> dtype_of(hid_t type);
 
 // A text of fixed capacity, ended by a zero, UTF-8.
 Datatype text_type(std::uint64_t capacity_bytes);
-// Rows of the tables, as docs/format.md lists their fields.
+// Rows of the tables, as docs/reference/format.md lists their fields.
 Datatype integrity_type();
 Datatype telemetry_type();
 

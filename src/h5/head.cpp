@@ -100,8 +100,8 @@ class Builder {
     if (dataset.bytes > 0) {
       const auto offset = storage_offset(handle.get(), dataset.path);
       if (offset != dataset.offset) {
-        throw Error(ErrorKind::internal, fmt::format("HDF5 places {} at byte {}, the layout foretold {}", dataset.path,
-                                                     offset, dataset.offset));
+        throw Error(ErrorKind::internal, fmt::format("HDF5 places {} at byte {}, the layout foretold {}",
+                                                     dataset.path, offset, dataset.offset));
       }
     }
     hobj_ref_t reference = 0;  // the address of the object header
@@ -123,8 +123,8 @@ class Builder {
   // Chunks of a fixed-size dataset that are allocated at once and not filtered lie one behind the other ("implicit"
   // index), so that they need no metadata of their own.
   const PropertyList& creation_of(const Dataset& dataset) {
-    if (dataset.tile.empty()) return dataset_creation_;
-    const std::vector<hsize_t> chunk(dataset.tile.begin(), dataset.tile.end());
+    if (dataset.chunk_shape.empty()) return dataset_creation_;
+    const std::vector<hsize_t> chunk(dataset.chunk_shape.begin(), dataset.chunk_shape.end());
     check(H5Pset_chunk(chunked_creation_.get(), narrow<int>(chunk.size()), chunk.data()), "H5Pset_chunk");
     return chunked_creation_;
   }

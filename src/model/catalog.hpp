@@ -28,9 +28,9 @@ struct CatalogTensor {
   std::string path;
   DType dtype = DType::float32;
   Shape shape;
-  std::uint64_t bytes = 0;  // padding of tiles included
+  std::uint64_t bytes = 0;  // padding of chunks included
   std::uint64_t offset = 0;
-  Shape tile = {};  // of a chunk; empty: contiguous
+  Shape chunk_shape = {};  // of a chunk; empty: contiguous
 };
 
 struct CatalogDocument {

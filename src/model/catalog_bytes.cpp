@@ -23,7 +23,7 @@ Bytes pack(const Catalog& catalog) {
     put_shape(writer, tensor.shape);
     writer.put(tensor.bytes);
     writer.put(tensor.offset);
-    put_shape(writer, tensor.tile);
+    put_shape(writer, tensor.chunk_shape);
   }
   writer.put(std::uint64_t{catalog.documents.size()});
   for (const auto& document : catalog.documents) {
@@ -62,7 +62,7 @@ Catalog unpack_catalog(std::span<const std::byte> bytes) {
     tensor.shape = get_shape(reader);
     tensor.bytes = reader.get<std::uint64_t>();
     tensor.offset = reader.get<std::uint64_t>();
-    tensor.tile = get_shape(reader);
+    tensor.chunk_shape = get_shape(reader);
   }
   catalog.documents.resize(reader.get<std::uint64_t>());
   for (auto& document : catalog.documents) {

@@ -1,5 +1,5 @@
 #pragma once
-// Where everything lies in the file. Pure data; docs/format.md is the specification.
+// Where everything lies in the file. Pure data; docs/reference/format.md is the specification.
 
 #include <cstdint>
 #include <muster/state.hpp>
@@ -37,8 +37,8 @@ struct Dataset {
   DatasetKind kind = DatasetKind::tensor;
   DType dtype = DType::uint8;  // of a tensor
   Shape shape;                 // of a tensor; {rows} of a table
-  Shape tile = {};             // of a tensor in tiles: the shape of a chunk; empty: contiguous
-  std::uint64_t bytes = 0;     // padding of tiles included
+  Shape chunk_shape = {};      // of a tensor in chunks: the shape of a chunk; empty: contiguous
+  std::uint64_t bytes = 0;     // padding of chunks included
   std::uint64_t offset = 0;    // in the file; meaningless where bytes is 0
 };
 

@@ -24,7 +24,7 @@ struct GlobalTensor {
   DType dtype = DType::float32;
   Shape shape;
   std::vector<Holding> holdings;
-  Shape tile = {};  // empty: row-major in the file
+  Shape chunk_shape = {};  // empty: row-major in the file
 };
 
 // Room for a JSON document in the file; its text may change from save to save as long as it fits.
@@ -53,7 +53,7 @@ struct PlannedTensor {
   std::string path;
   DType dtype = DType::float32;
   Shape shape;
-  Shape tile = {};
+  Shape chunk_shape = {};
 };
 
 struct WritePlan {

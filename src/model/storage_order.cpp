@@ -62,29 +62,30 @@ std::uint64_t partition_point(std::uint64_t count, Holds&& holds) {
 
 }  // namespace
 
-StorageOrder::StorageOrder(Shape shape, Shape tile) : shape_(std::move(shape)), tile_(std::move(tile)) {
-  if (tile_.empty()) tile_ = shape_;
-  if (tile_.size() != shape_.size()) {
-    throw Error(ErrorKind::usage, "a tile of " + to_string(tile_) + " in a tensor of " + to_string(shape_));
+StorageOrder::StorageOrder(Shape shape, Shape chunk_shape)
+    : shape_(std::move(shape)), chunk_shape_(std::move(chunk_shape)) {
+  if (chunk_shape_.empty()) chunk_shape_ = shape_;
+  if (chunk_shape_.size() != shape_.size()) {
+    throw Error(ErrorKind::usage, "a chunk of " + to_string(chunk_shape_) + " in a tensor of " + to_string(shape_));
   }
   if (element_count(shape_) == 0) {
-    tile_ = shape_;
+    chunk_shape_ = shape_;
     return;
   }
   for (std::size_t dim = 0; dim < shape_.size(); ++dim) {
-    if (tile_[dim] == 0) {
-      throw Error(ErrorKind::usage, "a tile of " + to_string(tile_) + " in a tensor of " + to_string(shape_));
+    if (chunk_shape_[dim] == 0) {
+      throw Error(ErrorKind::usage, "a chunk of " + to_string(chunk_shape_) + " in a tensor of " + to_string(shape_));
     }
-    tile_[dim] = std::min(tile_[dim], shape_[dim]);
-    tiles_.push_back((shape_[dim] + tile_[dim] - 1) / tile_[dim]);
+    chunk_shape_[dim] = std::min(chunk_shape_[dim], shape_[dim]);
+    chunks_.push_back((shape_[dim] + chunk_shape_[dim] - 1) / chunk_shape_[dim]);
   }
-  tile_elements_ = element_count(tile_);
+  chunk_elements_ = element_count(chunk_shape_);
   auto padded = shape_;
-  for (std::size_t dim = 0; dim < shape_.size(); ++dim) padded[dim] = tiles_[dim] * tile_[dim];
+  for (std::size_t dim = 0; dim < shape_.size(); ++dim) padded[dim] = chunks_[dim] * chunk_shape_[dim];
   elements_ = element_count(padded);
 }
 
-// The runs of one box, tile by tile, until `visit` returns false.
+// The runs of one box, chunk by chunk, until `visit` returns false.
 template <class VisitUntil>
 class StorageOrder::Walk {
  public:
@@ -94,48 +95,48 @@ class StorageOrder::Walk {
         first_(in_file.first),
         last_(in_file.first + in_file.count),
         visit_(std::move(visit)),
-        in_tile_(strides_of(order.tile_)),
+        in_chunk_(strides_of(order.chunk_shape_)),
         in_box_(strides_of(box.shape)) {}
 
   void run() {
     if (first_ >= last_ || product(box_.shape) == 0) return;
     const auto dims = order_.shape_.size();
-    Shape first_tile(dims);
+    Shape first_chunk(dims);
     Shape count(dims);
     for (std::size_t dim = 0; dim < dims; ++dim) {
-      first_tile[dim] = box_.offset[dim] / order_.tile_[dim];
-      count[dim] = (box_.offset[dim] + box_.shape[dim] - 1) / order_.tile_[dim] - first_tile[dim] + 1;
+      first_chunk[dim] = box_.offset[dim] / order_.chunk_shape_[dim];
+      count[dim] = (box_.offset[dim] + box_.shape[dim] - 1) / order_.chunk_shape_[dim] - first_chunk[dim] + 1;
     }
-    const auto strides = strides_of(order_.tiles_);
+    const auto strides = strides_of(order_.chunks_);
     const auto start_of = [&](const Shape& index) {
       std::uint64_t number = 0;
-      for (std::size_t dim = 0; dim < dims; ++dim) number += (first_tile[dim] + index[dim]) * strides[dim];
-      return number * order_.tile_elements_;
+      for (std::size_t dim = 0; dim < dims; ++dim) number += (first_chunk[dim] + index[dim]) * strides[dim];
+      return number * order_.chunk_elements_;
     };
-    const auto before = partition_point(product(count), [&](std::uint64_t tile) {
-      return start_of(Odometer(count, tile).index()) + order_.tile_elements_ <= first_;
+    const auto before = partition_point(product(count), [&](std::uint64_t chunk) {
+      return start_of(Odometer(count, chunk).index()) + order_.chunk_elements_ <= first_;
     });
     Shape offset(dims);
-    for (Odometer tile(count, before); !tile.at_end() && !stopped_; tile.advance()) {
-      const auto start = start_of(tile.index());
+    for (Odometer chunk(count, before); !chunk.at_end() && !stopped_; chunk.advance()) {
+      const auto start = start_of(chunk.index());
       if (start >= last_) break;
       for (std::size_t dim = 0; dim < dims; ++dim) {
-        offset[dim] = (first_tile[dim] + tile.index()[dim]) * order_.tile_[dim];
+        offset[dim] = (first_chunk[dim] + chunk.index()[dim]) * order_.chunk_shape_[dim];
       }
-      one_tile(start, offset);
+      visit_chunk(start, offset);
     }
     flush();
   }
 
  private:
-  // What lies in both the box and the tile that begins at this element of the file and of the tensor.
-  void one_tile(std::uint64_t start, const Shape& offset) {
+  // What lies in both the box and the chunk that begins at this element of the file and of the tensor.
+  void visit_chunk(std::uint64_t start, const Shape& offset) {
     const auto dims = offset.size();
     Shape begin(dims);
     Shape size(dims);
     for (std::size_t dim = 0; dim < dims; ++dim) {
       begin[dim] = std::max(box_.offset[dim], offset[dim]);
-      const auto end = std::min(box_.offset[dim] + box_.shape[dim], offset[dim] + order_.tile_[dim]);
+      const auto end = std::min(box_.offset[dim] + box_.shape[dim], offset[dim] + order_.chunk_shape_[dim]);
       size[dim] = end - begin[dim];
     }
     // Trailing dimensions in which both are whole make one run of each row before them.
@@ -144,14 +145,14 @@ class StorageOrder::Walk {
     while (outer > 0) {
       const auto dim = --outer;
       run *= size[dim];
-      if (size[dim] != order_.tile_[dim] || size[dim] != box_.shape[dim]) break;
+      if (size[dim] != order_.chunk_shape_[dim] || size[dim] != box_.shape[dim]) break;
     }
     const Shape rows(size.begin(), size.begin() + static_cast<std::ptrdiff_t>(outer));
     const auto run_at = [&](const Shape& row) {
       StorageRun found{.in_file = start, .in_box = 0, .count = run};
       for (std::size_t dim = 0; dim < dims; ++dim) {
         const auto at = begin[dim] + (dim < outer ? row[dim] : 0);
-        found.in_file += (at - offset[dim]) * in_tile_[dim];
+        found.in_file += (at - offset[dim]) * in_chunk_[dim];
         found.in_box += (at - box_.offset[dim]) * in_box_[dim];
       }
       return found;
@@ -188,7 +189,7 @@ class StorageOrder::Walk {
   const std::uint64_t first_;
   const std::uint64_t last_;
   VisitUntil visit_;
-  const Shape in_tile_;
+  const Shape in_chunk_;
   const Shape in_box_;
   StorageRun open_;
   bool stopped_ = false;
@@ -210,13 +211,13 @@ std::optional<StorageRun> StorageOrder::first_run(const Box& box, const ElementR
   return found;
 }
 
-Box StorageOrder::tile_at(std::uint64_t in_file) const {
+Box StorageOrder::chunk_at(std::uint64_t in_file) const {
   Box box{shape_, shape_};
-  auto number = in_file / tile_elements_;
+  auto number = in_file / chunk_elements_;
   for (std::size_t dim = shape_.size(); dim-- > 0;) {
-    box.offset[dim] = number % tiles_[dim] * tile_[dim];
-    box.shape[dim] = std::min(tile_[dim], shape_[dim] - box.offset[dim]);
-    number /= tiles_[dim];
+    box.offset[dim] = number % chunks_[dim] * chunk_shape_[dim];
+    box.shape[dim] = std::min(chunk_shape_[dim], shape_[dim] - box.offset[dim]);
+    number /= chunks_[dim];
   }
   return box;
 }
@@ -228,17 +229,17 @@ std::vector<ElementRange> StorageOrder::ranges_of(const Box& box) const {
   Shape shape;
   for (std::size_t dim = 0; dim < shape_.size(); ++dim) {
     const auto end = box.offset[dim] + box.shape[dim];
-    if (box.offset[dim] % tile_[dim] != 0 || (end % tile_[dim] != 0 && end != shape_[dim])) {
-      throw Error(ErrorKind::internal,
-                  to_string(Shard::block(box.offset, box.shape)) + " does not consist of tiles of " + to_string(tile_));
+    if (box.offset[dim] % chunk_shape_[dim] != 0 || (end % chunk_shape_[dim] != 0 && end != shape_[dim])) {
+      throw Error(ErrorKind::internal, to_string(Shard::block(box.offset, box.shape)) +
+                                           " does not consist of chunks of " + to_string(chunk_shape_));
     }
-    offset.push_back(box.offset[dim] / tile_[dim]);
-    shape.push_back((end + tile_[dim] - 1) / tile_[dim] - offset.back());
+    offset.push_back(box.offset[dim] / chunk_shape_[dim]);
+    shape.push_back((end + chunk_shape_[dim] - 1) / chunk_shape_[dim] - offset.back());
   }
-  // Tiles lie in the file as elements in a row-major tensor.
-  const StorageOrder of_tiles(tiles_);
-  of_tiles.visit_runs({offset, shape}, {0, of_tiles.elements()}, [&](const StorageRun& run) {
-    const ElementRange range{run.in_file * tile_elements_, run.count * tile_elements_};
+  // Chunks lie in the file as elements in a row-major tensor.
+  const StorageOrder of_chunks(chunks_);
+  of_chunks.visit_runs({offset, shape}, {0, of_chunks.elements()}, [&](const StorageRun& run) {
+    const ElementRange range{run.in_file * chunk_elements_, run.count * chunk_elements_};
     if (!ranges.empty() && ranges.back().first + ranges.back().count == range.first) {
       ranges.back().count += range.count;
     } else {
@@ -248,8 +249,8 @@ std::vector<ElementRange> StorageOrder::ranges_of(const Box& box) const {
   return ranges;
 }
 
-std::uint64_t storage_bytes(DType dtype, const Shape& shape, const Shape& tile) {
-  const auto elements = tile.empty() ? element_count(shape) : StorageOrder(shape, tile).elements();
+std::uint64_t storage_bytes(DType dtype, const Shape& shape, const Shape& chunk) {
+  const auto elements = chunk.empty() ? element_count(shape) : StorageOrder(shape, chunk).elements();
   return elements * item_bytes(dtype);
 }
 

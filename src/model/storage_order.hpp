@@ -19,21 +19,21 @@ struct StorageRun {
   friend bool operator==(const StorageRun&, const StorageRun&) = default;
 };
 
-// Tile by tile, in row-major order of the tiles, each of them row-major inside. One tile as large as the tensor is the
-// plain row-major order (HDF5: contiguous); smaller ones are HDF5's chunks as it lays them out where they are allocated
-// early and without filters (HDF5 file format specification, "Implicit" chunk index). A tile that sticks out beyond the
-// tensor has its full size in the file: the elements outside are padding, of no value.
+// Chunk by chunk, in row-major order of the chunks, each of them row-major inside. One chunk as large as the tensor is
+// the plain row-major order (HDF5: contiguous); smaller ones are HDF5's chunks as it lays them out where they are
+// allocated early and without filters (HDF5 file format specification, "Implicit" chunk index). A chunk that sticks out
+// beyond the tensor has its full size in the file: the elements outside are padding, of no value.
 class StorageOrder {
  public:
   explicit StorageOrder(const Shape& shape) : StorageOrder(shape, shape) {}
-  // An empty tile: row-major. Throws Error{usage} where the tile has another number of dimensions, or one of size 0 in
-  // a tensor with elements.
-  StorageOrder(Shape shape, Shape tile);
+  // An empty chunk: row-major. Throws Error{usage} where the chunk has another number of dimensions, or one of size 0
+  // in a tensor with elements.
+  StorageOrder(Shape shape, Shape chunk_shape);
 
   [[nodiscard]] const Shape& shape() const { return shape_; }
-  [[nodiscard]] const Shape& tile() const { return tile_; }
-  [[nodiscard]] bool is_row_major() const { return tile_ == shape_; }
-  [[nodiscard]] std::uint64_t tile_elements() const { return tile_elements_; }
+  [[nodiscard]] const Shape& chunk_shape() const { return chunk_shape_; }
+  [[nodiscard]] bool is_row_major() const { return chunk_shape_ == shape_; }
+  [[nodiscard]] std::uint64_t chunk_elements() const { return chunk_elements_; }
   // Room in the file, padding and all.
   [[nodiscard]] std::uint64_t elements() const { return elements_; }
 
@@ -44,10 +44,10 @@ class StorageOrder {
   // The first of them, if there is any; takes no time for those behind it.
   [[nodiscard]] std::optional<StorageRun> first_run(const Box& box, const ElementRange& in_file) const;
 
-  // The tile that an element of the file lies in, as far as it lies inside the tensor.
-  [[nodiscard]] Box tile_at(std::uint64_t in_file) const;
+  // The chunk that an element of the file lies in, as far as it lies inside the tensor.
+  [[nodiscard]] Box chunk_at(std::uint64_t in_file) const;
 
-  // The parts of the file, in order, that hold this box and nothing else but padding. The box consists of whole tiles,
+  // The parts of the file, in order, that hold this box and nothing else but padding. The box consists of whole chunks,
   // but for the tensor's far edges; throws Error{internal} otherwise.
   [[nodiscard]] std::vector<ElementRange> ranges_of(const Box& box) const;
 
@@ -56,13 +56,13 @@ class StorageOrder {
   class Walk;
 
   Shape shape_;
-  Shape tile_;
-  Shape tiles_;  // in each dimension
-  std::uint64_t tile_elements_ = 1;
+  Shape chunk_shape_;
+  Shape chunks_;  // in each dimension
+  std::uint64_t chunk_elements_ = 1;
   std::uint64_t elements_ = 0;
 };
 
-// Bytes of a tensor in the file, padding and all. An empty tile: row-major.
-std::uint64_t storage_bytes(DType dtype, const Shape& shape, const Shape& tile);
+// Bytes of a tensor in the file, padding and all. An empty chunk: row-major.
+std::uint64_t storage_bytes(DType dtype, const Shape& shape, const Shape& chunk);
 
 }  // namespace muster

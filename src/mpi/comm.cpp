@@ -115,7 +115,7 @@ namespace {
 // What lies in [begin, begin + bytes) of all ranks' bytes one behind the other, as MPI's counts and displacements.
 struct Window {
   std::vector<int> counts;
-  std::vector<int> places;
+  std::vector<int> placements;
 };
 
 Window window_of(std::span<const std::uint64_t> sizes, std::uint64_t begin, std::uint64_t bytes) {
@@ -125,7 +125,7 @@ Window window_of(std::span<const std::uint64_t> sizes, std::uint64_t begin, std:
     const auto first = std::clamp(start, begin, begin + bytes);
     const auto last = std::clamp(start + size, begin, begin + bytes);
     window.counts.push_back(narrow<int>(last - first));
-    window.places.push_back(narrow<int>(first - begin));
+    window.placements.push_back(narrow<int>(first - begin));
     start += size;
   }
   return window;
@@ -154,9 +154,9 @@ Bytes CommView::all_gather(std::span<const std::byte> bytes, std::span<const std
       Pending pending(*this, "MPI_Igatherv");
       const auto* sent = hold_copy(pending, bytes.subspan(told, own));
       const auto* counts = hold_copy(pending, std::span<const int>(window.counts));
-      const auto* places = hold_copy(pending, std::span<const int>(window.places));
+      const auto* placements = hold_copy(pending, std::span<const int>(window.placements));
       auto& received = pending.hold(rank_ == 0 ? part.size() : 0);
-      check(MPI_Igatherv(sent, narrow<int>(own), MPI_BYTE, received.data(), counts, places, MPI_BYTE, 0, comm_,
+      check(MPI_Igatherv(sent, narrow<int>(own), MPI_BYTE, received.data(), counts, placements, MPI_BYTE, 0, comm_,
                          pending.request()),
             "MPI_Igatherv");
       pending.wait();

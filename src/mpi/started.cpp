@@ -12,23 +12,23 @@ StartedGather::StartedGather(const CommView& comm, std::span<const std::byte> by
                              std::span<const std::uint64_t> sizes)
     : pending_(comm, "MPI_Igatherv") {
   int* counts = nullptr;
-  int* places = nullptr;
+  int* placements = nullptr;
   std::uint64_t total = 0;
   if (comm.rank() == 0) {
     sizes_.assign(sizes.begin(), sizes.end());
     counts = reinterpret_cast<int*>(pending_.hold(sizes.size() * sizeof(int)).data());
-    places = reinterpret_cast<int*>(pending_.hold(sizes.size() * sizeof(int)).data());
+    placements = reinterpret_cast<int*>(pending_.hold(sizes.size() * sizeof(int)).data());
     for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
       counts[rank] = narrow<int>(sizes[rank]);
-      places[rank] = narrow<int>(total);
+      placements[rank] = narrow<int>(total);
       total += sizes[rank];
     }
   }
   auto& sent = pending_.hold(bytes.size());
   std::ranges::copy(bytes, sent.begin());
   received_ = &pending_.hold(total);
-  check(MPI_Igatherv(sent.data(), narrow<int>(sent.size()), MPI_BYTE, received_->data(), counts, places, MPI_BYTE, 0,
-                     comm.handle(), pending_.request()),
+  check(MPI_Igatherv(sent.data(), narrow<int>(sent.size()), MPI_BYTE, received_->data(), counts, placements, MPI_BYTE,
+                     0, comm.handle(), pending_.request()),
         "MPI_Igatherv");
 }
 

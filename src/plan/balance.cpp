@@ -109,7 +109,7 @@ class Dealer {
 std::vector<std::size_t> file_order(const GlobalState& state, std::uint64_t alignment_bytes) {
   std::vector<char> is_small;
   for (const auto& tensor : state.tensors) {
-    const auto bytes = storage_bytes(tensor.dtype, tensor.shape, tensor.tile);
+    const auto bytes = storage_bytes(tensor.dtype, tensor.shape, tensor.chunk_shape);
     is_small.push_back(bytes < aligned_threshold_bytes(alignment_bytes) ? 1 : 0);
   }
   std::vector<std::size_t> order(state.tensors.size());
@@ -157,7 +157,7 @@ WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
     const auto& tensor = state.tensors[index];
     const auto item = item_bytes(tensor.dtype);
     const auto position = narrow<std::uint32_t>(plan.tensors.size());
-    plan.tensors.push_back({tensor.path, tensor.dtype, tensor.shape, tensor.tile});
+    plan.tensors.push_back({tensor.path, tensor.dtype, tensor.shape, tensor.chunk_shape});
     for (const auto& holding : tensor.holdings) {
       dealers[holding.holders].deal(position, holding.range.first * item, holding.range.count * item, plan.pieces);
     }

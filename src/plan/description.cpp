@@ -49,6 +49,10 @@ bool is_reserved(const std::string& path) {
   return false;
 }
 
+std::string_view section_of(const TensorDescription& description) {
+  return std::string_view(description.path).substr(0, description.path.find('/', 1));
+}
+
 }  // namespace
 
 void check_state(const State& state) {
@@ -183,6 +187,19 @@ std::vector<TensorDescription> unpack(std::span<const std::byte> bytes) {
     }
   }
   return descriptions;
+}
+
+std::vector<Bytes> pack_for_exchange(const Described& described) {
+  std::vector<Bytes> packed;
+  if (!described.whole.empty()) packed.push_back(pack(described.whole));
+  // By path, but for "/a!b", which sorts between "/a" and "/a/b": then a section comes in more than one packed.
+  for (auto first = described.parts.begin(); first != described.parts.end();) {
+    const auto last = std::find_if(first, described.parts.end(),
+                                   [&](const auto& part) { return section_of(part) != section_of(*first); });
+    packed.push_back(pack({first, last}));
+    first = last;
+  }
+  return packed;
 }
 
 }  // namespace muster::plan

@@ -25,4 +25,10 @@ Described describe(const State& state);
 Bytes pack(const std::vector<TensorDescription>& descriptions);
 std::vector<TensorDescription> unpack(std::span<const std::byte> bytes);
 
+// Packed descriptions to be exchanged: tensors held whole, then parts by the first key of their path (/model,
+// /optimizer,
+// ...). If ranks hold the same model but each its own part of the optimizer, the string of the model is the same on all
+// of them and travels once. Each string is for unpack(); none for no tensors.
+std::vector<Bytes> pack_for_exchange(const Described& described);
+
 }  // namespace muster::plan

@@ -29,10 +29,10 @@ std::uint64_t fingerprint(const State& state) {
     }
   }
   for (const auto& document : state.documents()) {
-    const std::array<std::uint64_t, 2> sizes{document.path.size(), document.words.size()};
+    const std::array<std::uint64_t, 2> sizes{document.path.size(), document.contribution.size()};
     hasher.add(std::as_bytes(std::span(sizes)));
     hasher.add(as_bytes(document.path));
-    hasher.add(as_bytes(document.words));
+    hasher.add(as_bytes(document.contribution));
   }
   return hasher.value();
 }

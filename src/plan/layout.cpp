@@ -61,13 +61,13 @@ Layout lay_out(const WritePlan& plan, std::uint64_t alignment_bytes) {
   layout.datasets = tables(plan, extent_count(plan));
   const auto first_tensor = layout.datasets.size();
   for (const auto& tensor : plan.tensors) {
-    const auto bytes = storage_bytes(tensor.dtype, tensor.shape, tensor.tile);
+    const auto bytes = storage_bytes(tensor.dtype, tensor.shape, tensor.chunk_shape);
     layout.payload_bytes += bytes;
     layout.datasets.push_back(Dataset{.path = tensor.path,
                                       .kind = DatasetKind::tensor,
                                       .dtype = tensor.dtype,
                                       .shape = tensor.shape,
-                                      .tile = tensor.tile,
+                                      .chunk_shape = tensor.chunk_shape,
                                       .bytes = bytes});
   }
   layout.head_bytes = head_capacity_bytes(layout.datasets, alignment_bytes);

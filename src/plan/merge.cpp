@@ -14,8 +14,8 @@
 #include "base/narrow.hpp"
 #include "base/rank_text.hpp"
 #include "model/storage_order.hpp"
-#include "plan/choirs.hpp"
-#include "plan/tiling.hpp"
+#include "plan/chunk_shape.hpp"
+#include "plan/rank_set_unions.hpp"
 
 namespace muster::plan {
 
@@ -52,23 +52,23 @@ std::size_t Merger::ShardHash::operator()(const Shard& shard) const {
   return hash;
 }
 
-// That a voice holds a range of a tensor's elements as they lie in the file.
-struct Merger::RangeClaim {
+// That a group holds a range of a tensor's elements as they lie in the file.
+struct Merger::HeldRange {
   ElementRange range;
-  std::uint32_t part = 0;  // of several ranges, see CutClaims
-  std::uint32_t voice = 0;
+  std::uint32_t part = 0;  // of several ranges, see CutRanges
+  std::uint32_t group = 0;
 
-  static bool by_range(const RangeClaim& a, const RangeClaim& b) {
-    return std::tie(a.range.first, a.range.count, a.part, a.voice) <
-           std::tie(b.range.first, b.range.count, b.part, b.voice);
+  static bool by_range(const HeldRange& a, const HeldRange& b) {
+    return std::tie(a.range.first, a.range.count, a.part, a.group) <
+           std::tie(b.range.first, b.range.count, b.part, b.group);
   }
 };
 
-// Claims cut into ranges, each with the number of the part that it is cut from: two parts may share some of their
+// Held shards cut into ranges, each with the number of the part that it is cut from: two parts may share some of their
 // ranges and are two parts all the same.
-class Merger::CutClaims {
+class Merger::CutRanges {
  public:
-  void add(std::uint32_t voice, std::vector<ElementRange> ranges) {
+  void add(std::uint32_t group, std::vector<ElementRange> ranges) {
     std::ranges::sort(ranges, {}, &ElementRange::first);
     std::vector<ElementRange> joined;
     for (const auto& range : ranges) {
@@ -81,45 +81,45 @@ class Merger::CutClaims {
     std::vector<std::uint64_t> key;
     for (const auto& [first, count] : joined) key.insert(key.end(), {first, count});
     const auto part = parts_.try_emplace(std::move(key), narrow<std::uint32_t>(parts_.size())).first->second;
-    for (const auto& range : joined) claims_.push_back({range, part, voice});
+    for (const auto& range : joined) held_.push_back({range, part, group});
   }
 
-  std::vector<RangeClaim> take() {
-    std::sort(claims_.begin(), claims_.end(), RangeClaim::by_range);
-    return std::move(claims_);
+  std::vector<HeldRange> take() {
+    std::sort(held_.begin(), held_.end(), HeldRange::by_range);
+    return std::move(held_);
   }
 
  private:
   std::map<std::vector<std::uint64_t>, std::uint32_t> parts_;  // by their ranges
-  std::vector<RangeClaim> claims_;
+  std::vector<HeldRange> held_;
 };
 
-// Makes global tensors of claims, tensor by tensor.
-class Merger::Settling {
+// Makes the global tensors of what is held, tensor by tensor.
+class Merger::TensorMerge {
  public:
-  Settling(const std::vector<int>& peer_groups, const std::vector<RankSet>& voices,
-           const std::vector<const Shard*>& shards)
-      : peer_groups_(peer_groups), voices_(voices), shards_(shards), choirs_(pointers_to(voices)) {
+  TensorMerge(const std::vector<int>& peer_groups, const std::vector<RankSet>& groups,
+              const std::vector<const Shard*>& shards)
+      : peer_groups_(peer_groups), groups_(groups), shards_(shards), unions_(pointers_to(groups)) {
     state_.world_size = narrow<int>(peer_groups.size());
   }
 
-  // `claims` by voice.
-  void add(const Named& tensor, std::span<const Claim> claims) {
+  // `held` by group.
+  void add(const Named& tensor, std::span<const HeldShard> held) {
     const auto& [path, versions] = tensor;
     if (versions.size() > 1) {
-      problem(path, versions_text(tensor, claims));
+      problem(path, versions_text(tensor, held));
       return;
     }
     const auto& [dtype, shape, is_whole] = versions.front();
-    const auto hash = hash_of(claims);
-    if (const auto* same = settled_like(tensor, claims, hash)) {
-      state_.tensors.push_back({path, dtype, shape, same->holdings, same->tile});
+    const auto hash = hash_of(held);
+    if (const auto* same = merged_like(tensor, held, hash)) {
+      state_.tensors.push_back({path, dtype, shape, same->holdings, same->chunk_shape});
       return;
     }
     if (is_whole) {
       together_.clear();
-      for (const auto& claim : claims) together_.push_back(claim.voice);
-      const auto& holders = choirs_.ranks_of(together_);
+      for (const auto& each : held) together_.push_back(each.group);
+      const auto& holders = unions_.ranks_of(together_);
       if (holders.size() != peer_groups_.size()) {
         if (const auto missing = without(peers_of(holders), holders); !missing.empty()) {
           problem(path, fmt::format("held by {}, missing on {}", rank_text(holders), rank_text(missing)));
@@ -127,18 +127,18 @@ class Merger::Settling {
         }
       }
     }
-    const auto settled = state_.tensors.size();
-    if (const auto ranges = row_major(shape, claims)) {
-      settle({path, dtype, shape, {}}, StorageOrder(shape), *ranges);
+    const auto merged = state_.tensors.size();
+    if (const auto ranges = row_major(shape, held)) {
+      merge_ranges({path, dtype, shape, {}}, StorageOrder(shape), *ranges);
     } else {
-      const StorageOrder order(shape, tile_of(shape, dtype, claims));
-      settle({path, dtype, shape, {}, order.tile()}, order, in_tiles(order, claims));
+      const StorageOrder order(shape, chunk_shape_of(shape, dtype, held));
+      merge_ranges({path, dtype, shape, {}, order.chunk_shape()}, order, in_chunks(order, held));
     }
-    if (state_.tensors.size() > settled) settled_.emplace(hash, Settled{&versions.front(), claims, settled});
+    if (state_.tensors.size() > merged) merged_.emplace(hash, MergedTensor{&versions.front(), held, merged});
   }
 
   GlobalState finish() {
-    state_.rank_sets = choirs_.take();
+    state_.rank_sets = unions_.take();
     if (problem_count_ == 0) return std::move(state_);
     if (problem_count_ > kMaxProblems) {
       problems_ += fmt::format("; and {} more", problem_count_ - kMaxProblems);
@@ -147,109 +147,109 @@ class Merger::Settling {
   }
 
  private:
-  // A tensor without a problem, and what was claimed of it.
-  struct Settled {
+  // A tensor without a problem, and the shards of it that are held.
+  struct MergedTensor {
     const Version* version = nullptr;
-    std::span<const Claim> claims;
+    std::span<const HeldShard> held;
     std::size_t tensor = 0;  // index into GlobalState::tensors
   };
 
-  static std::uint64_t hash_of(std::span<const Claim> claims) {
-    std::uint64_t hash = claims.size();
-    for (const auto& claim : claims) hash = mixed(hash, std::uint64_t{claim.voice} << 32 | claim.shard);
+  static std::uint64_t hash_of(std::span<const HeldShard> held) {
+    std::uint64_t hash = held.size();
+    for (const auto& each : held) hash = mixed(hash, std::uint64_t{each.group} << 32 | each.shard);
     return hash;
   }
 
-  // The layers of a model are held alike: what all voices hold of one, they hold of the next.
-  [[nodiscard]] const GlobalTensor* settled_like(const Named& tensor, std::span<const Claim> claims,
-                                                 std::uint64_t hash) const {
+  // The layers of a model are held alike: what the groups hold of one layer, they hold of the next.
+  [[nodiscard]] const GlobalTensor* merged_like(const Named& tensor, std::span<const HeldShard> held,
+                                                std::uint64_t hash) const {
     const auto& wanted = tensor.versions.front();
-    const auto alike = [](const Claim& a, const Claim& b) { return a.voice == b.voice && a.shard == b.shard; };
-    const auto [first, last] = settled_.equal_range(hash);
+    const auto alike = [](const HeldShard& a, const HeldShard& b) { return a.group == b.group && a.shard == b.shard; };
+    const auto [first, last] = merged_.equal_range(hash);
     for (auto entry = first; entry != last; ++entry) {
       const auto& [version, known, index] = entry->second;
       if (version->dtype == wanted.dtype && version->shape == wanted.shape && version->is_whole == wanted.is_whole &&
-          std::ranges::equal(known, claims, alike)) {
+          std::ranges::equal(known, held, alike)) {
         return &state_.tensors[index];
       }
     }
     return nullptr;
   }
 
-  [[nodiscard]] std::vector<ShardBox> boxes_of(const Claim& claim, const Shape& shape) const {
-    return muster::boxes_of(*shards_[claim.shard], shape);
+  [[nodiscard]] std::vector<ShardBox> boxes_of(const HeldShard& each, const Shape& shape) const {
+    return muster::boxes_of(*shards_[each.shard], shape);
   }
 
-  [[nodiscard]] Shape tile_of(const Shape& shape, DType dtype, std::span<const Claim> claims) const {
-    Tiling tiling(shape);
-    for (const auto& claim : claims) {
-      for (const auto& part : boxes_of(claim, shape)) tiling.add(part.box);
+  [[nodiscard]] Shape chunk_shape_of(const Shape& shape, DType dtype, std::span<const HeldShard> held) const {
+    ChunkShape chunk_shape(shape);
+    for (const auto& each : held) {
+      for (const auto& part : boxes_of(each, shape)) chunk_shape.add(part.box);
     }
-    return tiling.tile(dtype);
+    return chunk_shape.shape(dtype);
   }
 
-  // The claims as ranges of elements; nothing where some are blocks that are not.
-  [[nodiscard]] std::optional<std::vector<RangeClaim>> row_major(const Shape& shape,
-                                                                 std::span<const Claim> claims) const {
-    CutClaims cut;
-    for (const auto& claim : claims) {
-      if (const auto range = contiguous_range(*shards_[claim.shard], shape)) {
-        cut.add(claim.voice, {*range});
+  // The held shards as ranges of elements; nothing if one of them is a block that is no range.
+  [[nodiscard]] std::optional<std::vector<HeldRange>> row_major(const Shape& shape,
+                                                                std::span<const HeldShard> held) const {
+    CutRanges cut;
+    for (const auto& each : held) {
+      if (const auto range = contiguous_range(*shards_[each.shard], shape)) {
+        cut.add(each.group, {*range});
         continue;
       }
       std::vector<ElementRange> ranges;
-      for (const auto& part : boxes_of(claim, shape)) {
+      for (const auto& part : boxes_of(each, shape)) {
         const auto range = contiguous_range(Shard::block(part.box.offset, part.box.shape), shape);
         if (!range) return std::nullopt;
         ranges.push_back(*range);
       }
-      cut.add(claim.voice, std::move(ranges));
+      cut.add(each.group, std::move(ranges));
     }
     return cut.take();
   }
 
-  // The claims as ranges in the file.
-  [[nodiscard]] std::vector<RangeClaim> in_tiles(const StorageOrder& order, std::span<const Claim> claims) const {
-    CutClaims cut;
-    for (const auto& claim : claims) {
+  // The held shards as ranges in the file.
+  [[nodiscard]] std::vector<HeldRange> in_chunks(const StorageOrder& order, std::span<const HeldShard> held) const {
+    CutRanges cut;
+    for (const auto& each : held) {
       std::vector<ElementRange> ranges;
-      for (const auto& part : boxes_of(claim, order.shape())) {
+      for (const auto& part : boxes_of(each, order.shape())) {
         const auto of_box = order.ranges_of(part.box);
         ranges.insert(ranges.end(), of_box.begin(), of_box.end());
       }
-      cut.add(claim.voice, std::move(ranges));
+      cut.add(each.group, std::move(ranges));
     }
     return cut.take();
   }
 
-  // `claims` by range in the file, then by voice.
-  void settle(GlobalTensor tensor, const StorageOrder& order, std::span<const RangeClaim> claims) {
+  // `held` by range in the file, then by group.
+  void merge_ranges(GlobalTensor tensor, const StorageOrder& order, std::span<const HeldRange> held) {
     std::uint64_t covered = 0;
     RankSet before;
-    for (std::size_t last = 0; last < claims.size();) {
+    for (std::size_t last = 0; last < held.size();) {
       const auto first = last;
-      const auto range = claims[first].range;
-      const auto part = claims[first].part;
-      while (last < claims.size() && claims[last].range == range && claims[last].part == part) ++last;
+      const auto range = held[first].range;
+      const auto part = held[first].part;
+      while (last < held.size() && held[last].range == range && held[last].part == part) ++last;
       if (range.count == 0) continue;
-      const auto together = voices_of(claims.subspan(first, last - first));
+      const auto together = groups_of(held.subspan(first, last - first));
       if (range.first > covered) {
-        hole(tensor.path, order, {covered, range.first - covered}, claims);
+        hole(tensor.path, order, {covered, range.first - covered}, held);
         return;
       }
       if (range.first < covered) {
         const auto end = std::min(covered, range.first + range.count);
         problem(tensor.path, fmt::format("{} held in two different parts, by {} and by {}",
                                          part_text(order, {range.first, end - range.first}), rank_text(before),
-                                         rank_text(choirs_.ranks_of(together))));
+                                         rank_text(unions_.ranks_of(together))));
         return;
       }
       covered += range.count;
-      tensor.holdings.push_back({range, choirs_.id_of(together)});
-      before = choirs_.ranks_of(together);
+      tensor.holdings.push_back({range, unions_.id_of(together)});
+      before = unions_.ranks_of(together);
     }
     if (covered != order.elements()) {
-      hole(tensor.path, order, {covered, order.elements() - covered}, claims);
+      hole(tensor.path, order, {covered, order.elements() - covered}, held);
       return;
     }
     tensor.holdings.shrink_to_fit();
@@ -258,11 +258,11 @@ class Merger::Settling {
 
   // Nobody holds the range: who holds the rest is who may have been meant to.
   void hole(const std::string& path, const StorageOrder& order, const ElementRange& range,
-            std::span<const RangeClaim> claims) {
+            std::span<const HeldRange> held) {
     RankSet holders;
-    for (const auto& claim : claims) {
-      if (claim.range.count == 0) continue;
-      const auto& ranks = voices_[claim.voice];
+    for (const auto& each : held) {
+      if (each.range.count == 0) continue;
+      const auto& ranks = groups_[each.group];
       holders.insert(holders.end(), ranks.begin(), ranks.end());
     }
     make_rank_set(holders);
@@ -270,19 +270,19 @@ class Merger::Settling {
     problem(path, part_text(order, range) + " held by no rank" + rest);
   }
 
-  // "elements [8, 16) are", or of a tensor in tiles the first of them: "block [0, 4) x [4, 8) is".
+  // "elements [8, 16) are", or of a tensor in chunks the first of them: "block [0, 4) x [4, 8) is".
   static std::string part_text(const StorageOrder& order, const ElementRange& range) {
     if (order.is_row_major()) return fmt::format("elements [{}, {}) are", range.first, range.first + range.count);
-    const auto box = order.tile_at(range.first);
+    const auto box = order.chunk_at(range.first);
     return to_string(Shard::block(box.offset, box.shape)) + " is";
   }
 
-  std::string versions_text(const Named& tensor, std::span<const Claim> claims) {
+  std::string versions_text(const Named& tensor, std::span<const HeldShard> held) {
     std::map<std::string, RankSet> who_says;
-    for (const auto& claim : claims) {
-      const auto& [dtype, shape, is_whole] = tensor.versions[claim.version];
+    for (const auto& each : held) {
+      const auto& [dtype, shape, is_whole] = tensor.versions[each.version];
       auto& who = who_says[fmt::format("{} {}{}", name(dtype), to_string(shape), is_whole ? "" : " in parts")];
-      who.insert(who.end(), voices_[claim.voice].begin(), voices_[claim.voice].end());
+      who.insert(who.end(), groups_[each.group].begin(), groups_[each.group].end());
     }
     std::string text;
     for (auto& [version, ranks] : who_says) {
@@ -293,9 +293,9 @@ class Merger::Settling {
   }
 
   // Good until the next call.
-  std::span<const std::uint32_t> voices_of(std::span<const RangeClaim> claims) {
+  std::span<const std::uint32_t> groups_of(std::span<const HeldRange> held) {
     together_.clear();
-    for (const auto& claim : claims) together_.push_back(claim.voice);
+    for (const auto& each : held) together_.push_back(each.group);
     return together_;
   }
 
@@ -315,19 +315,19 @@ class Merger::Settling {
   }
 
   const std::vector<int>& peer_groups_;
-  const std::vector<RankSet>& voices_;
+  const std::vector<RankSet>& groups_;
   const std::vector<const Shard*>& shards_;
-  Choirs choirs_;
+  RankSetUnions unions_;
   GlobalState state_;
-  std::unordered_multimap<std::uint64_t, Settled> settled_;  // by hash of the claims
+  std::unordered_multimap<std::uint64_t, MergedTensor> merged_;  // by hash of the held shards
   std::vector<std::uint32_t> together_;
   std::string problems_;
   std::size_t problem_count_ = 0;
 };
 
 void Merger::add(RankSet ranks, const std::vector<TensorDescription>& descriptions) {
-  const auto voice = narrow<std::uint32_t>(voices_.size());
-  voices_.push_back(std::move(ranks));
+  const auto group = narrow<std::uint32_t>(groups_.size());
+  groups_.push_back(std::move(ranks));
   for (const auto& [path, dtype, shape, shard] : descriptions) {
     auto known = index_.find(path);
     if (known == index_.end()) {
@@ -343,7 +343,7 @@ void Merger::add(RankSet ranks, const std::vector<TensorDescription>& descriptio
     if (version == versions.end()) versions.push_back({dtype, shape, is_whole});
     const auto [entry, added] = shard_numbers_.try_emplace(shard, narrow<std::uint32_t>(shards_.size()));
     if (added) shards_.push_back(&entry->first);
-    claims_.push_back({known->second, number, voice, entry->second});
+    held_.push_back({known->second, number, group, entry->second});
   }
 }
 
@@ -353,22 +353,21 @@ GlobalState Merger::finish() {
   std::sort(by_path.begin(), by_path.end(), [&](auto a, auto b) { return tensors_[a].path < tensors_[b].path; });
   std::vector<std::uint32_t> place(tensors_.size());
   for (std::uint32_t i = 0; i < by_path.size(); ++i) place[by_path[i]] = i;
-  for (auto& claim : claims_) claim.tensor = place[claim.tensor];
-  std::sort(claims_.begin(), claims_.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.tensor, a.voice) < std::tie(b.tensor, b.voice); });
-  Settling settling(peer_groups_, voices_, shards_);
-  for (auto first = claims_.begin(); first != claims_.end();) {
-    const auto last =
-        std::find_if(first, claims_.end(), [&](const auto& claim) { return claim.tensor != first->tensor; });
-    settling.add(tensors_[by_path[first->tensor]], {first, last});
+  for (auto& each : held_) each.tensor = place[each.tensor];
+  std::sort(held_.begin(), held_.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.tensor, a.group) < std::tie(b.tensor, b.group); });
+  TensorMerge tensors(peer_groups_, groups_, shards_);
+  for (auto first = held_.begin(); first != held_.end();) {
+    const auto last = std::find_if(first, held_.end(), [&](const auto& each) { return each.tensor != first->tensor; });
+    tensors.add(tensors_[by_path[first->tensor]], {first, last});
     first = last;
   }
-  return settling.finish();
+  return tensors.finish();
 }
 
-GlobalState merge(int world_size, const std::vector<Voice>& voices) {
+GlobalState merge(int world_size, const std::vector<RankDescriptions>& groups) {
   Merger merger(world_size);
-  for (const auto& [ranks, descriptions] : voices) merger.add(ranks, descriptions);
+  for (const auto& [ranks, descriptions] : groups) merger.add(ranks, descriptions);
   return merger.finish();
 }
 

@@ -12,20 +12,21 @@
 
 namespace muster::plan {
 
-// Ranks that said the same, and what they said.
-struct Voice {
+// Ranks that passed the same descriptions, and these.
+struct RankDescriptions {
   RankSet ranks;
   std::vector<TensorDescription> descriptions;
 };
 
 // Brings the descriptions of all ranks together. A tensor held whole must be held whole by every rank of its holders'
 // peer groups (all of the job where they are not given); parts must
-// cover their tensor without gap or overlap. Where some are not ranges of elements, tiles are chosen in which each part
-// is a few ranges in the file. Throws Error{mismatch} that lists every tensor on which ranks disagree, with who says
-// what. The order of the voices changes nothing.
-GlobalState merge(int world_size, const std::vector<Voice>& voices);
+// cover their tensor without gap or overlap. Where some are not ranges of elements, chunks are chosen in which each
+// part is a few ranges in the file. Throws Error{mismatch} that lists every tensor on which ranks disagree, with who
+// says what. The order of the groups changes nothing.
+GlobalState merge(int world_size, const std::vector<RankDescriptions>& groups);
 
-// The same voice by voice, for a caller that need not have all descriptions at once: of each, a few bytes are kept.
+// The same, one group at a time, so that the caller need not have all descriptions at once: of each, a few bytes are
+// kept.
 class Merger {
  public:
   explicit Merger(int world_size) : Merger(std::vector<int>(static_cast<std::size_t>(world_size), 0)) {}
@@ -46,26 +47,26 @@ class Merger {
     std::string path;
     std::vector<Version> versions;
   };
-  // That the ranks of a voice hold a shard of a tensor.
-  struct Claim {
+  // A shard of a tensor that the ranks of a group hold.
+  struct HeldShard {
     std::uint32_t tensor = 0;
     std::uint32_t version = 0;
-    std::uint32_t voice = 0;
+    std::uint32_t group = 0;
     std::uint32_t shard = 0;
   };
   // Many ranks and many tensors have the same shards: each is kept once.
   struct ShardHash {
     std::size_t operator()(const Shard& shard) const;
   };
-  struct RangeClaim;
-  class CutClaims;
-  class Settling;
+  struct HeldRange;
+  class CutRanges;
+  class TensorMerge;
 
   std::vector<int> peer_groups_;  // by rank
-  std::vector<RankSet> voices_;
+  std::vector<RankSet> groups_;
   std::deque<Named> tensors_;  // a deque, because index_ looks into it
   std::unordered_map<std::string_view, std::uint32_t> index_;
-  std::vector<Claim> claims_;
+  std::vector<HeldShard> held_;
   std::unordered_map<Shard, std::uint32_t, ShardHash> shard_numbers_;
   std::vector<const Shard*> shards_;  // by number
 };

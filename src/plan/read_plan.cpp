@@ -8,7 +8,7 @@
 
 #include "base/narrow.hpp"
 #include "model/layout.hpp"
-#include "plan/choirs.hpp"
+#include "plan/rank_set_unions.hpp"
 
 namespace muster::plan {
 
@@ -20,10 +20,10 @@ struct Run {
   std::size_t last = 0;
 };
 
-// A wish begins, or ends, to want the extents from here on.
-struct Turn {
+// Where the extents that a group of ranks requests begin or end.
+struct Boundary {
   std::uint32_t extent = 0;
-  std::uint32_t wish = 0;
+  std::uint32_t rank_requests = 0;
 };
 
 std::vector<Run> extents_of_tensors(const Catalog& catalog) {
@@ -36,18 +36,19 @@ std::vector<Run> extents_of_tensors(const Catalog& catalog) {
   return runs;
 }
 
-// The runs of extents that a wish touches, none next to another, in order.
-std::vector<Run> touched_by(const Wish& wish, const Catalog& catalog, const std::vector<Run>& extents_of) {
+// The runs of extents that the requests touch, in order; no two are adjacent.
+std::vector<Run> touched_by(const RankRequests& rank_requests, const Catalog& catalog,
+                            const std::vector<Run>& extents_of) {
   std::vector<Run> touched;
-  for (const auto& want : wish.wants) {
-    const auto begin = catalog.tensors[want.tensor].offset + want.first_byte;
-    const auto end = begin + want.bytes;
+  for (const auto& request : rank_requests.requests) {
+    const auto begin = catalog.tensors[request.tensor].offset + request.first_byte;
+    const auto end = begin + request.bytes;
     const auto at = [&](std::size_t i) { return catalog.extents.begin() + static_cast<std::ptrdiff_t>(i); };
-    const auto [low, high] = extents_of[want.tensor];
+    const auto [low, high] = extents_of[request.tensor];
     const auto first =
         std::partition_point(at(low), at(high), [&](const auto& e) { return e.offset + e.bytes <= begin; });
     const auto last = std::partition_point(first, at(high), [&](const auto& e) { return e.offset < end; });
-    if (first == last || want.bytes == 0) continue;
+    if (first == last || request.bytes == 0) continue;
     touched.push_back({static_cast<std::size_t>(first - at(0)), static_cast<std::size_t>(last - at(0))});
   }
   std::sort(touched.begin(), touched.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -63,22 +64,22 @@ std::vector<Run> touched_by(const Wish& wish, const Catalog& catalog, const std:
   return touched;
 }
 
-// By extent, then by wish.
-std::vector<Turn> turns_of(const Catalog& catalog, const std::vector<Wish>& wishes) {
+// By extent, then by group of ranks.
+std::vector<Boundary> boundaries_of(const Catalog& catalog, const std::vector<RankRequests>& all_requests) {
   const auto extents_of = extents_of_tensors(catalog);
-  std::vector<Turn> turns;
-  for (std::uint32_t wish = 0; wish < wishes.size(); ++wish) {
-    for (const auto& run : touched_by(wishes[wish], catalog, extents_of)) {
-      turns.push_back({narrow<std::uint32_t>(run.first), wish});
-      turns.push_back({narrow<std::uint32_t>(run.last), wish});
+  std::vector<Boundary> boundaries;
+  for (std::uint32_t rank_requests = 0; rank_requests < all_requests.size(); ++rank_requests) {
+    for (const auto& run : touched_by(all_requests[rank_requests], catalog, extents_of)) {
+      boundaries.push_back({narrow<std::uint32_t>(run.first), rank_requests});
+      boundaries.push_back({narrow<std::uint32_t>(run.last), rank_requests});
     }
   }
-  // They come by wish; there are millions, and as many extents.
+  // A counting sort by extent: there are millions of boundaries, and as many extents.
   std::vector<std::size_t> place(catalog.extents.size() + 2, 0);
-  for (const auto& turn : turns) ++place[turn.extent + std::size_t{1}];
+  for (const auto& boundary : boundaries) ++place[boundary.extent + std::size_t{1}];
   std::partial_sum(place.begin(), place.end(), place.begin());
-  std::vector<Turn> sorted(turns.size());
-  for (const auto& turn : turns) sorted[place[turn.extent]++] = turn;
+  std::vector<Boundary> sorted(boundaries.size());
+  for (const auto& boundary : boundaries) sorted[place[boundary.extent]++] = boundary;
   return sorted;
 }
 
@@ -89,26 +90,27 @@ struct Cut {
   std::vector<RankSet> sets;
 };
 
-Cut cut_into_units(const Catalog& catalog, const std::vector<Wish>& wishes) {
-  const auto turns = turns_of(catalog, wishes);
+Cut cut_into_units(const Catalog& catalog, const std::vector<RankRequests>& all_requests) {
+  const auto boundaries = boundaries_of(catalog, all_requests);
   std::vector<const RankSet*> ranks;
-  for (const auto& wish : wishes) ranks.push_back(&wish.ranks);
-  Choirs choirs(std::move(ranks));
+  for (const auto& rank_requests : all_requests) ranks.push_back(&rank_requests.ranks);
+  RankSetUnions unions(std::move(ranks));
   Cut cut;
-  std::vector<std::uint32_t> wanting;  // wishes that want the extents from `turn` to the next one
-  std::vector<std::uint32_t> turning;
+  std::vector<std::uint32_t> wanting;  // groups of ranks that request the extents up to the next boundary
+  std::vector<std::uint32_t> changed;
   std::vector<std::uint32_t> before;
-  for (auto turn = turns.begin(); turn != turns.end();) {
-    const std::size_t first = turn->extent;
-    turning.clear();
-    for (; turn != turns.end() && turn->extent == first; ++turn) turning.push_back(turn->wish);
+  for (auto boundary = boundaries.begin(); boundary != boundaries.end();) {
+    const std::size_t first = boundary->extent;
+    changed.clear();
+    for (; boundary != boundaries.end() && boundary->extent == first; ++boundary)
+      changed.push_back(boundary->rank_requests);
     before.swap(wanting);
     wanting.clear();
-    std::set_symmetric_difference(before.begin(), before.end(), turning.begin(), turning.end(),
+    std::set_symmetric_difference(before.begin(), before.end(), changed.begin(), changed.end(),
                                   std::back_inserter(wanting));
     if (wanting.empty()) continue;
-    const auto set = choirs.id_of(wanting);
-    for (auto i = first; i < turn->extent; ++i) {
+    const auto set = unions.id_of(wanting);
+    for (auto i = first; i < boundary->extent; ++i) {
       const auto& extent = catalog.extents[i];
       const auto end = extent.offset + extent.bytes;
       if (!cut.units.empty() && cut.set_of.back() == set) {
@@ -123,7 +125,7 @@ Cut cut_into_units(const Catalog& catalog, const std::vector<Wish>& wishes) {
       cut.set_of.push_back(set);
     }
   }
-  cut.sets = choirs.take();
+  cut.sets = unions.take();
   return cut;
 }
 
@@ -181,12 +183,13 @@ void share_out(Cut& cut, const RankSet& readers) {
 
 }  // namespace
 
-void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard, std::vector<Want>& wants) {
-  const auto& [path, dtype, shape, bytes, offset, tile] = catalog.tensors[tensor];
+void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard,
+                    std::vector<ReadRequest>& requests) {
+  const auto& [path, dtype, shape, bytes, offset, chunk] = catalog.tensors[tensor];
   const auto in_file_of = [start = offset](const CatalogExtent& extent) { return extent.offset - start; };
   const auto low = std::ranges::lower_bound(catalog.extents, offset, {}, &CatalogExtent::offset);
   const auto high = std::ranges::lower_bound(low, catalog.extents.end(), offset + bytes, {}, &CatalogExtent::offset);
-  std::vector<Want> touched;
+  std::vector<ReadRequest> touched;
   shard.visit_some_runs([&, all = bytes](const ShardRun& run) {
     const auto first =
         std::partition_point(low, high, [&](const auto& e) { return in_file_of(e) + e.bytes <= run.in_file; });
@@ -197,32 +200,34 @@ void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap
     touched.push_back({tensor, in_file_of(*first), end - in_file_of(*first)});
     return end;
   });
-  std::ranges::sort(touched, {}, &Want::first_byte);
-  const auto before = wants.size();
-  for (const auto& want : touched) {
-    if (wants.size() > before && wants.back().first_byte + wants.back().bytes >= want.first_byte) {
-      auto& joined = wants.back();
-      joined.bytes = std::max(joined.bytes, want.first_byte + want.bytes - joined.first_byte);
+  std::ranges::sort(touched, {}, &ReadRequest::first_byte);
+  const auto before = requests.size();
+  for (const auto& request : touched) {
+    if (requests.size() > before && requests.back().first_byte + requests.back().bytes >= request.first_byte) {
+      auto& joined = requests.back();
+      joined.bytes = std::max(joined.bytes, request.first_byte + request.bytes - joined.first_byte);
     } else {
-      wants.push_back(want);
+      requests.push_back(request);
     }
   }
 }
 
-void append_wants(const Catalog& catalog, std::uint32_t tensor, const Shard& shard, std::vector<Want>& wants) {
-  const auto& [path, dtype, shape, bytes, offset, tile] = catalog.tensors[tensor];
+void append_requests(const Catalog& catalog, std::uint32_t tensor, const Shard& shard,
+                     std::vector<ReadRequest>& requests) {
+  const auto& [path, dtype, shape, bytes, offset, chunk] = catalog.tensors[tensor];
   const auto range = contiguous_range(shard, shape);
   if (range && range->count == 0) return;
-  if (range && tile.empty()) {
+  if (range && chunk.empty()) {
     const auto item = item_bytes(dtype);
-    wants.push_back({tensor, range->first * item, range->count * item});
+    requests.push_back({tensor, range->first * item, range->count * item});
   } else {
-    append_touched(catalog, tensor, ShardMap(StorageOrder(shape, tile), shard, dtype), wants);
+    append_touched(catalog, tensor, ShardMap(StorageOrder(shape, chunk), shard, dtype), requests);
   }
 }
 
-std::vector<ReadUnit> plan_reads(const Catalog& catalog, const std::vector<Wish>& wishes, const RankSet& readers) {
-  auto cut = cut_into_units(catalog, wishes);
+std::vector<ReadUnit> plan_reads(const Catalog& catalog, const std::vector<RankRequests>& all_requests,
+                                 const RankSet& readers) {
+  auto cut = cut_into_units(catalog, all_requests);
   share_out(cut, readers);
   const std::vector<SharedRanks> sets(std::make_move_iterator(cut.sets.begin()),
                                       std::make_move_iterator(cut.sets.end()));

@@ -12,25 +12,27 @@
 
 namespace muster::plan {
 
-// A range of a tensor's bytes in the file that a rank wants.
-struct Want {
+// A range of a tensor's bytes in the file that a rank needs.
+struct ReadRequest {
   std::uint32_t tensor = 0;  // index into Catalog::tensors
   std::uint64_t first_byte = 0;
   std::uint64_t bytes = 0;
 };
 
 // Appends what to read of a tensor for a shard that is not one range of the file: the extents that hold any of it,
-// those side by side as one want.
-void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard, std::vector<Want>& wants);
+// adjacent ones as one request.
+void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard,
+                    std::vector<ReadRequest>& requests);
 
 // Appends what to read of a tensor for any shard of it; nothing for one without elements. Throws Error{usage} where the
 // shard does not lie inside the tensor.
-void append_wants(const Catalog& catalog, std::uint32_t tensor, const Shard& shard, std::vector<Want>& wants);
+void append_requests(const Catalog& catalog, std::uint32_t tensor, const Shard& shard,
+                     std::vector<ReadRequest>& requests);
 
-// Ranks that want the same, and what.
-struct Wish {
+// Ranks with the same requests, and these.
+struct RankRequests {
   RankSet ranks;
-  std::vector<Want> wants;
+  std::vector<ReadRequest> requests;
 };
 
 // A set of ranks that many units share, read like a RankSet.
@@ -62,6 +64,7 @@ struct ReadUnit {
 // Each extent that anybody wants is in one unit; the units are in file order. A unit is read by a reader that wants it,
 // where there is one, so that nothing travels that need not; within that choice the readers' bytes are made even: units
 // with little choice first, each to the reader with the fewest bytes so far. `readers` is not empty.
-std::vector<ReadUnit> plan_reads(const Catalog& catalog, const std::vector<Wish>& wishes, const RankSet& readers);
+std::vector<ReadUnit> plan_reads(const Catalog& catalog, const std::vector<RankRequests>& all_requests,
+                                 const RankSet& readers);
 
 }  // namespace muster::plan

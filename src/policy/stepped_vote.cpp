@@ -26,7 +26,7 @@ SteppedVote::SteppedVote(MPI_Comm comm, double warn_after_s, double timeout_s)
     : owner_(mpi::Comm::duplicate(comm)),
       comm_(owner_.view(timeout_s)),
       warn_after_s_(warn_after_s),
-      roll_call_(comm_) {}
+      absent_ranks_(comm_) {}
 
 SteppedVote::~SteppedVote() {
   if (!flight_) return;
@@ -59,7 +59,7 @@ std::optional<Ballot> SteppedVote::finish() {
   wait();
   // Nobody else takes in what ranks that waited have told one that never does.
   constexpr std::uint64_t kCallsBetween = 64;
-  if (calls_ % kCallsBetween == 0) roll_call_.listen();
+  if (calls_ % kCallsBetween == 0) absent_ranks_.listen();
   return flight_->all;
 }
 
@@ -87,7 +87,7 @@ void SteppedVote::wait() {
     pause.sleep();
     const double waited_s = pause.waited_s();
     if (waited_s < std::min(warn_at_s, comm_.timeout_s())) continue;
-    const auto absent = roll_call_.absent(call);
+    const auto absent = absent_ranks_.absent(call);
     if (waited_s >= comm_.timeout_s() + (absent ? 0 : kNamesS)) {
       owner_.abandon();
       keep_until_exit(std::move(flight_));
@@ -96,13 +96,13 @@ void SteppedVote::wait() {
                               waited_s, absent && !absent->empty() ? rank_text(*absent) : "other ranks"));
     }
     if (!absent || absent->empty() || waited_s < warn_at_s) continue;
-    if (roll_call_.is_first()) {
+    if (absent_ranks_.is_first()) {
       log_warning(
           fmt::format("should_save: waiting for {:.0f} s for {}, which did not call it", waited_s, rank_text(*absent)));
     }
     warn_at_s = 2 * waited_s;
   }
-  roll_call_.leave();
+  absent_ranks_.leave();
 }
 
 }  // namespace muster::policy

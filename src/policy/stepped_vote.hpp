@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "mpi/comm.hpp"
+#include "policy/absent_ranks.hpp"
 #include "policy/ballot.hpp"
-#include "policy/roll_call.hpp"
 
 namespace muster::policy {
 
@@ -35,7 +35,7 @@ class SteppedVote {
   mpi::Comm owner_;
   mpi::CommView comm_;
   double warn_after_s_;
-  RollCall roll_call_;
+  AbsentRanks absent_ranks_;
   std::uint64_t calls_ = 0;
   // Of the vote in flight; on the heap, to be given up together where it never ends.
   struct Flight {

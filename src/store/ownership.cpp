@@ -59,8 +59,8 @@ Users& users() {
 }
 
 // Complete and durable before it gets a name that counts.
-void write_durably(const std::filesystem::path& file, const Holder& holder, std::uint64_t generation) {
-  auto json = to_json(holder);
+void write_durably(const std::filesystem::path& file, const Owner& owner, std::uint64_t generation) {
+  auto json = to_json(owner);
   json["generation"] = generation;
   const auto text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   posix::File temporary(file, O_WRONLY | O_CREAT | O_TRUNC);
@@ -79,17 +79,17 @@ struct Temporary {
 };
 
 // Two Ownerships of one process, on threads of their own, must not share one.
-std::string temporary_token(const Holder& me) {
+std::string temporary_token(const Owner& me) {
   static std::atomic<std::uint64_t> next{0};
   return fmt::format("{}-{}", me.token, next++);
 }
 
 // Where a file system has no hard links, a file has its name before it has its words.
-std::optional<Holder> wait_for_holder(const std::filesystem::path& directory, std::uint64_t generation) {
+std::optional<Owner> wait_for_owner(const std::filesystem::path& directory, std::uint64_t generation) {
   constexpr int kLooks = 100;
   for (int i = 0; i < kLooks; ++i) {
-    auto holder = read_holder(directory, generation);
-    if (holder) return holder;
+    auto owner = read_owner(directory, generation);
+    if (owner) return owner;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     if (highest_generation(directory) != generation) break;
   }
@@ -112,10 +112,10 @@ void remove_leftovers_of_others(const std::filesystem::path& directory, std::uin
 
 }  // namespace
 
-std::optional<Holder> read_holder(const std::filesystem::path& directory, std::uint64_t generation) {
+std::optional<Owner> read_owner(const std::filesystem::path& directory, std::uint64_t generation) {
   std::ifstream file(generation_file(directory, generation));
   const auto json = nlohmann::json::parse(file, nullptr, false);
-  return json.is_object() ? holder_from(json) : std::nullopt;
+  return json.is_object() ? owner_from(json) : std::nullopt;
 }
 
 std::uint64_t highest_generation(const std::filesystem::path& directory) {
@@ -132,7 +132,7 @@ void throw_if_superseded(Ownership& ownership) {
   }
 }
 
-Ownership::Ownership(std::filesystem::path directory, Holder me, bool take_over, JobRuns job_runs)
+Ownership::Ownership(std::filesystem::path directory, Owner me, bool take_over, JobRuns job_runs)
     : directory_(std::move(directory)), me_(std::move(me)), take_over_(take_over), job_runs_(std::move(job_runs)) {}
 
 Ownership::~Ownership() { let_go(); }
@@ -159,19 +159,19 @@ Ownership::Look Ownership::look() {
   if (!stamp) return highest_generation(directory_) == 0 ? Look::made_anew : Look::superseded;
   if (stamp == stamp_) return Look::held;
   // Written again by one that shares it, or another one with our number in a directory that was made anew.
-  auto holder = read_holder(directory_, generation_);
-  if (!holder || holder->token != token_) return Look::superseded;
+  auto owner = read_owner(directory_, generation_);
+  if (!owner || owner->token != token_) return Look::superseded;
   stamp_ = stamp;
-  if (holder->released) join(generation_, *holder);
+  if (owner->released) join(generation_, *owner);
   return Look::held;
 }
 
 void Ownership::throw_superseded(std::string_view consequence) const {
   const auto highest = highest_generation(directory_);
-  const auto holder = read_holder(directory_, highest);
+  const auto owner = read_owner(directory_, highest);
   throw Error(ErrorKind::superseded,
               fmt::format("this run was superseded in {}: generation {} belongs to {}; {}", directory_.string(),
-                          highest, holder ? text_of(*holder) : "somebody who cannot be made out", consequence));
+                          highest, owner ? text_of(*owner) : "somebody who cannot be made out", consequence));
 }
 
 std::uint64_t Ownership::held() {
@@ -216,20 +216,20 @@ std::uint64_t Ownership::claim() {
 std::optional<std::uint64_t> Ownership::claim_once() {
   const auto highest = highest_generation(directory_);
   if (highest > 0) {
-    auto holder = wait_for_holder(directory_, highest);
-    const auto standing = holder ? standing_to(*holder, me_, job_runs_) : Standing::held;
-    if (!holder && highest_generation(directory_) != highest) return std::nullopt;
-    if (standing == Standing::later) throw_superseded("nothing was published");
-    if (standing == Standing::ours) {
-      join(highest, *holder);
+    auto owner = wait_for_owner(directory_, highest);
+    const auto relation = owner ? relation_to(*owner, me_, job_runs_) : Relation::held;
+    if (!owner && highest_generation(directory_) != highest) return std::nullopt;
+    if (relation == Relation::later) throw_superseded("nothing was published");
+    if (relation == Relation::ours) {
+      join(highest, *owner);
       return look() == Look::held ? std::optional(highest) : std::nullopt;
     }
-    if (standing == Standing::held && !take_over_) {
+    if (relation == Relation::held && !take_over_) {
       if (highest_generation(directory_) != highest) return std::nullopt;
       throw Error(ErrorKind::busy,
                   fmt::format("{} is held by {}, which may be running still; if it is not, start with "
                               "CheckpointerOptions::take_over, or MUSTER_TAKE_OVER=1",
-                              directory_.string(), holder ? text_of(*holder) : "somebody who cannot be made out"));
+                              directory_.string(), owner ? text_of(*owner) : "somebody who cannot be made out"));
     }
   }
   failpoint::pass("ownership.before_link");
@@ -269,12 +269,12 @@ bool Ownership::make_generation(std::uint64_t generation) {
 }
 
 // Shares a generation that this process or another one of this launch has taken.
-void Ownership::join(std::uint64_t generation, Holder holder) {
-  if (generation != generation_) hold(generation, holder.token);
-  if (!holder.released) return;
-  holder.process = me_.process;
-  holder.released = false;
-  rewrite(std::move(holder));
+void Ownership::join(std::uint64_t generation, Owner owner) {
+  if (generation != generation_) hold(generation, owner.token);
+  if (!owner.released) return;
+  owner.process = me_.process;
+  owner.released = false;
+  rewrite(std::move(owner));
 }
 
 void Ownership::hold(std::uint64_t generation, const std::string& token) {
@@ -288,9 +288,9 @@ void Ownership::hold(std::uint64_t generation, const std::string& token) {
 }
 
 // Our own generation's file is nobody else's: to replace it harms nobody, even where a later one was taken.
-void Ownership::rewrite(Holder holder) {
+void Ownership::rewrite(Owner owner) {
   const Temporary temporary{claim_part(directory_, temporary_token(me_))};
-  write_durably(temporary.path, holder, generation_);
+  write_durably(temporary.path, owner, generation_);
   posix::rename(temporary.path, generation_file(directory_, generation_));
   stamp_ = stamp_of(generation_file(directory_, generation_));
 }
@@ -300,12 +300,12 @@ void Ownership::let_go() noexcept {
   try {
     SpaceRelease::wait();  // whoever comes next is to find the room
     const bool is_last = users().remove(users_key_);
-    auto holder = is_last && look() == Look::held ? read_holder(directory_, generation_) : std::nullopt;
+    auto owner = is_last && look() == Look::held ? read_owner(directory_, generation_) : std::nullopt;
     // Where another process of the launch has taken it up, it is that one's to release.
-    if (holder && holder->token == token_ && holder->process.pid == me_.process.pid &&
-        holder->process.host == me_.process.host && !holder->released) {
-      holder->released = true;
-      rewrite(*holder);
+    if (owner && owner->token == token_ && owner->process.pid == me_.process.pid &&
+        owner->process.host == me_.process.host && !owner->released) {
+      owner->released = true;
+      rewrite(*owner);
     }
   } catch (const std::exception& error) {
     // The next job sees by other signs that we are gone, or asks. One that is there already has cleared this away.

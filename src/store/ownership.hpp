@@ -1,6 +1,6 @@
 #pragma once
 // Who owns a directory: one incarnation of one job at a time. Each takes the next generation, and what an earlier one
-// still does comes to nothing: see docs/durability.md for why. Local; one rank of a job (rank 0) has it.
+// still does comes to nothing: see docs/reference/durability.md for why. Local; one rank of a job (rank 0) has it.
 
 #include <cstdint>
 #include <filesystem>
@@ -9,14 +9,14 @@
 #include <string>
 #include <string_view>
 
-#include "store/holder.hpp"
+#include "store/owner.hpp"
 #include "store/slurm_job.hpp"
 #include "store/takeover.hpp"
 
 namespace muster::store {
 
-// What Holder a generation's file names; nothing where it is not there or says nothing that makes sense.
-std::optional<Holder> read_holder(const std::filesystem::path& directory, std::uint64_t generation);
+// What Owner a generation's file names; nothing where it is not there or says nothing that makes sense.
+std::optional<Owner> read_owner(const std::filesystem::path& directory, std::uint64_t generation);
 // The highest generation that was taken; 0: none.
 std::uint64_t highest_generation(const std::filesystem::path& directory);
 
@@ -24,7 +24,7 @@ std::uint64_t highest_generation(const std::filesystem::path& directory);
 class Ownership {
  public:
   // Touches nothing. take_over: claim() takes the directory whoever holds it, but for a later start of the same job.
-  Ownership(std::filesystem::path directory, Holder me, bool take_over, JobRuns job_runs = slurm_job_runs);
+  Ownership(std::filesystem::path directory, Owner me, bool take_over, JobRuns job_runs = slurm_job_runs);
   // Marks the directory as released where no other Ownership of this process holds it.
   ~Ownership();
   Ownership(const Ownership&) = delete;
@@ -45,7 +45,7 @@ class Ownership {
   void check(std::string_view consequence = "nothing was published");
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
-  [[nodiscard]] const Holder& holder() const { return me_; }
+  [[nodiscard]] const Owner& owner() const { return me_; }
   // As claimed last; 0: never.
   [[nodiscard]] std::uint64_t generation() const;
 
@@ -62,14 +62,14 @@ class Ownership {
   Look look();
   std::optional<std::uint64_t> claim_once();
   bool make_generation(std::uint64_t generation);
-  void join(std::uint64_t generation, Holder holder);
+  void join(std::uint64_t generation, Owner owner);
   void hold(std::uint64_t generation, const std::string& token);
-  void rewrite(Holder holder);
+  void rewrite(Owner owner);
   void let_go() noexcept;
   [[noreturn]] void throw_superseded(std::string_view consequence) const;
 
   const std::filesystem::path directory_;
-  const Holder me_;
+  const Owner me_;
   const bool take_over_;
   const JobRuns job_runs_;
   mutable std::mutex mutex_;

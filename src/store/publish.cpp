@@ -25,8 +25,8 @@
 
 #include "base/failpoint.hpp"
 #include "base/posix.hpp"
-#include "store/claim.hpp"
 #include "store/names.hpp"
+#include "store/part_reservation.hpp"
 #include "store/pointer.hpp"
 #include "store/removal.hpp"
 #include "store/space_release.hpp"
@@ -69,7 +69,7 @@ void undo(Ownership& ownership, const std::string& tag, const std::optional<std:
 void publish(Ownership& ownership, const std::filesystem::path& part, const std::string& tag) {
   const auto& directory = ownership.directory();
   // Saves of several Checkpointers may come here on threads of their own, for one `latest`.
-  const std::lock_guard lock(Claim::publishing_in(directory));
+  const std::lock_guard lock(PartReservation::publishing_in(directory));
   const auto target = tag_file(directory, tag);
   const auto previous = read_pointer(directory, kLatestPointer);
   const bool replaces = std::filesystem::exists(target);

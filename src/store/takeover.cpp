@@ -2,23 +2,23 @@
 
 namespace muster::store {
 
-Standing standing_to(const Holder& holder, const Holder& me, const JobRuns& job_runs) {
-  if (holder.token == me.token) return Standing::ours;
-  const bool same_job = !me.job.empty() && holder.job == me.job && holder.cluster == me.cluster;
-  if (same_job && holder.restart > me.restart) return Standing::later;
-  if (same_job && holder.restart < me.restart) return Standing::free;
-  const auto life = liveness(holder.process);
+Relation relation_to(const Owner& owner, const Owner& me, const JobRuns& job_runs) {
+  if (owner.token == me.token) return Relation::ours;
+  const bool same_job = !me.job.empty() && owner.job == me.job && owner.cluster == me.cluster;
+  if (same_job && owner.restart > me.restart) return Relation::later;
+  if (same_job && owner.restart < me.restart) return Relation::free;
+  const auto life = liveness(owner.process);
   const bool same_launch =
-      !me.launch.empty() && holder.launch == me.launch && holder.job == me.job && holder.cluster == me.cluster;
-  if (same_launch && life != Liveness::gone) return Standing::ours;
-  if (holder.released || life == Liveness::gone) return Standing::free;
-  if (life == Liveness::alive) return Standing::held;
+      !me.launch.empty() && owner.launch == me.launch && owner.job == me.job && owner.cluster == me.cluster;
+  if (same_launch && life != Liveness::gone) return Relation::ours;
+  if (owner.released || life == Liveness::gone) return Relation::free;
+  if (life == Liveness::alive) return Relation::held;
   // An earlier step of this job, on another of its nodes: steps of one job follow each other.
-  if (same_job) return Standing::free;
+  if (same_job) return Relation::free;
   // The number means nothing on another cluster.
-  const bool same_cluster = !holder.job.empty() && !me.job.empty() && holder.cluster == me.cluster;
-  if (same_cluster && job_runs(holder.job) == false) return Standing::free;
-  return Standing::held;
+  const bool same_cluster = !owner.job.empty() && !me.job.empty() && owner.cluster == me.cluster;
+  if (same_cluster && job_runs(owner.job) == false) return Relation::free;
+  return Relation::held;
 }
 
 }  // namespace muster::store

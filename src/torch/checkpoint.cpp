@@ -6,7 +6,7 @@
 #include "torch/module.hpp"
 #include "torch/optimizer.hpp"
 #include "torch/optimizer_parts.hpp"
-#include "torch/places.hpp"
+#include "torch/placements.hpp"
 #include "torch/rng.hpp"
 #include "torch/scheduler.hpp"
 #include "torch/torch_errors.hpp"
@@ -45,13 +45,13 @@ State describe(MPI_Comm comm, const SaveArgs& args) {
   const auto* optimizer = args.optimizer.get();
   using torch_adapter::Buffers;
   const auto buffers = args.async.overlap_staging ? Buffers::copied : Buffers::in_place;
-  const torch_adapter::Places places(args.parallel, rank_in(comm), size_of(comm), model);
+  const torch_adapter::Placements placements(args.parallel, rank_in(comm), size_of(comm), model);
   const bool leaves_out = args.avoid_saving_lower_precision_weights && optimizer != nullptr;
   torch_adapter::LeftOut left_out;
-  if (model != nullptr) left_out = torch_adapter::describe_module(state, *model, places, buffers, leaves_out);
+  if (model != nullptr) left_out = torch_adapter::describe_module(state, *model, placements, buffers, leaves_out);
   if (optimizer != nullptr) {
-    torch_adapter::describe_optimizer(state, *optimizer, model, places, left_out);
-    torch_adapter::describe_masters(state, args.parallel.optimizer_parts, places, leaves_out);
+    torch_adapter::describe_optimizer(state, *optimizer, model, placements, left_out);
+    torch_adapter::describe_masters(state, args.parallel.optimizer_parts, placements, leaves_out);
   }
   if (args.scheduler.given()) torch_adapter::describe_scheduler(state, args.scheduler);
   if (args.rng) torch_adapter::describe_generator(state, rank_in(comm), size_of(comm));
@@ -63,10 +63,10 @@ LoadTarget prepare(MPI_Comm comm, const LoadArgs& args, const CheckpointContents
   torch_adapter::LoadBuilder load(contents, args);
   const auto* model = args.model.get();
   auto* optimizer = args.optimizer.get();
-  const torch_adapter::Places places(args.parallel, rank_in(comm), size_of(comm), model);
-  if (model != nullptr) torch_adapter::prepare_module(load, *model, places);
-  if (optimizer != nullptr) torch_adapter::prepare_optimizer(load, *optimizer, model, places);
-  if (model != nullptr) torch_adapter::prepare_parts(load, args.parallel.optimizer_parts, places);
+  const torch_adapter::Placements placements(args.parallel, rank_in(comm), size_of(comm), model);
+  if (model != nullptr) torch_adapter::prepare_module(load, *model, placements);
+  if (optimizer != nullptr) torch_adapter::prepare_optimizer(load, *optimizer, model, placements);
+  if (model != nullptr) torch_adapter::prepare_parts(load, args.parallel.optimizer_parts, placements);
   // After the optimizer: a scheduler of the program's may set learning rates when it is loaded.
   if (args.scheduler.given()) torch_adapter::prepare_scheduler(load, args.scheduler);
   if (args.rng) torch_adapter::prepare_generator(load, rank_in(comm));

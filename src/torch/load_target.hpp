@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "coord/seen_keys.hpp"
+#include "load/renamed_keys.hpp"
 #include "model/convert.hpp"
 #include "torch/torch_errors.hpp"
 
@@ -30,14 +30,14 @@ class LoadBuilder {
   }
   // Whether parts of the program are to stay as they are.
   [[nodiscard]] bool is_partial() const { return !args_->only.empty(); }
-  [[nodiscard]] bool selects(const std::string& path) const { return coord::is_selected(args_->only, path); }
+  [[nodiscard]] bool selects(const std::string& path) const { return load::is_selected(args_->only, path); }
   // Whether a tensor saved in one dtype can be loaded into another.
   [[nodiscard]] bool fits(DType saved, DType wanted) const {
     return saved == wanted || (args_->convert_dtypes && is_convertible(saved, wanted));
   }
   // What a key of the checkpoint is called in the program.
   [[nodiscard]] std::string key_here(const std::string& saved_key) const {
-    return coord::renamed(args_->renames, saved_key).value_or(saved_key);
+    return load::renamed(args_->renames, saved_key).value_or(saved_key);
   }
   // Null where the checkpoint has no such tensor.
   [[nodiscard]] const SavedTensor* saved(const std::string& path) const {

@@ -26,31 +26,32 @@ std::vector<std::pair<std::string, torch::Tensor>> state_dict(const torch::nn::M
 
 namespace {
 
-bool has_finer_master(const torch::Tensor& tensor, const Places& places) {
-  const auto* part = places.part_of_parameter(tensor);
-  return part != nullptr && Places::is_master(*part) && part->optimized.element_size() > part->parameter.element_size();
+bool has_finer_master(const torch::Tensor& tensor, const Placements& placements) {
+  const auto* part = placements.part_of_parameter(tensor);
+  return part != nullptr && Placements::is_master(*part) &&
+         part->optimized.element_size() > part->parameter.element_size();
 }
 
 }  // namespace
 
-LeftOut describe_module(State& state, const torch::nn::Module& module, const Places& places, Buffers buffers,
+LeftOut describe_module(State& state, const torch::nn::Module& module, const Placements& placements, Buffers buffers,
                         bool leaves_out_low_precision) {
   LeftOut left_out;
   const auto parameters = module.named_parameters().size();
   std::size_t index = 0;
   for (const auto& [local_key, tensor] : state_dict(module)) {
     const bool is_buffer = index++ >= parameters;
-    const auto key = places.global_key(local_key);
-    const auto* first_key = places.first_key(tensor);
+    const auto key = placements.global_key(local_key);
+    const auto* first_key = placements.first_key(tensor);
     const bool is_first_name = first_key != nullptr && *first_key == key;
-    if (leaves_out_low_precision && is_first_name && has_finer_master(tensor, places)) {
+    if (leaves_out_low_precision && is_first_name && has_finer_master(tensor, placements)) {
       left_out.emplace(key, name(to_dtype(tensor.scalar_type())));
       continue;
     }
     auto path = object_path({kSection, key});
     const bool is_copied = is_buffer && buffers == Buffers::copied;
     add_placed(state, is_copied ? describe_copy(std::move(path), tensor) : describe_tensor(std::move(path), tensor),
-               places.placement(key, tensor));
+               placements.placement(key, tensor));
   }
   return left_out;
 }
@@ -72,15 +73,15 @@ std::string why_not_made(const LoadBuilder& load, const std::string& key, const 
 
 }  // namespace
 
-void prepare_module(LoadBuilder& load, const torch::nn::Module& module, const Places& places) {
+void prepare_module(LoadBuilder& load, const torch::nn::Module& module, const Placements& placements) {
   const auto items = state_dict(module);
   const auto left_out = left_out_of(load.contents().find_document(object_path({kOptimizerSection, kParamGroupsKey})),
                                     [&load](const std::string& key) { return load.key_here(key); });
   for (const auto& [local_key, tensor] : items) {
-    const auto key = places.global_key(local_key);
+    const auto key = placements.global_key(local_key);
     const auto path = object_path({kSection, key});
     bool fits = true;
-    if (const auto* first_key = places.first_key(tensor)) {
+    if (const auto* first_key = placements.first_key(tensor)) {
       const auto master = slot_path(*first_key, kMasterSlot);
       const auto* saved = load.saved(path);
       const auto* saved_master = load.saved(master);
@@ -99,7 +100,7 @@ void prepare_module(LoadBuilder& load, const torch::nn::Module& module, const Pl
       }
     }
     // One that does not fit has its line, and is not missing as well.
-    if (fits) add_placed(load.state(), describe_tensor(path, tensor), places.placement(key, tensor));
+    if (fits) add_placed(load.state(), describe_tensor(path, tensor), placements.placement(key, tensor));
     if (!is_writable(tensor)) {
       load.problem(
           fmt::format("{}: elements of the model's tensor share memory, so nothing can be loaded into it", path));

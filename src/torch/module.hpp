@@ -9,7 +9,7 @@
 
 #include "torch/load_target.hpp"
 #include "torch/param_groups.hpp"
-#include "torch/places.hpp"
+#include "torch/placements.hpp"
 
 namespace muster::torch_adapter {
 
@@ -21,10 +21,10 @@ std::vector<std::pair<std::string, torch::Tensor>> state_dict(const torch::nn::M
 // everything else goes on beside it.
 enum class Buffers : std::uint8_t { in_place, copied };
 // `leaves_out_low_precision`: parameters that a load can make again from their masters are not saved. Returns those.
-LeftOut describe_module(State& state, const torch::nn::Module& module, const Places& places, Buffers buffers,
+LeftOut describe_module(State& state, const torch::nn::Module& module, const Placements& placements, Buffers buffers,
                         bool leaves_out_low_precision);
 // What the checkpoint has in another dtype, or not at all, is made from its master where it has that. Of what was left
 // out only in the dtype that it had, or in the master's: any other rounding has to be asked for.
-void prepare_module(LoadBuilder& load, const torch::nn::Module& module, const Places& places);
+void prepare_module(LoadBuilder& load, const torch::nn::Module& module, const Placements& placements);
 
 }  // namespace muster::torch_adapter

@@ -94,23 +94,23 @@ class SlotReader {
   void operator()(const Slot& slot, std::int64_t& place) { read_scalar(slot, DType::int64, &place); }
   void operator()(const Slot& slot, double& place) { read_scalar(slot, DType::float64, &place); }
 
-  void operator()(const Slot& slot, std::deque<torch::Tensor>& places) {
+  void operator()(const Slot& slot, std::deque<torch::Tensor>& placements) {
     std::size_t count = 0;
     while (saved_.find(slot_path(key_, list_slot(slot.name, count))) != nullptr) ++count;
-    if (count > 0 || strict_) places.resize(count);
-    for (std::size_t i = 0; i < places.size(); ++i) read(required(slot), list_slot(slot.name, i), places[i]);
-    list_sizes_.push_back(places.size());
+    if (count > 0 || strict_) placements.resize(count);
+    for (std::size_t i = 0; i < placements.size(); ++i) read(required(slot), list_slot(slot.name, i), placements[i]);
+    list_sizes_.push_back(placements.size());
   }
 
   // The workspace of LBFGS: one entry a step of history, the first ones in use, the rest undefined.
-  void operator()(const Slot& slot, c10::optional<std::vector<torch::Tensor>>& places) {
+  void operator()(const Slot& slot, c10::optional<std::vector<torch::Tensor>>& placements) {
     std::size_t count = 0;
     while (saved_.find(slot_path(key_, list_slot(slot.name, count))) != nullptr) ++count;
     if (count == 0) {
-      if (strict_) places = c10::nullopt;
+      if (strict_) placements = c10::nullopt;
       return;
     }
-    std::vector<torch::Tensor> entries = places.value_or(std::vector<torch::Tensor>());
+    std::vector<torch::Tensor> entries = placements.value_or(std::vector<torch::Tensor>());
     // Torch indexes it by the length of the history without looking at its size.
     entries.resize(std::max(narrow<std::size_t>(expected_.history_size), count));
     for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -120,7 +120,7 @@ class SlotReader {
         entries[i] = torch::Tensor();
       }
     }
-    places = std::move(entries);
+    placements = std::move(entries);
   }
 
   [[nodiscard]] State& wanted() { return wanted_; }
@@ -231,9 +231,9 @@ std::int64_t history_size(const torch::optim::OptimizerOptions& options) {
 }
 
 template <class Kind>
-void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupKeys& keys, const Places& places,
+void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupKeys& keys, const Placements& placements,
              Restored& restored) {
-  require_whole<Kind>(optimizer, keys, places);
+  require_whole<Kind>(optimizer, keys, placements);
   const SavedSlots saved(load);
   for (std::size_t group = 0; group < keys.size(); ++group) {
     const auto& params = optimizer.param_groups()[group].params();
@@ -250,10 +250,10 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
       // A copy shares the tensors, which are wanted where they lie, and has scalars and lists of its own.
       auto next = now != nullptr ? std::make_unique<typename Kind::ParamState>(*now)
                                  : std::make_unique<typename Kind::ParamState>();
-      SlotReader reader(
-          load, saved, key,
-          {params[i], places.optimizer_placement(key, params[i]), flat_size, history_size(*restored.options[group])},
-          now == nullptr);
+      SlotReader reader(load, saved, key,
+                        {params[i], placements.optimizer_placement(key, params[i]), flat_size,
+                         history_size(*restored.options[group])},
+                        now == nullptr);
       Kind::visit_slots(*next, reader);
       if (!reader.complete()) {
         auto line = fmt::format("{}: some of its slots are missing or do not fit, so none of them is loaded",
@@ -275,17 +275,17 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
 }  // namespace
 
 void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
-                       const Places& places) {
-  const auto keys = parameter_keys(optimizer, model, places);
+                       const Placements& placements) {
+  const auto keys = parameter_keys(optimizer, model, placements);
   const auto path = object_path({kOptimizerSection, kParamGroupsKey});
   const auto* document = load.contents().find_document(path);
   if (document == nullptr) {
     load.missing(path + ": the checkpoint has no optimizer");
     return;
   }
-  const auto match = load.is_partial()      ? GroupMatch::options_only
-                     : places.is_parallel() ? GroupMatch::part
-                                            : GroupMatch::same;
+  const auto match = load.is_partial()          ? GroupMatch::options_only
+                     : placements.is_parallel() ? GroupMatch::part
+                                                : GroupMatch::same;
   auto parsed = parse_param_groups(*document, optimizer, keys, match, load.strict(),
                                    [&load](const std::string& key) { return load.key_here(key); });
   for (const auto& line : parsed.problems) load.problem(line);
@@ -301,7 +301,7 @@ void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, co
   const c10::InferenceMode normal_mode(false);
   const torch::NoGradGuard no_grad;
   with_kind(optimizer, [&]<class Kind>(Kind) {
-    prepare<Kind>(load, optimizer, keys, places, *restored);
+    prepare<Kind>(load, optimizer, keys, placements, *restored);
     load.want_whole(kOptimizerSection);
     load.on_commit([&optimizer, restored] { install<Kind>(optimizer, *restored); });
   });

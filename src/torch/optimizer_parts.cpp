@@ -14,40 +14,40 @@ namespace {
 
 // Calls use(global key, part) for every part that is a master.
 template <class Use>
-void for_each_master(const std::vector<OptimizerPart>& parts, const Places& places, Use&& use) {
+void for_each_master(const std::vector<OptimizerPart>& parts, const Placements& placements, Use&& use) {
   for (const auto& part : parts) {
-    const auto* key = places.first_key(part.parameter);
-    if (key != nullptr && Places::is_master(part)) use(*key, part);
+    const auto* key = placements.first_key(part.parameter);
+    if (key != nullptr && Placements::is_master(part)) use(*key, part);
   }
 }
 
 }  // namespace
 
-void describe_masters(State& state, const std::vector<OptimizerPart>& parts, const Places& places,
+void describe_masters(State& state, const std::vector<OptimizerPart>& parts, const Placements& placements,
                       bool stand_for_weights) {
-  for_each_master(parts, places, [&](const std::string& key, const OptimizerPart& part) {
+  for_each_master(parts, placements, [&](const std::string& key, const OptimizerPart& part) {
     auto path = slot_path(key, kMasterSlot);
     if (part.range.count > 0) {
       add_placed(state, describe_tensor(std::move(path), part.optimized),
-                 places.optimizer_placement(key, part.optimized));
+                 placements.optimizer_placement(key, part.optimized));
     } else if (stand_for_weights) {
       // Were all ranks' parts empty, nobody would have the weights: then the save must not succeed.
       state.add(std::move(path), to_dtype(part.optimized.scalar_type()),
-                places.placement(key, part.parameter).global_shape, nullptr, Shard::flat(0, 0));
+                placements.placement(key, part.parameter).global_shape, nullptr, Shard::flat(0, 0));
     }
   });
 }
 
-void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, const Places& places) {
+void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, const Placements& placements) {
   std::vector<OptimizerPart> renewed;  // from the parameters as they are then
   for (const auto& part : parts) {
-    if (!Places::is_master(part) && part.range.count > 0) renewed.push_back(part);
+    if (!Placements::is_master(part) && part.range.count > 0) renewed.push_back(part);
   }
-  for_each_master(parts, places, [&](const std::string& key, const OptimizerPart& part) {
+  for_each_master(parts, placements, [&](const std::string& key, const OptimizerPart& part) {
     if (part.range.count == 0) return;
     const auto path = slot_path(key, kMasterSlot);
     const auto parameter = object_path({"model", key});
-    const auto shape = places.placement(key, part.parameter).global_shape;
+    const auto shape = placements.placement(key, part.parameter).global_shape;
     const auto dtype = to_dtype(part.optimized.scalar_type());
     const bool fills_parameter = load.fills(parameter, to_dtype(part.parameter.scalar_type()), shape);
     if (load.saved(path) == nullptr && fills_parameter) load.make_from(path, parameter);
@@ -56,7 +56,8 @@ void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, c
     const bool stays = !fills_parameter && load.selects(parameter) && load.saved(parameter) == nullptr;
     if (stays || (fills_parameter && !load.fills(path, dtype, shape))) renewed.push_back(part);
     if (!load.selects(path)) return;
-    add_placed(load.state(), describe_tensor(path, part.optimized), places.optimizer_placement(key, part.optimized));
+    add_placed(load.state(), describe_tensor(path, part.optimized),
+               placements.optimizer_placement(key, part.optimized));
   });
   load.on_commit([renewed = std::move(renewed)] {
     const torch::NoGradGuard no_grad;

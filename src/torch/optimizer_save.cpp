@@ -16,8 +16,8 @@ namespace {
 // Adds every slot that has a value; scalars by pointer into the optimizer's own state.
 class SlotWriter {
  public:
-  SlotWriter(State& state, const std::string& key, const torch::Tensor& parameter, const Places& places)
-      : state_(state), key_(key), parameter_(parameter), places_(places) {}
+  SlotWriter(State& state, const std::string& key, const torch::Tensor& parameter, const Placements& placements)
+      : state_(state), key_(key), parameter_(parameter), places_(placements) {}
 
   void operator()(const Slot& slot, const torch::Tensor& value) {
     if (!value.defined()) return;
@@ -56,30 +56,30 @@ class SlotWriter {
   State& state_;
   const std::string& key_;
   const torch::Tensor& parameter_;
-  const Places& places_;
+  const Placements& places_;
 };
 
 }  // namespace
 
 void describe_optimizer(State& state, const torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
-                        const Places& places, const LeftOut& left_out) {
-  const auto keys = parameter_keys(optimizer, model, places);
+                        const Placements& placements, const LeftOut& left_out) {
+  const auto keys = parameter_keys(optimizer, model, placements);
   with_kind(optimizer, [&]<class Kind>(Kind) {
-    require_whole<Kind>(optimizer, keys, places);
+    require_whole<Kind>(optimizer, keys, placements);
     for (std::size_t group = 0; group < keys.size(); ++group) {
       const auto& params = optimizer.param_groups()[group].params();
       for (std::size_t i = 0; i < params.size(); ++i) {
         const auto* slots = find_param_state<Kind>(optimizer, params[i]);
-        if (slots != nullptr) Kind::visit_slots(*slots, SlotWriter(state, keys[group][i], params[i], places));
+        if (slots != nullptr) Kind::visit_slots(*slots, SlotWriter(state, keys[group][i], params[i], placements));
       }
     }
   });
   Document document{.path = object_path({kOptimizerSection, kParamGroupsKey}),
                     .value = param_groups_document(optimizer, keys, left_out)};
-  if (places.is_parallel()) {
-    document.words = words_of(keys, left_out);
-    document.join = [groups = document.value](const std::vector<std::string>& words) {
-      return with_params_of_all(groups, words);
+  if (placements.is_parallel()) {
+    document.contribution = contribution_of(keys, left_out);
+    document.join = [groups = document.value](const std::vector<std::string>& contributions) {
+      return with_params_of_all(groups, contributions);
     };
   }
   state.add(std::move(document));

@@ -201,15 +201,15 @@ LeftOut left_out_of(const json* document, const std::function<std::string(const 
   return left_out;
 }
 
-std::string words_of(const GroupKeys& keys, const LeftOut& left_out) { return json{keys, left_out}.dump(); }
+std::string contribution_of(const GroupKeys& keys, const LeftOut& left_out) { return json{keys, left_out}.dump(); }
 
-json with_params_of_all(json document, const std::vector<std::string>& words) {
+json with_params_of_all(json document, const std::vector<std::string>& contributions) {
   auto& groups = document["groups"];
   std::vector<std::unordered_set<std::string>> listed(groups.size());
   for (auto& group : groups) group["params"] = json::array();
   LeftOut left_out_of_all;
-  for (const auto& said : words) {
-    const auto [keys, left_out] = json::parse(said).get<std::pair<GroupKeys, LeftOut>>();
+  for (const auto& contribution : contributions) {
+    const auto [keys, left_out] = json::parse(contribution).get<std::pair<GroupKeys, LeftOut>>();
     for (const auto& [key, dtype] : left_out) {
       const auto known = left_out_of_all.emplace(key, dtype).first->second;
       if (known == dtype) continue;

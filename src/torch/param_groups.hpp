@@ -30,8 +30,8 @@ LeftOut left_out_of(const nlohmann::json* document, const std::function<std::str
 // Ranks may have other parameters of a group: what each says of its own, and the document with the parameters of all,
 // those of the lowest ranks first. Throws Error{mismatch} where they have other numbers of groups, or left out a
 // parameter in other dtypes.
-std::string words_of(const GroupKeys& keys, const LeftOut& left_out);
-nlohmann::json with_params_of_all(nlohmann::json document, const std::vector<std::string>& words);
+std::string contribution_of(const GroupKeys& keys, const LeftOut& left_out);
+nlohmann::json with_params_of_all(nlohmann::json document, const std::vector<std::string>& contributions);
 
 // What a document says about an optimizer.
 struct ParsedGroups {
@@ -43,7 +43,7 @@ struct ParsedGroups {
 };
 
 // What a group of an optimizer has to do with that of the checkpoint.
-enum class GroupMatch { same, part, options_only };  // its parameters; some of them; nothing is said of them
+enum class GroupMatch { same, part, options_only };  // its parameters; some of them; nothing is contribution of them
 
 // Starts from the optimizer's own options. With `strict` every option of the class must be there and no other.
 // `key_here`: what a key of the document is called in the program.

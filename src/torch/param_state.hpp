@@ -11,7 +11,7 @@
 
 #include "torch/optimizer_kinds.hpp"
 #include "torch/param_groups.hpp"
-#include "torch/places.hpp"
+#include "torch/placements.hpp"
 
 namespace muster::torch_adapter {
 
@@ -32,12 +32,12 @@ const typename Kind::ParamState* find_param_state(const torch::optim::Optimizer&
 
 // LBFGS has one state for all parameters, as if they were one after the other: no part of them means anything to it.
 template <class Kind>
-void require_whole(const torch::optim::Optimizer& optimizer, const GroupKeys& keys, const Places& places) {
+void require_whole(const torch::optim::Optimizer& optimizer, const GroupKeys& keys, const Placements& placements) {
   if constexpr (std::is_same_v<Kind, LbfgsKind>) {
     for (std::size_t group = 0; group < keys.size(); ++group) {
       for (std::size_t i = 0; i < keys[group].size(); ++i) {
         const auto& parameter = optimizer.param_groups()[group].params()[i];
-        if (places.optimizer_placement(keys[group][i], parameter).shard == Shard::whole()) continue;
+        if (placements.optimizer_placement(keys[group][i], parameter).shard == Shard::whole()) continue;
         throw Error(ErrorKind::usage,
                     fmt::format("LBFGS cannot be saved or loaded in parts, and {} is one", keys[group][i]));
       }

@@ -12,15 +12,15 @@ namespace muster::torch_adapter {
 namespace {
 
 // Null for a parameter that the model does not have.
-const std::string* name_of(const torch::Tensor& parameter, const Places& places) {
-  const auto* part = places.part(parameter);
-  return places.first_key(part != nullptr ? part->parameter : parameter);
+const std::string* name_of(const torch::Tensor& parameter, const Placements& placements) {
+  const auto* part = placements.part(parameter);
+  return placements.first_key(part != nullptr ? part->parameter : parameter);
 }
 
 }  // namespace
 
 std::vector<std::vector<std::string>> parameter_keys(const torch::optim::Optimizer& optimizer,
-                                                     const torch::nn::Module* model, const Places& places) {
+                                                     const torch::nn::Module* model, const Placements& placements) {
   std::unordered_map<const c10::TensorImpl*, std::size_t> position_of_tensor;
   std::unordered_map<std::string, std::size_t> position_of_key;
   std::vector<std::vector<std::string>> keys;
@@ -36,8 +36,8 @@ std::vector<std::vector<std::string>> parameter_keys(const torch::optim::Optimiz
         throw Error(ErrorKind::usage,
                     fmt::format("parameters {} and {} of the optimizer are the same tensor", at->second, position));
       }
-      const auto* name = name_of(parameter, places);
-      if (name == nullptr && places.needs_names()) {
+      const auto* name = name_of(parameter, placements);
+      if (name == nullptr && placements.needs_names()) {
         // Called by its position, one rank's would be taken for a replica of another's.
         throw Error(ErrorKind::usage,
                     fmt::format("parameter {} of the optimizer is neither one of the model's nor an optimizer part: "

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "torch/places.hpp"
+#include "torch/placements.hpp"
 
 namespace muster::torch_adapter {
 
@@ -14,6 +14,6 @@ namespace muster::torch_adapter {
 // part; "param_<position>" for one that the model does not have. Without one: the position, counted over all groups.
 // Throws Error{usage} for an undefined parameter, one that is listed twice, and two that would share a key.
 std::vector<std::vector<std::string>> parameter_keys(const torch::optim::Optimizer& optimizer,
-                                                     const torch::nn::Module* model, const Places& places);
+                                                     const torch::nn::Module* model, const Placements& placements);
 
 }  // namespace muster::torch_adapter

@@ -16,7 +16,7 @@ namespace muster::train {
 // parallel group the same number of heads, and some of the 256 byte values.
 void require_cuttable(const GptShape& shape, const Grid& grid);
 
-// Local. Stages differ by at most one block.
+// Local. PipelineStages differ by at most one block.
 GptStage stage_of(const GptShape& shape, int stage, int stages);
 
 // How the tensors are cut over the tensor axis, by the keys of the whole model.

@@ -1,0 +1,212 @@
+#include <fmt/format.h>
+
+#include <bit>
+#include <cstdlib>
+#include <muster/checkpoint.hpp>
+#include <string_view>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "load/loader.hpp"
+#include "mpi/agree.hpp"
+#include "mpi/check.hpp"
+#include "mpi/exchange.hpp"
+#include "mpi/team.hpp"
+#include "save/save_handle.hpp"
+#include "save/saver.hpp"
+
+namespace muster {
+
+namespace {
+
+void check_options(const CheckpointerOptions& options) {
+  constexpr std::uint64_t kMinAlignment = 512;
+  constexpr std::uint64_t kMaxAlignment = std::uint64_t{64} << 20;
+  const auto alignment = options.alignment_bytes;
+  if (!std::has_single_bit(alignment) || alignment < kMinAlignment || alignment > kMaxAlignment) {
+    throw Error(ErrorKind::usage,
+                fmt::format("alignment_bytes is {}; it must be a power of two from 512 to 64 MiB", alignment));
+  }
+  if (!(options.timeout_s > 0)) {
+    throw Error(ErrorKind::usage, fmt::format("timeout_s is {}; it must be positive", options.timeout_s));
+  }
+}
+
+std::filesystem::path checked(std::filesystem::path directory) {
+  if (directory.empty()) throw Error(ErrorKind::usage, "the directory has no name");
+  return directory;
+}
+
+SaveOptions in_background(SaveOptions options) {
+  options.async_save = true;
+  return options;
+}
+
+mpi::Comm duplicate_checked(MPI_Comm comm) {
+  mpi::require_usable(comm);
+  return mpi::Comm::duplicate(comm);
+}
+
+}  // namespace
+
+class Checkpointer::Impl {
+ public:
+  Impl(MPI_Comm comm, std::filesystem::path directory, const CheckpointerOptions& options)
+      : comm_(duplicate_checked(comm)),
+        team_(gather_team(options)),
+        directory_(mpi::run_agreed(team_.comm, "agree", [&] { return checked(std::move(directory)); })),
+        heartbeats_(directory_.path(), job_id(), team_.comm.rank(), team_.comm.size()),
+        ownership_(make_ownership(options)),
+        loader_(team_, directory_, arena_),
+        saver_(team_, directory_, ownership_.get(), options, heartbeats_) {
+    mpi::require_same(team_.comm, "agree", "the directory", "'" + directory_.path().string() + "'");
+  }
+
+  ~Impl() = default;
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  SaveReport save(const save::Saver::Describe& describe, const SaveOptions& options) {
+    return begin(describe, options, false).report();
+  }
+
+  // gives_handle: whether the caller gets to see it.
+  SaveHandle begin(const save::Saver::Describe& describe, const SaveOptions& options, bool gives_handle) {
+    return run([&] {
+      SaveHandle handle;
+      auto begun = saver_.save(describe, options, gives_handle);
+      if (begun) handle.impl_ = std::make_shared<SaveHandle::Impl>(SaveHandle::Impl{std::move(*begun)});
+      return handle;
+    });
+  }
+
+  LoadReport load(const LoadOptions& options, const Prepare& prepare) {
+    return run([&] {
+      saver_.complete("load");
+      return loader_.load(options, prepare);
+    });
+  }
+
+  std::optional<std::string> latest_tag() {
+    return run([&] {
+      saver_.complete("latest_tag");
+      return loader_.latest_tag();
+    });
+  }
+
+  void own() {
+    run([&] {
+      saver_.complete("own");
+      saver_.own();
+    });
+  }
+
+  void finalize() {
+    run([&] { saver_.complete("finalize"); });
+  }
+
+  bool poll() { return saver_.poll(); }
+
+  [[nodiscard]] const std::filesystem::path& directory() const { return directory_.path(); }
+
+ private:
+  // Runs one collective call. After a deadline has passed the ranks are no longer in step: the communicator, which may
+  // have operations in flight for ever, is never used or freed again.
+  template <class Call>
+  std::invoke_result_t<Call&> run(Call&& call) {
+    if (lost_) {
+      throw Error(ErrorKind::timeout,
+                  "an earlier call of this Checkpointer left the ranks out of step; make a new one");
+    }
+    mpi::require_usable(team_.comm.handle());
+    try {
+      return call();
+    } catch (const CollectiveError&) {
+      throw;
+    } catch (...) {
+      // A deadline that passed, or what this rank alone met outside of any phase: it is out of step.
+      lost_ = true;
+      comm_.abandon();
+      throw;
+    }
+  }
+
+  mpi::Team gather_team(const CheckpointerOptions& options) {
+    // A deadline that makes no sense would pass before the ranks have agreed on saying so.
+    const auto view = comm_.view(options.timeout_s > 0 ? options.timeout_s : CheckpointerOptions{}.timeout_s);
+    mpi::run_agreed(view, "agree", [&] { check_options(options); });
+    mpi::require_same(view, "agree", "the options",
+                      fmt::format("alignment_bytes={} take_over={}", options.alignment_bytes, options.take_over));
+    auto nodes = mpi::node_of_ranks(view);
+    return {view, std::move(nodes)};
+  }
+
+  // Null but on rank 0.
+  std::unique_ptr<store::Ownership> make_ownership(const CheckpointerOptions& options) const {
+    if (!team_.is_root()) return nullptr;
+    const char* requested = std::getenv("MUSTER_TAKE_OVER");
+    const bool take_over = options.take_over || (requested != nullptr && std::string_view(requested) == "1");
+    return std::make_unique<store::Ownership>(directory_.path(), store::this_owner(), take_over);
+  }
+
+  // Tells this job's lines on the progress board from others'.
+  std::uint64_t job_id() const {
+    auto id = static_cast<std::uint64_t>(unix_ns());
+    team_.comm.broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
+    return id;
+  }
+
+  bool lost_ = false;
+  mpi::Comm comm_;
+  mpi::Team team_;
+  store::Directory directory_;
+  engine::StagingArena arena_;
+  store::Heartbeats heartbeats_;
+  std::unique_ptr<store::Ownership> ownership_;  // outlives whatever saves
+  load::Loader loader_;
+  save::Saver saver_;  // goes first
+};
+
+Checkpointer::Checkpointer(MPI_Comm comm, std::filesystem::path directory, CheckpointerOptions options)
+    : impl_(std::make_unique<Impl>(comm, std::move(directory), options)) {}
+Checkpointer::~Checkpointer() = default;
+Checkpointer::Checkpointer(Checkpointer&&) noexcept = default;
+Checkpointer& Checkpointer::operator=(Checkpointer&&) noexcept = default;
+
+SaveReport Checkpointer::save(const State& state, const SaveOptions& options) {
+  return impl_->save([&]() -> const State& { return state; }, options);
+}
+
+SaveReport Checkpointer::save(const Describe& describe, const SaveOptions& options) {
+  State state;
+  return impl_->save([&]() -> const State& { return state = describe(); }, options);
+}
+
+SaveHandle Checkpointer::save_async(const State& state, const SaveOptions& options) {
+  return impl_->begin([&]() -> const State& { return state; }, in_background(options), true);
+}
+
+SaveHandle Checkpointer::save_async(const Describe& describe, const SaveOptions& options) {
+  State state;
+  return impl_->begin([&]() -> const State& { return state = describe(); }, in_background(options), true);
+}
+
+bool Checkpointer::poll() { return impl_->poll(); }
+
+LoadReport Checkpointer::load(const LoadOptions& options, const Prepare& prepare) {
+  return impl_->load(options, prepare);
+}
+
+LoadReport Checkpointer::load(const LoadOptions& options, const LoadTarget& target) {
+  return load(options, [&](const CheckpointContents&) { return target; });
+}
+
+std::optional<std::string> Checkpointer::latest_tag() { return impl_->latest_tag(); }
+
+void Checkpointer::own() { impl_->own(); }
+
+void Checkpointer::finalize() { impl_->finalize(); }
+
+const std::filesystem::path& Checkpointer::directory() const { return impl_->directory(); }
+
+}  // namespace muster
