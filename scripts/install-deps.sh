@@ -4,24 +4,29 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/install-deps.sh [--check]
+Usage: scripts/install-deps.sh [--check] [--mpich]
 
 On Debian and Ubuntu: installs the missing ones of the packages that muster needs, as root or through `sudo -n`.
 Elsewhere: checks for the tools and says what to install.
 
   --check   install nothing; only say what is missing
+  --mpich   with MPICH instead of Open MPI, and without LibTorch and Slurm: what `scripts/test.sh --mpich` needs
 
 Exit status: 0 nothing is missing (any more), 2 wrong usage, 3 something is missing and could not be installed.
 TEXT
 }
 
 packages=(
-  g++ cmake ninja-build ccache
-  openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools libtorch-dev libopenblas0-pthread
+  g++ cmake ninja-build ccache hdf5-tools
   libboost-program-options-dev nlohmann-json3-dev libspdlog-dev libxxhash-dev
-  libgtest-dev libgmock-dev python3 python3-numpy python3-h5py python3-h5py-mpi xfsprogs btrfs-progs
-  slurm-wlm munge iproute2 pkgconf dpkg-dev file debootstrap python3-venv
+  libgtest-dev libgmock-dev python3 python3-numpy python3-h5py e2fsprogs xfsprogs btrfs-progs
+  pkgconf dpkg-dev file
 )
+openmpi_and_libtorch=(
+  openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libtorch-dev libopenblas0-pthread python3-h5py-mpi
+  slurm-wlm munge iproute2 debootstrap python3-venv
+)
+mpich=(mpich libmpich-dev libhdf5-mpich-dev)
 
 fail() {
   echo "install-deps: $*" >&2
@@ -47,12 +52,16 @@ check_tools() {
 }
 
 check_only=0
-case "${1-}" in
-  "") ;;
-  --check) check_only=1 ;;
-  -h | --help) usage && exit 0 ;;
-  *) echo "install-deps: unknown argument \"$1\" (see --help)" >&2 && exit 2 ;;
-esac
+with_mpich=0
+for argument in "$@"; do
+  case "$argument" in
+    --check) check_only=1 ;;
+    --mpich) with_mpich=1 ;;
+    -h | --help) usage && exit 0 ;;
+    *) echo "install-deps: unknown argument \"$argument\" (see --help)" >&2 && exit 2 ;;
+  esac
+done
+if [ "$with_mpich" -eq 1 ]; then packages+=("${mpich[@]}"); else packages+=("${openmpi_and_libtorch[@]}"); fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   check_tools

@@ -9,12 +9,13 @@ Usage: scripts/test-libtorch.sh [VERSION]
 Installs torch VERSION (default: 2.15.0, the newest that muster is tested with) into a Python environment that is kept, builds muster
 against it in build/torch-VERSION, and runs
   - the tests of LibTorch (parallel.torch_*), on 1 and 2 ranks,
-  - training runs that resume checkpoints of the build in build/ci, and the other way round (scripts/test.sh makes that build).
+  - training runs that resume checkpoints of the build in build/ci, and the other way round (scripts/test.sh makes that build),
+  - h5py from pip, which has HDF5 2.0, on files of the build in build/ci.
 Needs python3 with the module venv (Debian: python3-venv), pip and its package index, and 6 GB of disk the first time.
 
 The environment is kept in $XDG_CACHE_HOME/muster or ~/.cache/muster.
 
-Exit status: 0 all passed, 1 a test failed, 2 wrong usage, 3 torch could not be installed, anything else as cmake.
+Exit status: 0 all passed, 1 a test failed, 2 wrong usage, 3 torch or h5py could not be installed, anything else as cmake.
 TEXT
 }
 
@@ -42,6 +43,11 @@ if [ ! -e "$environment/complete" ]; then
   fi
   touch "$environment/complete"
 fi
+if ! "$environment/bin/python" -c 'import h5py' 2>/dev/null &&
+  ! "$environment/bin/pip" install -q --disable-pip-version-check h5py==3.16.0; then
+  echo "test-libtorch: h5py could not be installed in $environment" >&2
+  exit 3
+fi
 
 # shellcheck source=scripts/compiler-cache.sh
 . scripts/compiler-cache.sh
@@ -54,6 +60,10 @@ built_s=$SECONDS
 status=0
 ctest --test-dir "$build" --output-on-failure --no-tests=error -j 4 -R '^parallel\.torch_.*\.[12]$' || status=1
 mpi_tests/e2e/cross_version_test.sh build/ci/bin "$build/bin" || status=1
+# The interpreter that runs the first one has the h5py of the system, which it compares with.
+/usr/bin/python3 mpi_tests/e2e/dtypes_test.py "$PWD/build/ci/bin" "$PWD/scripts/mpirun.sh" docs/reference/float8.md \
+  mpi_tests/e2e/dtypes_2_ranks.h5 --reader "$environment/bin/python" || status=1
+mpi_tests/e2e/tools_test.sh build/ci/bin/dtype_sample "$environment/bin/python" || status=1
 if [ "$status" -eq 0 ]; then outcome=passed; else outcome=FAILED; fi
 echo "test-libtorch: LibTorch $version: $outcome; built in $built_s s, tested in $((SECONDS - built_s)) s"
 exit "$status"

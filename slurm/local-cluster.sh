@@ -314,9 +314,11 @@ choose_ports() {
 }
 
 write_configuration() {
-  local me i memory_mib
+  local me i memory_mib slurmd_timeout=5
   me=$(id -un)
   memory_mib=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+  # Slurm 24.11 may ask a node again before it has noted the last answer, and takes a node of a busy machine for gone after 5 s.
+  if [[ $(slurmctld -V) =~ ([0-9]+) ]] && [ "${BASH_REMATCH[1]}" -ge 23 ]; then slurmd_timeout=10; fi
   (umask 077 && head -c 1024 /dev/urandom >"$dir/munge/munge.key")
   {
     cat /etc/hosts
@@ -356,8 +358,8 @@ SlurmdParameters=config_overrides
 SlurmctldParameters=preempt_send_user_signal
 MpiDefault=pmix
 ReturnToService=2
-# A node that is gone is DOWN after 16 s, and its job starts again 6 s later. Shorter, and a busy machine loses messages.
-SlurmdTimeout=5
+# A node that is gone is DOWN after 16 s (or see above), and its job starts again 6 s later. Shorter, and a busy machine loses messages.
+SlurmdTimeout=$slurmd_timeout
 MessageTimeout=5
 TCPTimeout=1
 JobRequeue=1

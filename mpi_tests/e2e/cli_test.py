@@ -206,7 +206,7 @@ class Cli(unittest.TestCase):
         for ranks, tp, pp, held, per_node, pretence in jobs:
             with self.subTest(ranks=ranks, tp=tp, pp=pp, held=held, per_node=per_node):
                 saved = self.dir / ("masters" if held == "masters" else "weights")
-                launch = [MPIRUN, "-n", str(ranks), *(["-x", pretence] if pretence else [])]
+                launch = [MPIRUN, "-n", str(ranks), *(["env", pretence] if pretence else [])]
                 real = json.loads(subprocess.run([*launch, load, "load", saved, str(tp), str(pp), held, *rules],
                                                  check=True, timeout=60, capture_output=True, text=True).stdout)
                 options = ["--ranks", ranks, "--ranks-per-node", per_node, "--grid", f"tp={tp},pp={pp}"]

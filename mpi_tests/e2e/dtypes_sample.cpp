@@ -1,6 +1,7 @@
 // A checkpoint of every dtype, each with 256 elements: those of one byte are all codes there are. For readers that know
 // nothing of muster.
-// Usage: dtypes_sample save DIRECTORY | load DIRECTORY | make_foreign FILE   (save and load on any number of ranks)
+// Usage: dtypes_sample save DIRECTORY | load DIRECTORY TAG... | make_foreign FILE
+// (save and load on any number of ranks)
 
 #include <fcntl.h>
 #include <hdf5.h>
@@ -95,24 +96,22 @@ void save(const std::filesystem::path& directory, std::vector<Held>& held) {
   }
 }
 
-int load(const std::filesystem::path& directory, std::vector<Held>& held) {
-  for (const auto* tag : {"direct", "collective"}) {
-    for (auto& tensor : held) std::ranges::fill(tensor.bytes, std::byte{0xEE});
-    muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory);
-    muster::LoadTarget target;
-    target.state = state_of(held);
-    checkpointer.load({.tag = tag}, target);
-    for (const auto& tensor : held) {
-      if (tensor.bytes == tensor.expected) continue;
-      std::cerr << tag << ": " << tensor.path << " has other bytes than were saved\n";
-      return 1;
-    }
+bool is_as_saved(const std::filesystem::path& directory, const std::string& tag, std::vector<Held>& held) {
+  for (auto& tensor : held) std::ranges::fill(tensor.bytes, std::byte{0xEE});
+  muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory);
+  muster::LoadTarget target;
+  target.state = state_of(held);
+  checkpointer.load({.tag = tag}, target);
+  for (const auto& tensor : held) {
+    if (tensor.bytes == tensor.expected) continue;
+    std::cerr << tag << ": " << tensor.path << " has other bytes than were saved\n";
+    return false;
   }
-  return 0;
+  return true;
 }
 
 // All kinds of float8 into float32.
-int load_converted(const std::filesystem::path& directory, const std::vector<Held>& held) {
+bool is_converted_right(const std::filesystem::path& directory, const std::string& tag, const std::vector<Held>& held) {
   std::vector<Held> wide;
   for (const auto& tensor : held) {
     if (item_bytes(tensor.dtype) != 1 || !muster::is_convertible(tensor.dtype, DType::float32)) continue;
@@ -123,13 +122,13 @@ int load_converted(const std::filesystem::path& directory, const std::vector<Hel
   muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory);
   muster::LoadTarget target;
   target.state = state_of(wide);
-  checkpointer.load({.tag = "direct", .convert_dtypes = true}, target);
+  checkpointer.load({.tag = tag, .convert_dtypes = true}, target);
   for (const auto& tensor : wide) {
     if (tensor.bytes == tensor.expected) continue;
-    std::cerr << tensor.path << " is not converted as it must be\n";
-    return 1;
+    std::cerr << tag << ": " << tensor.path << " is not converted as it must be\n";
+    return false;
   }
-  return wide.size() == 10 ? 0 : 1;  // five kinds, whole and cut
+  return wide.size() == 10;  // five kinds, whole and cut
 }
 
 template <class Value>
@@ -197,14 +196,17 @@ void make_foreign(const std::filesystem::path& path) {
   write_row(tables, second);
 }
 
-int run(const std::string& command, const std::filesystem::path& path) {
+int run(const std::string& command, const std::filesystem::path& path, const std::vector<std::string>& tags) {
   int rank = 0;
   int ranks = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);
   auto held = held_by(rank, ranks);
-  if (command == "load") return load(path, held) + load_converted(path, held);
-  if (command == "save") {
+  if (command == "load") {
+    for (const auto& tag : tags) {
+      if (!is_as_saved(path, tag, held) || !is_converted_right(path, tag, held)) return 1;
+    }
+  } else if (command == "save") {
     save(path, held);
   } else {
     make_foreign(path);
@@ -217,16 +219,18 @@ int run(const std::string& command, const std::filesystem::path& path) {
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   int code = 2;
-  const std::string command = argc == 3 ? argv[1] : "";
-  if (command == "save" || command == "load" || command == "make_foreign") {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const std::string command = arguments.size() < 2 ? "" : arguments[0];
+  if ((command == "load" && arguments.size() > 2) ||
+      ((command == "save" || command == "make_foreign") && arguments.size() == 2)) {
     try {
-      code = run(command, argv[2]);
+      code = run(command, arguments[1], {arguments.begin() + 2, arguments.end()});
     } catch (const std::exception& error) {
       std::cerr << error.what() << '\n';
       code = 1;
     }
   } else {
-    std::cerr << "usage: dtypes_sample save DIRECTORY | load DIRECTORY | make_foreign FILE\n";
+    std::cerr << "usage: dtypes_sample save DIRECTORY | load DIRECTORY TAG... | make_foreign FILE\n";
   }
   MPI_Finalize();
   return code;

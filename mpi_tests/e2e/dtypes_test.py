@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Every dtype through save and load, and what h5dump and h5py show of it.
 
-Usage: dtypes_test.py BIN_DIRECTORY MPIRUN TABLE [--write] [--reader PYTHON]...
+Usage: dtypes_test.py BIN_DIRECTORY MPIRUN TABLE STORED [--write] [--reader PYTHON]...
 
 TABLE (docs/reference/float8.md) says what readers show of each code of the float8 kinds; --write puts what they show now into
-it. --reader names an interpreter with another h5py, which must show the same. BIN_DIRECTORY holds muster and dtypes_sample.
+it. STORED is the file that muster 0.1.0 with HDF5 1.10.8 and Open MPI 4.1.4 wrote of the same state on 2 ranks. --reader names
+an interpreter with another h5py, which must show the same. BIN_DIRECTORY holds muster and dtypes_sample.
 """
 import argparse
 import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -161,7 +163,7 @@ def check_refusal(checks, bin_directory, mpirun, directory):
     what = "unsigned integer of 24 bits"
     for command in (["muster", "show", file], ["muster", "show", file, "--json"], ["muster", "verify", file],
                     ["muster", "verify", file, "--json"], [mpirun, "-n", "2", bin_directory / "muster", "verify", file],
-                    [mpirun, "-n", "2", bin_directory / "dtypes_sample", "load", directory]):
+                    [mpirun, "-n", "2", bin_directory / "dtypes_sample", "load", directory, "direct"]):
         command = [bin_directory / command[0] if command[0] == "muster" else command[0], *command[1:]]
         result = subprocess.run(command, capture_output=True, text=True)
         said = result.stdout + result.stderr
@@ -171,11 +173,48 @@ def check_refusal(checks, bin_directory, mpirun, directory):
             print(command, result.returncode, said)
 
 
+def parts_of(file):
+    """What docs/reference/format.md says of a file: head, /run, /telemetry, /integrity, and all that lies behind the tables."""
+    import h5py
+
+    raw = file.read_bytes()
+    with h5py.File(file, "r") as opened:
+        integrity = opened["integrity"][()]
+        run, telemetry = json.loads(opened["run"][()]), opened["telemetry"][()]
+        # What is stored as a reference is an address in the file, and h5py gives it only as an object.
+        offset = opened["integrity"].id.get_offset()
+    head_bytes, tables_bytes = (int(row["bytes"]) for row in integrity[:2])
+    rows = raw[offset:offset + 40 * len(integrity)]
+    return {"head": raw[:head_bytes], "payload": raw[head_bytes + tables_bytes:], "run": run, "telemetry": telemetry,
+            "integrity": rows[:64] + rows[72:]}  # but for the hash of the tables themselves
+
+
+def check_stored(checks, bin_directory, mpirun, directory, stored, scratch):
+    """The file of another HDF5 and MPI: it loads here, and what is written here has its bytes."""
+    before, now = parts_of(stored), parts_of(directory / "direct.h5")
+    for part in "head", "payload", "integrity":
+        checks.that(f"{part} has the bytes of {stored.name}", before[part] == now[part])
+    may_differ = {"saved_at", "hdf5_version", "mpi_version", "muster_version"}
+    differ = {key for key in before["run"].keys() | now["run"].keys() if before["run"].get(key) != now["run"].get(key)}
+    checks.that(f"/run differs in {', '.join(sorted(differ))} only", differ <= may_differ)
+    for field in before["telemetry"].dtype.names:
+        if not field.endswith("_s"):
+            checks.that(f"/telemetry has the same {field}", (before["telemetry"][field] == now["telemetry"][field]).all())
+    other = scratch / "stored"
+    other.mkdir()
+    shutil.copy(stored, other / "direct.h5")
+    for command in ([mpirun, "-n", "3", bin_directory / "dtypes_sample", "load", other, "direct"],
+                    [bin_directory / "muster", "verify", other]):
+        checks.that(f"{pathlib.Path(command[-2]).name} {pathlib.Path(command[-1]).name} of {stored.name}",
+                    subprocess.run(command).returncode == 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin_directory", type=pathlib.Path)
     parser.add_argument("mpirun")
     parser.add_argument("table", type=pathlib.Path)
+    parser.add_argument("stored", type=pathlib.Path)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--reader", action="append", default=[])
     arguments = parser.parse_args()
@@ -183,9 +222,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="muster-dtypes-", dir=os.environ.get("MUSTER_TEST_DIR")) as name:
         scratch = pathlib.Path(name)
         directory = scratch / "ckpts"
-        for ranks, command in (2, "save"), (3, "load"):
-            subprocess.run([arguments.mpirun, "-n", str(ranks), arguments.bin_directory / "dtypes_sample", command,
-                            directory], check=True)
+        for ranks, command in (2, ["save", directory]), (3, ["load", directory, "direct", "collective"]):
+            subprocess.run([arguments.mpirun, "-n", str(ranks), arguments.bin_directory / "dtypes_sample", *command],
+                           check=True)
         for tag in ("direct", "collective"):
             file = directory / f"{tag}.h5"
             by_h5py = read_by_h5py(file)
@@ -202,6 +241,7 @@ def main():
             same = other["shown"] == by_h5py["shown"] and other["raw"] == by_h5py["raw"]
             checks.that(f"h5py {other['version']} with HDF5 {other['hdf5']} shows the same", same)
         check_table(checks, arguments.table, table_of(by_h5py["shown"], by_h5dump), arguments.write)
+        check_stored(checks, arguments.bin_directory, arguments.mpirun, directory, arguments.stored, scratch)
         check_muster(checks, arguments.bin_directory, directory)
         check_refusal(checks, arguments.bin_directory, arguments.mpirun, directory)
     sys.exit(1 if checks.failures else 0)

@@ -20,7 +20,7 @@ endif()
 add_executable(dtypes_sample e2e/dtypes_sample.cpp)
 target_link_libraries(dtypes_sample PRIVATE muster_core muster_hdf5 muster_flags)
 muster_e2e_test(dtypes ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/dtypes_test.py ${CMAKE_BINARY_DIR}/bin
-                ${MUSTER_MPIRUN} ${PROJECT_SOURCE_DIR}/docs/reference/float8.md)
+                ${MUSTER_MPIRUN} ${PROJECT_SOURCE_DIR}/docs/reference/float8.md ${CMAKE_CURRENT_LIST_DIR}/dtypes_2_ranks.h5)
 
 # The figures of docs/guide/sharding.md show what such files say now.
 add_executable(sharding_sample e2e/sharding_sample.cpp)

@@ -1,8 +1,8 @@
 // A program to be killed: resumes from the newest checkpoint, then saves for ever. kill_random.py drives it.
 //   save_loop DIR PUBLISHED [TIMEOUT_S]
 // PUBLISHED gets a line for each tag that save() returned from. With MUSTER_SAVE_LOOP=async saves go on in the
-// background, two at once, while the next state is computed. Prints "pids N N ..." when it starts, and what goes
-// wrong. Exit code 3: what was loaded is not what was saved; 4: a save failed.
+// background, two at once, while the next state is computed. Prints "pids N N ..." when it starts; PUBLISHED.errors
+// gets a line of each rank on which a save fails. Exit code 3: what was loaded is not what was saved; 4: a save failed.
 
 #include <fcntl.h>
 #include <mpi.h>
@@ -108,8 +108,11 @@ int main(int argc, char** argv) {
   try {
     save_for_ever(argv[1], argv[2], argc > 3 ? std::atof(argv[3]) : 60, rank);
   } catch (const muster::Error& error) {
-    std::printf("rank %d: %s: %s\n", rank, std::string(name(error.kind())).c_str(), error.what());
-    std::fflush(stdout);
+    // Into a file: what a rank prints last before it aborts, MPICH's launcher may not pass on any more.
+    const auto line =
+        "rank " + std::to_string(rank) + ": " + std::string(name(error.kind())) + ": " + error.what() + "\n";
+    const int log = open((std::string(argv[2]) + ".errors").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (write(log, line.data(), line.size()) != static_cast<ssize_t>(line.size())) std::abort();
     MPI_Abort(MPI_COMM_WORLD, 4);
   }
 }

@@ -22,6 +22,9 @@ class SaveLoopJob:
 
     def __init__(self, arguments, checkpoints, log, timeout_s, **variables):
         self.log = log
+        self.errors = log + ".errors"
+        if os.path.exists(self.errors):  # of the start before
+            os.remove(self.errors)
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("MUSTER_", "SLURM_"))}
         # Open MPI's launcher would wait a second or two for processes that are dead already.
         environment["OMPI_MCA_odls_base_sigkill_timeout"] = "0"
@@ -36,7 +39,12 @@ class SaveLoopJob:
         self.reader.start()
 
     def output(self):
-        return "".join(list(self.lines))
+        """What it printed, and the errors with which its ranks ended."""
+        try:
+            with open(self.errors) as errors:
+                return "".join(list(self.lines)) + errors.read()
+        except FileNotFoundError:
+            return "".join(list(self.lines))
 
     def pids(self):
         for line in list(self.lines):

@@ -30,7 +30,7 @@ training hopeless --steps 30 --save-every 10
 (cd bare && "$repository/slurm/submit-chain.sh" --export=NONE -- ../asks.sh --dir none)
 (cd usage && sbatch "$repository/slurm/train-chained.sbatch" "${train[@]}" --no-such-option)
 training whole --steps 60 --save-every 10
-srun --mpi=pmix -N 2 -n 4 "${train[@]}" >whole.out
+on_two_nodes "${train[@]}" >whole.out
 
 chain_has_ended() { # chain_has_ended FOLDER: no job of it is in the queue
   local folders

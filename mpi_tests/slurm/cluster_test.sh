@@ -95,6 +95,11 @@ echo "a node that dies and comes back"
   "$cluster" kill-node n2
   [ "$(pgrep -cx slurmd)" -eq 1 ]' bash "$cluster"
 
+echo "mpirun keeps its files in the folder of the cluster, on every node"
+# shellcheck disable=SC2016  # for the shell inside
+"$cluster" run --dir "$scratch/mpirun" salloc -Q -N 2 --ntasks-per-node=1 mpirun sh -c 'echo $PMIX_SERVER_TMPDIR' >"$scratch/folders"
+[ "$(grep -c "^$scratch/mpirun/tmp/" "$scratch/folders")" -eq 2 ] || say_and_fail "mpirun's files are in $(cat "$scratch/folders")"
+
 echo "what is missing"
 status=0
 unshare --user --map-root-user --mount bash -c "mount --bind /dev/null '$(PATH=$PATH:/usr/sbin command -v slurmctld)' && '$cluster' up" \

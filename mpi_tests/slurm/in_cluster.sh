@@ -40,6 +40,10 @@ training() {
     --dir "$scratch/$run" --loss-log "$scratch/$run.csv" --log-every "${log_every:-1000}" "$@")
 }
 
+# on_two_nodes COMMAND...: on 4 ranks, which lie on the nodes as those of the templates do. With -n 4 Slurm gives one node three of
+# them, and Open MPI 5 adds up in an order that depends on who shares a node: the losses would differ in the last digits.
+on_two_nodes() { srun --mpi=pmix -N 2 --ntasks-per-node=2 "$@"; }
+
 # train_until CONDITION RUN: makes train, the command of a training run without --steps, one that never ends, but for starts at
 # which the condition holds: these do 20 steps more than are saved. So no test has to interrupt a run before it is done. Each step
 # pauses (where fault points are compiled in), which leaves the processors to other tests, and few steps to the run that it is

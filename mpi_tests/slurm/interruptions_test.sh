@@ -84,6 +84,6 @@ print(f"{len(starts)} starts; steps done again: {sum(max(0, n) for n in again)} 
 PY
 steps=$(newest_step run)
 training whole --steps "$steps" --save-every 10 --keep-last 3
-srun --mpi=pmix -N 2 -n 4 "${train[@]}" >whole.out
+on_two_nodes "${train[@]}" >whole.out
 compare_losses run whole "$steps"
 "$bin/muster" verify --all "$scratch/run"

@@ -73,7 +73,7 @@ for run in "${runs[@]}"; do
   steps=$(newest_step "$run")
   # shellcheck disable=SC2086
   training "whole_$run" --steps "$steps" --save-every 10 ${options[$run]}
-  srun --mpi=pmix -N 2 -n 4 "${train[@]}" >"whole_$run.out"
+  on_two_nodes "${train[@]}" >"whole_$run.out"
   compare_losses "$run" "whole_$run" "$steps" "$(last_resumed "$run")"
   "$bin/muster" verify --all "$scratch/$run"
 done

@@ -115,7 +115,7 @@ SH
     says job.out "ended with 75"
     wait_for_end "$job" 60
     says <(scontrol show job "$job") "JobState=CANCELLED"
-    srun --mpi=pmix -N 2 -n 4 "${train[@]}" >resumed.out
+    on_two_nodes "${train[@]}" >resumed.out
     stopped_and_resumed job.out resumed.out
     ;;
   save)
@@ -184,6 +184,6 @@ esac
 
 steps=$(newest_step run)
 training whole --steps "$steps" --save-every 0
-if [ "$2" = no-slurm ]; then "${train[@]}"; else srun --mpi=pmix -N 2 -n 4 "${train[@]}"; fi
+if [ "$2" = no-slurm ]; then "${train[@]}"; else on_two_nodes "${train[@]}"; fi
 compare_losses run whole "$steps"
 "$bin/muster" verify --all "$scratch/run"

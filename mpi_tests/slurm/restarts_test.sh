@@ -67,7 +67,7 @@ wait_until 60 reached requeued 10
 touch enough
 scontrol requeue "${jobs[requeued]}"
 training whole30 --steps 30 --save-every 10
-srun --mpi=pmix -N 2 -n 4 "${train[@]}" >whole30.out
+on_two_nodes "${train[@]}" >whole30.out
 
 echo "requeued by hand in the middle: goes on"
 ends_with requeued 0
@@ -75,7 +75,7 @@ says requeued.out "start 2 on n[1-2], newest checkpoint: step_"
 says requeued.out "resumed from step_"
 steps=$(newest_step requeued)
 training whole --steps "$steps" --save-every 10
-srun --mpi=pmix -N 2 -n 4 "${train[@]}" >whole.out
+on_two_nodes "${train[@]}" >whole.out
 compare_losses requeued whole "$steps"
 [ ! -e "train-${jobs[requeued]}.starts" ] || say_and_fail "the notes are left"
 

@@ -6,7 +6,7 @@ cluster=()
 . "$(dirname "$0")/in_cluster.sh"
 
 training whole --steps 40 --save-every 10
-srun --mpi=pmix -N 2 -n 4 "${train[@]}"
+on_two_nodes "${train[@]}"
 "$bin/muster" show "$scratch/whole" >show.out
 says show.out "ranks      4 on 2 node(s)"
 # Two ranks on each of them, in the order in which srun gives them out; and each of the four has its row in the table.
@@ -19,9 +19,9 @@ rows=$(awk '$1 == "RANK" && $2 == "NODE" { inside = 1; next } inside { print $1 
 [ "$rows" = "0 on 0,1 on 0,2 on 1,3 on 1" ] || say_and_fail "muster show says of ranks and nodes: $rows"
 
 training broken --steps 40 --save-every 10
-if srun --mpi=pmix -N 2 -n 4 "${train[@]}" --crash-at 25 2>crash.err; then say_and_fail "the run that was to crash did not"; fi
+if on_two_nodes "${train[@]}" --crash-at 25 2>crash.err; then say_and_fail "the run that was to crash did not"; fi
 [ "$("$bin/muster" latest "$scratch/broken")" = step_20 ]
-srun --mpi=pmix -N 2 -n 4 "${train[@]}" >resumed.out
+on_two_nodes "${train[@]}" >resumed.out
 says resumed.out "resumed from step_20"
 compare_losses broken whole 40
 "$bin/muster" verify --all "$scratch/broken"

@@ -241,7 +241,7 @@ class SavePolicy::Impl {
     const bool by_clock = heard.clock_reason != policy::Ballot::kNothing;
     const double first_s = static_cast<double>(heard.clock_first_ms) / kMsPerS;
     const double second_s = static_cast<double>(heard.clock_second_ms) / kMsPerS;
-    const auto signal = is_new(heard.save_signal, last_.save_signal) ? heard.save_signal : policy::Ballot::kNothing;
+    const auto signal = is_new(heard.save_signal) ? heard.save_signal : policy::Ballot::kNothing;
     if (heard.stop_signal != policy::Ballot::kNothing && !should_stop_) {
       decide(SaveReason::signal, told(heard.stop_signal));
       should_stop_ = true;
@@ -255,13 +255,13 @@ class SavePolicy::Impl {
       decide(static_cast<SaveReason>(heard.clock_reason),
              fmt::format("{} since the last save, and the interval is {}", time_text(first_s), time_text(second_s)));
     }
-    last_ = heard;
+    last_signal_ = signal;
   }
 
-  // One event that reaches ranks on both sides of a call is heard in two votes in a row.
-  static bool is_new(std::int64_t signal, std::int64_t last) {
+  // One event that reaches ranks on both sides of a call is heard in two votes in a row, and never in a third.
+  [[nodiscard]] bool is_new(std::int64_t signal) const {
     return signal != policy::Ballot::kNothing &&
-           (last == policy::Ballot::kNothing || policy::signal_of(signal) != policy::signal_of(last));
+           (last_signal_ == policy::Ballot::kNothing || policy::signal_of(signal) != policy::signal_of(last_signal_));
   }
 
   void decide(SaveReason reason, std::string why) {
@@ -272,7 +272,7 @@ class SavePolicy::Impl {
   const SavePolicyOptions options_;
   policy::SteppedVote vote_;
   std::optional<policy::SignalWatch> signals_;
-  policy::Ballot last_;  // what was heard in the call before
+  std::int64_t last_signal_ = policy::Ballot::kNothing;  // the new one that the call before heard
   std::optional<std::int64_t> first_step_;
   std::int64_t last_saved_step_ = 0;
 };

@@ -8,7 +8,9 @@
 
 #include <algorithm>
 
+#include "base/hash.hpp"
 #include "h5/head.hpp"
+#include "model/dtypes.hpp"
 #include "plan/layout.hpp"
 #include "support/files.hpp"
 #include "support/sample.hpp"
@@ -160,6 +162,26 @@ TEST_F(LayoutHead, HasTheSameBytesWheneverItIsBuilt) {
     EXPECT_EQ(first[i].bytes, second.bytes);
     EXPECT_EQ(first[i].object_addresses, second.object_addresses);
   }
+}
+
+// Whatever release of HDF5 builds it: the head is a function of the layout alone (docs/reference/format.md). Of each
+// kind of dataset and group.
+TEST_F(LayoutHead, HasTheSameBytesWithEveryHdf5) {
+  std::vector<PlannedTensor> planned = {{"/scalar", DType::float64, {}},
+                                        {"/empty", DType::float64, {0, 3}},
+                                        {"/many_dims", DType::bfloat16, Shape(32, 1)},
+                                        {"/large", DType::float16, {3, std::uint64_t{1} << 30}},
+                                        {"/chunked_and_large", DType::float32, {1 << 14, 1 << 14}, {1 << 14, 1 << 13}}};
+  for (const auto dtype : kAllDTypes) {
+    const std::string key(name(dtype));
+    planned.push_back({"/model/" + key, dtype, {5, 7}});
+    planned.push_back({"/optimizer/" + key + "/chunked", dtype, {5, 7}, {5, 4}});
+    planned.push_back({"/optimizer/" + key + "/\xC3\xA4", dtype, {300}});
+  }
+  for (int i = 0; i < 300; ++i) planned.push_back({"/many/" + std::to_string(i), DType::int8, {3}});
+  const std::vector<DocumentSlot> documents = {{"/user_content", 1024}, {"/optimizer/param_groups", 65536}};
+  const auto layout = test::layout_of(test::replicated(3, planned, documents), 4096);
+  EXPECT_EQ(hash_bytes(build(layout).bytes), 0xc279f15b'e8da6c8cU);
 }
 
 TEST_F(LayoutHead, HoldsAllMetadataAndNothingElse) {
