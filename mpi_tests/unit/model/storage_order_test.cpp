@@ -109,7 +109,7 @@ TEST(StorageOrder, FindsTheFirstRunOfABoxInARange) {
   EXPECT_LT(touching, 4500);
 }
 
-TEST(StorageOrder, GivesTheRangesOfBoxesOfWholeTiles) {
+TEST(StorageOrder, GivesTheRangesOfBoxesOfWholeChunks) {
   Random random(3);
   int several = 0;
   for (int round = 0; round < 5000; ++round) {
@@ -141,7 +141,7 @@ TEST(StorageOrder, GivesTheRangesOfBoxesOfWholeTiles) {
   EXPECT_GT(several, 300);
 }
 
-TEST(StorageOrder, RefusesTheRangesOfBoxesThatCutTiles) {
+TEST(StorageOrder, RefusesTheRangesOfBoxesThatCutChunks) {
   EXPECT_EQ(test::error_of(ErrorKind::internal,
                            [] {
                              std::ignore = StorageOrder({8, 8}, {8, 4}).ranges_of({{0, 2}, {8, 4}});

@@ -54,7 +54,7 @@ TEST(ChunkShape, KeepsTilesBelowWhatHdf5Allows) {
       (Shape{1, (std::uint64_t{1} << 33) / 16, 1}));
 }
 
-TEST(ChunkShape, MakesEveryBoxWholeTiles) {
+TEST(ChunkShape, MakesEveryBoxWholeChunks) {
   test::Random random(1);
   for (int round = 0; round < 2000; ++round) {
     Shape shape;
