@@ -29,7 +29,7 @@ _muster() {
     before=${COMP_WORDS[COMP_CWORD - 2]}
   fi
   if [ "$COMP_CWORD" -eq 1 ]; then
-    options=$(muster --help 2>/dev/null | sed -n 's/^  muster \([a-z]*\) .*/\1/p')
+    options=$(muster --help 2>/dev/null | sed -n 's/^  muster \([a-z-]*\) .*/\1/p')
     mapfile -t COMPREPLY < <(compgen -W "$options --help --version" -- "$word")
     return
   fi

@@ -26,7 +26,7 @@ require() { # require EXPECTED WORD...
   }
 }
 
-commands=$(muster help | sed -n 's/^  muster \([a-z]*\) .*/\1/p')
+commands=$(muster help | sed -n 's/^  muster \([a-z-]*\) .*/\1/p')
 [ "$(wc -w <<<"$commands")" -ge 7 ]
 require "$(printf '%s\n' $commands --help --version | sort | paste -sd ' ')" ""
 for command in $commands; do
@@ -61,6 +61,6 @@ require "" show other --tag ""
 touch 'other/$(touch run).h5'
 require '\$\(touch\ run\)' show other --tag ""
 [ ! -e run ]
-require "paths.txt" dry_run ckpts --keys p
-require "" dry_run ckpts --ranks ""
+require "paths.txt" dry-run ckpts --keys p
+require "" dry-run ckpts --ranks ""
 echo "completion: all as the help says"

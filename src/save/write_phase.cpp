@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <future>
+#include <exception>
 #include <string_view>
+#include <thread>
 
 #include "base/all_signals_block.hpp"
 #include "base/clock.hpp"
@@ -43,12 +44,23 @@ engine::WriteResult write_direct(SaveJob& job) {
     return job.write->run();
   }
   // Functions of the program's that read tensors run on its own thread; what they gave is written meanwhile.
-  auto written = std::async(std::launch::async, [&] {
-    const AllSignalsBlock on_this_thread;
-    return job.write->run();
-  });
+  engine::WriteResult written;
+  std::exception_ptr failure;
+  std::thread writer;
+  {
+    const AllSignalsBlock while_it_starts;
+    writer = std::thread([&] {
+      try {
+        written = job.write->run();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    });
+  }
   stage_rank(job);
-  return written.get();
+  writer.join();
+  if (failure) std::rethrow_exception(failure);
+  return written;
 }
 
 void take_times(SaveJob& job, double waited_for_slot_s) {
