@@ -1,11 +1,13 @@
 #pragma once
-// Saving and loading a State collectively: one HDF5 file per tag in a directory.
+// Collective saves and loads of a State: one HDF5 file per tag in a directory.
 //
-// "Collective" means: every rank of the communicator calls it, with the same arguments where not said otherwise.
-// A collective call throws the same CollectiveError on every rank, whichever rank failed; the communicator, the
-// directory and the Checkpointer stay usable. Arguments that are wrong are found before any rank touches the disk.
-// Thread safety: one thread at a time may be inside muster, over all objects of a process (HDF5 is not thread-safe).
-// MPI must be initialised (any thread level) before and finalised after every call here.
+// A collective call is made by every rank of the communicator, with the same arguments unless stated otherwise. If any
+// rank fails, the call throws the same CollectiveError on every rank. The communicator, the directory and the
+// Checkpointer stay usable. Only Error{timeout} makes a Checkpointer unusable. Invalid arguments are found before any
+// rank touches the disk.
+// A local call involves no other rank.
+// Thread safety: at most one thread of a process is inside muster at a time, because HDF5 is not thread-safe.
+// MPI, at any thread level, is initialised before every call here and finalised after it.
 
 #include <mpi.h>
 
@@ -27,95 +29,107 @@
 namespace MUSTER_EXPORT muster {
 
 struct CheckpointerOptions {
-  // File offsets of large tensors are multiples of this many bytes; a power of two from 512 to 64 MiB. 4096 suits
-  // local disks; name the stripe size on a striped file system.
+  // Alignment of large tensors in the file, in bytes: a power of two from 512 to 64 MiB. On a striped file system it
+  // should be the stripe size. Default: 4096, which suits local disks.
   std::uint64_t alignment_bytes = 4096;
-  // How long any rank waits for the others between two phases, in seconds, > 0. On expiry the waiting ranks throw
-  // Error{timeout}; the communicator of this Checkpointer is of no use after that.
+  // How long a rank waits for other ranks between two phases, in seconds, > 0. After that the waiting ranks throw
+  // Error{timeout}, and this Checkpointer is unusable. Default: 1800.
   double timeout_s = 1800;
-  // Take the directory whoever holds it; see Checkpointer::own. For a person who knows that the owner is gone; the
-  // environment variable MUSTER_TAKE_OVER=1 (of rank 0) does the same. A later start of the same Slurm job keeps it.
+  // Takes over the directory from any owner except a later start of this Slurm job. It is for a person who knows that
+  // the owner is gone. MUSTER_TAKE_OVER=1 in the environment of rank 0 does the same. See Checkpointer::own.
+  // Default: off.
   bool take_over = false;
 };
 
-// How payload bytes reach the file; the bytes of the file are the same.
+// How payload reaches the file. The bytes of the file do not depend on it.
 enum class EngineChoice : std::uint8_t {
-  automatic,   // by file system and number of nodes; the file records which and why, and `muster show` prints it
-  direct,      // every rank writes its extents with large aligned writes, past the page cache where it can
-  collective,  // parallel HDF5 over MPI-IO, for file systems on which ranks of several nodes may not write side by side
+  automatic,   // depends on file system and number of nodes; the file records choice and reason (`muster show`)
+  direct,      // every rank writes its extents in large aligned writes, past the page cache if possible
+  collective,  // parallel HDF5 over MPI-IO, for file systems on which ranks of several nodes must not write
+               // concurrently
 };
-// "auto", "direct", "collective"; throws Error{usage} for any other name.
+// Local. Converts "auto", "direct" or "collective". Throws Error{usage} for any other name.
 EngineChoice engine_choice(std::string_view name);
+// Local. Returns the name that engine_choice() accepts.
 std::string_view name(EngineChoice choice);
 
-// What save_async does where as many saves are in flight as may be.
+// What save_async does if max_in_flight saves are in flight.
 enum class WhenBusy : std::uint8_t {
-  wait,  // for the oldest to end
-  fail,  // Error{busy} on all ranks
-  skip,  // no save; the report and the handle say so
+  wait,  // waits for the oldest save to end
+  fail,  // throws Error{busy} on all ranks
+  skip,  // makes no save; report and handle state that
 };
 
-// What goes on beside the program from a save_async with overlap_staging to wait_staged(), which copies what is left.
+// What happens between a save_async with overlap_staging and wait_staged(). wait_staged() copies what is left.
 enum class Overlap : std::uint8_t {
-  automatic,  // writing, where the program leaves next to none of this rank's cores idle, its state is in host memory,
-              // and this is not its first such save; else copying. Each rank for itself.
-  copying,    // all of the state is copied, as fast as it goes
-  writing,    // the state is written as it lies there, part by part at the pace of the storage. Less work, and next to
-              // no memory for copies, but what the storage has not taken by then is copied in wait_staged().
+  automatic,  // each rank chooses `writing` if the program leaves almost none of this rank's cores idle, the state is
+              // in host memory, and this is not its first such save; `copying` otherwise
+  copying,    // a thread copies the whole state as fast as possible
+  writing,    // write-through: threads write the state from where it lies, at the speed of the storage; takes less work
+              // and almost no memory for copies
 };
 
-// How a save goes on in the background; the same on all ranks.
+// Options of a background save. They are the same on all ranks, except staging_limit_bytes and overlap.
 struct AsyncOptions {
-  // Host memory of a rank for copies of the state, of all its saves in flight together; at least 32 MiB. Beside it
-  // 32 MiB for Overlap::writing. State that does not fit is copied as buffers are written, and the call takes as long.
-  // 0: half of the node's available memory, shared by its ranks, as found by the first background save.
+  // Host memory of a rank for copies of the state, in bytes, for all its saves in flight together; at least 32 MiB.
+  // Overlap::writing takes 32 MiB more. State that exceeds the limit is copied as buffers are written, and the call
+  // takes longer. 0: half of the node's available memory, divided among its ranks, as the first background save finds
+  // it. Default: 0.
   std::uint64_t staging_limit_bytes = 0;
-  // Return before the state is copied: it must not change or move, in its values or its memory, until
-  // SaveHandle::wait_staged() returns on this rank. For a training loop: until just before the optimizer step.
-  // Functions of TensorMemory then run on threads of muster's, in wait_staged(), or in the next save_async.
+  // Returns before the state is copied. Values and memory of the state must not change until SaveHandle::wait_staged()
+  // returns on this rank. A training loop calls it before the optimizer step. Functions of TensorMemory then run on
+  // threads of muster, in wait_staged(), or in the next save_async. Default: off.
   bool overlap_staging = false;
+  // What overlap_staging does meanwhile. Default: automatic.
   Overlap overlap = Overlap::automatic;
-  // Saves in flight at once, at least 1. They publish in the order of their calls.
+  // Maximum number of saves in flight, at least 1. Saves are published in the order of their calls. Default: 1.
   int max_in_flight = 1;
+  // What a further save does. Default: wait.
   WhenBusy when_busy = WhenBusy::wait;
-  // At most so many bytes a second to storage, all ranks of the job together; 0: as fast as it goes.
+  // Rate limit of the writes of all ranks of the job together, in bytes per second. 0: no limit. Default: 0.
   std::uint64_t write_limit_bytes_per_s = 0;
 };
 
 struct SaveOptions {
-  // File name of the checkpoint without ".h5": 1 to 200 bytes, no '/', no control character, not starting with '.'.
+  // File name of the checkpoint without ".h5": 1 to 200 bytes of UTF-8, without '/' and control characters, not
+  // starting with '.'.
   std::string tag = {};
-  // Training step for people and tools to see. Unset: the number that ends the tag ("step_100"), else none.
+  // Training step, as people and tools see it. Unset: the number at the end of the tag ("step_100"), or none.
+  // Default: unset.
   std::optional<std::int64_t> step = std::nullopt;
-  // Any JSON value of the program's; null means none. Integers, doubles (NaN and infinities too) and binary values
-  // come back exact to the last bit. Strings must be UTF-8. Rank 0's value is the one saved.
+  // Any JSON value of the program. Integers, doubles (also NaN and infinities) and binary values are restored to the
+  // last bit. Strings must be UTF-8. The value of rank 0 is saved. Null: none. Default: null.
   nlohmann::json user_content = nullptr;
-  // Keep this many newest tags (>= 1) and delete older ones once this one is published; unset keeps all.
-  // A tag that cannot be read is neither counted nor deleted. The names of deleted ones are gone, durably, with the end
-  // of the save; on a local file system their space may come back a little later.
+  // Number of newest tags to keep, >= 1; older tags are removed after this one is published. Tags that cannot be read
+  // are neither counted nor removed. When the save ends on rank 0, the names are durably gone. On a local file system
+  // the space may become free a little later. Unset: all tags are kept. Default: unset.
   std::optional<int> num_kept_ckpts = std::nullopt;
-  // Return as soon as the state is copied, and write and publish in the background; see Checkpointer::save_async.
-  // The same on all ranks: ranks that differ are Error{mismatch}.
+  // Returns when the state is copied; see Checkpointer::save_async. If ranks differ, the call throws Error{mismatch}.
+  // Default: off.
   bool async_save = false;
+  // Options for async_save.
   AsyncOptions async = {};
-  // Tensor by tensor, never a second copy of the state: muster always works so, and takes the flag for what it is.
+  // Has no effect: muster always writes tensor by tensor and never makes a second copy of the state. Default: on.
   bool use_xser = true;
-  // At most this many ranks of a node (>= 1) write at the same time, in the foreground and in the background (engine
-  // `direct`), and at most this many ranks of a node write a tensor of which several hold replicas. Unset: all of them.
-  // Counts the saves of this Checkpointer. If ranks of a node cannot reach each other's processes (containers of their
-  // own), it only chooses who writes replicas, and the report has a warning.
+  // Writers per node, >= 1. At most this many ranks of a node
+  // - write at the same time, in synchronous and background saves (engine `direct`),
+  // - write a tensor of which several hold replicas.
+  // Only saves of this Checkpointer count. If ranks of a node cannot reach each other's processes (separate
+  // containers), only the second limit holds, and the report has a warning. Unset: all ranks. Default: unset.
   std::optional<int> num_workers = std::nullopt;
-  // Replace a tag of the same name, atomically. Off: that is Error{exists} before anything is written.
+  // Replaces a tag of the same name atomically. Off: the save throws Error{exists} before anything is written. If the
+  // save fails after the replacement, the new file stays, and the error says so. Default: off.
   bool replace_existing = false;
+  // How payload reaches the file. Default: automatic.
   EngineChoice engine = EngineChoice::automatic;
-  // Hints for MPI-IO, for the engine `collective` alone: {"striping_factor", "8"}, {"cb_nodes", "4"}, ...
+  // MPI-IO hints for the engine `collective`: {"striping_factor", "8"}, {"cb_nodes", "4"}, ... Default: none.
   std::map<std::string, std::string> hints = {};
-  // Why it is saved now, for people: SavePolicy::why(), for instance. In the directory's history, where `muster stats`
-  // shows it; rank 0's.
+  // Why the save is made, for people; for example SavePolicy::why(). The history of the directory records the value of
+  // rank 0, and `muster stats` shows it. Default: none.
   std::string reason = {};
-  // How the ranks share the model; recorded in the file. A tensor that a rank holds whole must be held whole by all
-  // that differ from it in their tensor, context and data coordinates alone: by every rank where there is but one
-  // pipeline stage and one expert group. A load need not have the grid of the save.
+  // How the ranks share the model. The file records it, and a load may have another grid. If a rank holds a whole
+  // tensor, all ranks that differ from it only in tensor, context and data coordinates must hold it whole. With one
+  // pipeline stage and one expert group, these are all ranks. Default: all ranks are data parallel.
   Grid grid = {};
 };
 
@@ -123,65 +137,69 @@ struct SaveReport {
   std::string tag = {};
   std::filesystem::path file;
   std::uint64_t sequence = 0;       // position in the order of all checkpoints of the directory
-  std::uint64_t payload_bytes = 0;  // of tensors in the file, over all ranks; padding of chunks included
+  std::uint64_t payload_bytes = 0;  // bytes of tensors in the file, over all ranks, with padding of chunks
   std::uint64_t file_bytes = 0;
   bool published = false;                   // false while a background save is in flight
-  bool skipped = false;                     // WhenBusy::skip, and others were in flight
-  double total_s = 0;                       // on this rank, to the end of the save
+  bool skipped = false;                     // WhenBusy::skip applied
+  double total_s = 0;                       // on this rank, until the save ended
   double blocked_s = 0;                     // on this rank, in the call and in wait_staged()
   std::map<std::string, double> phase_s;    // seconds of each phase on this rank, by its name
   double first_byte_s = 0;                  // on this rank, from the call to the first payload byte given to the system
-  bool plan_reused = false;                 // same plan as this Checkpointer's previous save
+  bool plan_reused = false;                 // the plan is that of the previous save of this Checkpointer
   std::string engine;                       // "direct" or "collective"
-  std::string engine_reason;                // and why
-  std::uint64_t direct_bytes = 0;           // that this rank wrote past the page cache
-  std::uint64_t write_through_bytes = 0;    // that it wrote from where its state lay: see Overlap::writing
+  std::string engine_reason;                // why this engine was chosen
+  std::uint64_t direct_bytes = 0;           // bytes that this rank wrote past the page cache
+  std::uint64_t write_through_bytes = 0;    // bytes that it wrote from where its state lay; see Overlap::writing
   std::uint64_t collective_transfers = 0;   // engine collective: H5Dwrite calls that HDF5 ran on all ranks together
-  std::uint64_t independent_transfers = 0;  // and those that this rank made alone
-  std::vector<std::string> removed_tags;    // by retention; on rank 0
-  std::vector<std::string> warnings;        // what went wrong without failing the save
+  std::uint64_t independent_transfers = 0;  // engine collective: H5Dwrite calls of this rank alone
+  std::vector<std::string> removed_tags;    // tags that retention removed; on rank 0
+  std::vector<std::string> warnings;        // problems that did not fail the save
 };
 
-// What a load does about a tensor that only the program has, or only the checkpoint.
+// What a load does about a tensor that only the program or only the checkpoint has.
 enum class OnDifference : std::uint8_t { error, warn, ignore };
 
-// By how many each byte that is wanted is read from storage.
+// How often each requested byte is read from storage.
 enum class ReadOncePer : std::uint8_t {
-  job,   // by one rank; it travels to the others
-  node,  // by one rank of each node that wants it; nothing travels between nodes. A node that is done waits for the
-         // slowest one in one agreement, so the deadline covers all of the read.
+  job,   // by one rank, which passes it to the others
+  node,  // by one rank of each node that requests it; nothing travels between nodes. All nodes wait for the slowest one
+         // in one agreement, so timeout_s must cover the whole read.
 };
 
-// The same on all ranks.
+// Options of a load, the same on all ranks.
 struct LoadOptions {
-  // The tag to load. Unset: the newest sound checkpoint of the directory; a newer one that turns out to be damaged
-  // is skipped with a warning.
+  // The tag to load. Unset: the newest sound checkpoint; newer damaged ones are skipped with a warning.
+  // Default: unset.
   std::optional<std::string> tag = std::nullopt;
-  // On: a missing, unexpected, differently shaped or differently typed tensor is an error that lists them (the first
-  // 20), and nothing was changed. Off: what fits is loaded, the rest stays as it is; LoadReport::skipped lists it, and
-  // a warning the first 20.
+  // On: if any tensor is missing, unexpected, or has another shape or dtype, the load throws Error{mismatch} that
+  // lists the first 20, and nothing changes. Off: what fits is loaded and the rest stays as it is; LoadReport::skipped
+  // lists the rest, and a warning lists the first 20. Default: on.
   bool strict = true;
-  // Of tensors that the checkpoint lacks, and of those that it has and no rank wants. Unset: as `strict` says.
+  // What happens with tensors that the checkpoint lacks. Unset: as `strict` states (error or warn). Default: unset.
   std::optional<OnDifference> missing = std::nullopt;
+  // The same for tensors of the checkpoint that no rank requests.
   std::optional<OnDifference> unexpected = std::nullopt;
-  // Load only tensors of which one of these matches the path, as fnmatch(3) does ("/model/*", "/model/blocks.0.*").
-  // Others stay as they are, and are neither missing nor unexpected; a pattern that matches nothing is missing. Empty:
-  // all.
+  // fnmatch(3) patterns of paths ("/model/*", "/model/blocks.0.*"). Only tensors that match a pattern are loaded.
+  // Others stay as they are, and are neither missing nor unexpected. A pattern without match is missing. Empty: all
+  // tensors. Default: empty.
   std::vector<std::string> only = {};
-  // What keys of the checkpoint are called in the program: the second part of a path, as in "/model/<key>" and
-  // "/optimizer/<key>/exp_avg"; other sections keep theirs. Where both end in '*', that stands for the rest:
-  // {"backbone.*", "encoder.*"}. `only` and the target have the program's names.
+  // Maps keys of the checkpoint to keys of the program. A key is the second part of a path: "/model/<key>",
+  // "/optimizer/<key>/exp_avg". Other sections keep their keys. If both keys end in '*', it stands for the rest:
+  // {"backbone.*", "encoder.*"}. `only` and the target use the program's names. Default: empty.
   std::map<std::string, std::string> renames = {};
-  // Load floating-point tensors into others of their kind, float8 too: exact where wider, else rounded to nearest, from
-  // float64 by way of float32, as LibTorch does; what is too large for float8_e4m3fn becomes its largest number, for a
-  // fnuz kind NaN. Off: another dtype is a mismatch, but for what LoadTarget::made_from names.
+  // Converts between floating-point dtypes, also float8. Wider values are exact. Narrower ones are rounded to nearest,
+  // from float64 by way of float32, as in LibTorch. Values that are too large become the largest number in
+  // float8_e4m3fn and NaN in the fnuz kinds. Off: another dtype is a mismatch, except for LoadTarget::made_from.
+  // Default: off.
   bool convert_dtypes = false;
-  // `node` where storage close to the nodes (a cache, local disks) is faster than the network between them.
+  // How often each byte is read. `node` suits storage close to the nodes (a cache, local disks) that is faster than the
+  // network between them. Default: job.
   ReadOncePer read_once_per = ReadOncePer::job;
-  // Every rank reads what it wants by itself and nothing travels over MPI; what several ranks want is read as often.
-  // Not with read_once_per.
+  // Every rank reads what it requests, and nothing travels over MPI. Bytes that several ranks request are read several
+  // times. It excludes ReadOncePer::node. Default: off.
   bool each_rank_reads = false;
-  // At most so many ranks of a node (>= 1) read at the same time; unset: all of them. Not with each_rank_reads.
+  // Maximum number of ranks of a node that read at the same time, >= 1. It excludes each_rank_reads. Unset: all ranks.
+  // Default: unset.
   std::optional<int> num_workers = std::nullopt;
 };
 
@@ -192,66 +210,70 @@ struct SavedTensor {
   Shape shape;
 };
 
-// What a checkpoint holds, as shown to the function that prepares the target of a load.
+// The contents of a checkpoint, as the function that prepares the target of a load gets them.
 struct CheckpointContents {
   std::string tag = {};
   std::optional<std::int64_t> step = std::nullopt;
   std::uint64_t sequence = 0;
-  int world_size = 0;                               // ranks that saved it
+  int world_size = 0;                               // number of ranks that saved it
   std::vector<SavedTensor> tensors;                 // in file order
-  std::map<std::string, nlohmann::json> documents;  // by path; "/user_content" among them where there is one
+  std::map<std::string, nlohmann::json> documents;  // by path, with "/user_content" if it was saved
 
-  [[nodiscard]] const SavedTensor* find_tensor(const std::string& path) const;  // null where there is none
+  // Local. Both return null if the path does not exist.
+  [[nodiscard]] const SavedTensor* find_tensor(const std::string& path) const;
   [[nodiscard]] const nlohmann::json* find_document(const std::string& path) const;
 };
 
-// Where a load puts what it reads. Keys are compared inside `sections` only.
+// Where a load stores what it reads. Keys are compared only inside `sections`.
 struct LoadTarget {
-  // Tensors to fill; each needs `data` or `write`.
+  // Tensors to fill. Each needs `data` or `write`.
   State state;
-  // Tensors of `state` that are made from another one of the checkpoint, by path: converted where its dtype differs.
+  // By path: the tensor of the checkpoint from which a tensor of `state` is made. If its dtype differs, it is
+  // converted.
   std::map<std::string, std::string> made_from;
-  // First path components that the program wants whole ("model", "optimizer"): with strict on, everything that the
-  // checkpoint holds there must be wanted by some rank.
+  // First path components ("model", "optimizer"). With `strict`, some rank must request every tensor that the
+  // checkpoint has there.
   std::vector<std::string> sections;
-  // More that is wrong with this checkpoint as a source, that it lacks, or has and the program does not want; listed
-  // together with what the comparison of keys finds.
+  // Further reasons why this checkpoint does not fit. The comparison of keys lists them with its own.
   std::vector<std::string> problems;
+  // Further lines about tensors that the checkpoint lacks.
   std::vector<std::string> missing;
+  // Further lines about tensors that only the checkpoint has.
   std::vector<std::string> unexpected;
-  // Called on every rank once all tensors are filled everywhere; must not fail for reasons of this rank alone.
+  // Runs on every rank when all tensors are filled on all ranks. It must not fail for reasons of this rank alone.
   std::function<void()> commit;
 };
 
 struct LoadReport {
   CheckpointContents contents;
-  std::optional<nlohmann::json> user_content = std::nullopt;  // none where the checkpoint has none
-  std::vector<std::string> skipped;                           // on this rank: one line for each tensor not loaded
-  std::vector<std::string> warnings;           // damaged tags passed over, pointers that were wrong; same on all ranks
-  std::uint64_t read_bytes = 0;                // that this rank read from storage; padding and gaps included
-  std::uint64_t buffer_bytes = 0;              // of memory that this rank read and received into: see load
+  std::optional<nlohmann::json> user_content = std::nullopt;  // unset if the checkpoint has none
+  std::vector<std::string> skipped;                           // on this rank, one line for each tensor not loaded
+  std::vector<std::string> warnings;           // damaged tags that were skipped, wrong pointers; same on all ranks
+  std::uint64_t read_bytes = 0;                // bytes that this rank read from storage, with padding and gaps
+  std::uint64_t buffer_bytes = 0;              // memory into which this rank read and received; see load
   std::map<std::string, double> phase_s = {};  // seconds of each phase on this rank, by its name
   double total_s = 0;
 };
 
-// A save that began in the background; a copyable reference to it. Its calls may be made by any thread that may be
-// inside muster. Empty where the save was skipped.
+// A copyable reference to a save in the background, empty if the save was skipped. Any thread that may be inside muster
+// may call it.
 class SaveHandle {
  public:
   SaveHandle() = default;
+  // Local.
   [[nodiscard]] bool skipped() const { return !impl_; }
-  // Local. Returns when this rank's state, and that of its saves before this one, may change: copies what is left of
-  // it. At once without overlap_staging. Where the staging limit does not hold all of that it waits for writes, and so
-  // for saves before this one to end on all ranks.
+  // Local. Copies what is left of this rank's state, of this save and of those before it. On return the state may
+  // change. Without overlap_staging it returns at once. If the staging limit is too small for the copy, it waits for
+  // writes, and thus for earlier saves to end on all ranks.
   void wait_staged();
-  // Local. Whether this rank knows how the save ended; progresses it like Checkpointer::poll().
+  // Local. Returns whether the save has ended on this rank. Advances saves as Checkpointer::poll() does.
   [[nodiscard]] bool done();
-  // Returns when the tag is published: file, name and `latest` are on stable storage. Throws what it failed with, the
-  // same CollectiveError on all ranks; then nothing was published. Waits for other ranks: call it on all of them.
-  // Error{timeout} where a rank did not come, or its write stands still: what became of the tag is not known then.
-  // Of a skipped save: returns a report that says so.
+  // Waits for other ranks: all ranks call it. Returns when the tag is published: file, name and `latest` are on stable
+  // storage. If the save failed, throws the same CollectiveError on all ranks, and nothing is published. Throws
+  // Error{timeout} if a rank did not come or its write makes no progress; it is unknown then whether the tag is
+  // published. For a skipped save the report states that.
   SaveReport wait();
-  // Local. What is known of it so far.
+  // Local. Returns what is known of the save so far.
   [[nodiscard]] SaveReport report() const;
 
  private:
@@ -260,78 +282,88 @@ class SaveHandle {
   std::shared_ptr<Impl> impl_;
 };
 
-// Saves to and loads from one directory. Keeps the plan and the head of the last save, so that the next save of the
-// same state goes straight to the payload. Move-only.
+// Saves to and loads from one directory. It keeps plan and head of the last save, so that the next save of the same
+// state starts with the payload. Move-only.
 class Checkpointer {
  public:
-  // Collective over comm (it is duplicated; the caller's own stays untouched). The directory need not exist.
+  // Collective over comm, which it duplicates and leaves unchanged. The directory need not exist. Errors: usage,
+  // mismatch.
   Checkpointer(MPI_Comm comm, std::filesystem::path directory, CheckpointerOptions options = {});
-  // Collective in MPI's sense (frees the private communicator); does nothing with MPI after MPI_Finalize. Saves in
-  // flight are waited for, and one that fails is told on the log; MPI_Finalize and exit() wait for them too. The last
-  // one of a process on a directory marks it as released: the next job may have it.
+  // Collective as MPI defines it: frees the private communicator. After MPI_Finalize it does nothing with MPI. Waits
+  // for saves in flight, and logs failures. MPI_Finalize and exit() wait for them too. The last Checkpointer of a
+  // process on a directory releases the directory for the next job.
   ~Checkpointer();
   Checkpointer(Checkpointer&&) noexcept;
   Checkpointer& operator=(Checkpointer&&) noexcept;
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;
 
-  // Collective. Takes the directory for this job, as the first save would otherwise do; nothing happens where it is
-  // taken already. A training job calls it before it loads, so that no rank of its last start that lives on somewhere
-  // can publish behind its back; a job that only loads never does. A directory belongs to one job at a time: whatever
-  // an earlier owner still tries to publish, to point to or to delete fails there with Error{superseded}. An owner
-  // that is gone gives way: its Checkpointers were destroyed, its process ended (or its host was started anew), its
-  // Slurm job is over, or it was an earlier start of this Slurm job (SLURM_RESTART_COUNT) or an earlier step of it on
-  // another node. Checkpointers of one process or one launch share the directory. Errors: busy where the owner may be
-  // there still (the message says who it is and since when; see CheckpointerOptions::take_over), superseded where it is
-  // a later start of this job, io.
+  // Collective. Makes this job the owner of the directory, as the first save does otherwise. Does nothing if it is the
+  // owner. A training job calls it before it loads, so that ranks of an earlier start that still run cannot publish.
+  // A job that only loads never calls it. One job owns a directory at a time: an earlier owner that tries to publish,
+  // to move a pointer or to remove a tag there fails with Error{superseded}. Checkpointers of one process or one launch
+  // share the directory. The job takes over from an owner
+  // - whose Checkpointers were destroyed,
+  // - whose process ended, or whose host was rebooted,
+  // - whose Slurm job is over,
+  // - that was an earlier start of this Slurm job (SLURM_RESTART_COUNT), or an earlier step of it on another node.
+  // Errors: busy (the owner may still exist; the message names it and since when it owns the directory; see
+  // CheckpointerOptions::take_over), superseded (the owner is a later start of this job), io.
   void own();
 
-  // Collective, as all that follows first waits for saves in flight. Saves the state under options.tag (in the
-  // background where options.async_save: see save_async). On return on any rank, the file, its name and the `latest`
-  // pointer are on stable storage. On an exception nothing was published, the part file is gone and all earlier tags
-  // are as they were. Errors: usage (bad tag, key twice, no memory behind a tensor), mismatch (ranks differ in tag,
-  // keys, dtypes, shapes; all of them named), exists, busy (another Checkpointer is writing this tag, or another job
-  // holds the directory: see own()), superseded (another job, or a later start of this one, has taken the directory
-  // over; a tag that was in place before that stays), io, timeout.
+  // Collective. This and every collective call below first waits for saves in flight. Saves the state under
+  // options.tag; with options.async_save in the background (see save_async). On return on any rank, the file, its name
+  // and the `latest` pointer are on stable storage. After an exception nothing is published (see replace_existing), the
+  // part file is gone, and all earlier tags are unchanged. Errors:
+  // - usage: bad tag, duplicate key, no memory for a tensor.
+  // - mismatch: ranks differ in tag, keys, dtypes or shapes; the message names all of them.
+  // - exists.
+  // - busy: another Checkpointer is writing this tag, or another job owns the directory (see own()).
+  // - superseded: another job, or a later start of this one, took over the directory. A tag that was published
+  //   before that stays.
+  // - io, timeout.
   SaveReport save(const State& state, const SaveOptions& options);
-  // The same for a state that takes work to describe: `describe` is local and runs once on every rank, in the phase
-  // "agree". What it throws fails the save on all ranks.
+  // The same for a state that is expensive to describe. `describe` is local and runs once on every rank, in the phase
+  // "agree". If it throws, the save fails on all ranks.
   using Describe = std::function<State()>;
   SaveReport save(const Describe& describe, const SaveOptions& options);
 
-  // Collective. Copies the state to memory of muster's and returns; threads of muster's write it (engine `direct`),
-  // agree with the other ranks, publish the tag, move the pointer and retire old tags, whatever the program does
-  // meanwhile: with MPI_THREAD_MULTIPLE without any further call, with a lower thread level inside poll() and all other
-  // calls of this Checkpointer. The state may change as soon as this returns; with overlap_staging, when wait_staged()
-  // returns. Errors of this call are those of save(), up to phase "open"; plus busy, and usage where the engine
-  // `collective` is asked for. Where the engine `auto` has to be `collective`, the save is made by this call, with a
-  // warning. What fails later, on any rank, is thrown as the same CollectiveError on all ranks by the next call of this
-  // Checkpointer, or by the handle's wait(); the tag is cleaned up, nothing is published, the next save works.
+  // Collective. Copies the state to host memory and returns. The state may change then; with overlap_staging, after
+  // wait_staged(). Nothing is durable on return. Threads of muster write the copy (engine `direct`), agree with the
+  // other ranks, publish the tag, move the pointer and remove old tags. With MPI_THREAD_MULTIPLE this needs no further
+  // call. With a lower thread level the commit advances in poll() and in all other calls of this Checkpointer.
+  // If the engine `auto` has to be `collective`, this call makes the whole save, with a warning.
+  // Errors: those of save() up to the phase "open", busy, and usage if the engine `collective` is requested. If any
+  // rank fails later, the next call of this Checkpointer or the handle's wait() throws the same CollectiveError on all
+  // ranks. Then the part file is removed, nothing is published, and the next save works.
   SaveHandle save_async(const State& state, const SaveOptions& options);
   SaveHandle save_async(const Describe& describe, const SaveOptions& options);
 
-  // Local; waits for no other rank. Goes on with saves in flight; needed now and then below MPI_THREAD_MULTIPLE, where
-  // every rank has to call it, and where the call that ends a save publishes it on rank 0 (a few milliseconds of disk).
-  // True while any are in flight. Does not throw what a save failed with: the next collective call
-  // does.
+  // Local. Advances saves in flight without waiting for other ranks. Below MPI_THREAD_MULTIPLE every rank has to call
+  // it now and then, and the call that ends a save publishes it on rank 0 (a few milliseconds of disk). Returns whether
+  // saves are in flight. It does not throw the failure of a save; the next collective call does.
   bool poll();
 
-  // Collective. Finds the checkpoint, shows it to `prepare` on every rank (local; for each candidate again), checks
-  // the target on all ranks, then fills it. Each payload byte is read from storage once in the whole job, its hash is
-  // checked, and it goes to the ranks that want it: those of the node look where it was read, others get messages. A
-  // rank reads ahead into at most four buffers of 16 MiB and 64 KiB (three where nothing is looked at), and has one of
-  // at most 16 MiB for messages, where any come. Converting dtypes takes 256 KiB more. Errors: usage, not_found,
-  // mismatch (target untouched), corrupt (an explicit tag: target partly filled), io, timeout.
+  // Collective. Finds the checkpoint, passes its contents to `prepare` on every rank (local, again for each candidate),
+  // checks the target on all ranks and fills it. By default each payload byte is read from storage once in the
+  // whole job. Its reader checks its hash. Ranks of the reader's node read its buffers, and other ranks get messages.
+  // Memory of a rank:
+  // - At most four read-ahead buffers of 16 MiB and 64 KiB (three if no buffers are shared).
+  // - If there are messages, one buffer of at most 16 MiB.
+  // - 256 KiB to convert dtypes.
+  // Errors: usage, not_found, mismatch (the target is unchanged), corrupt (of an explicit tag; the target is partly
+  // filled), io, timeout.
   using Prepare = std::function<LoadTarget(const CheckpointContents&)>;
   LoadReport load(const LoadOptions& options, const Prepare& prepare);
-  // The same with a target that does not depend on what is found.
+  // The same with a target that does not depend on the contents.
   LoadReport load(const LoadOptions& options, const LoadTarget& target);
 
-  // Collective. The tag that a load without a tag would try first: the newest whose head and tables are sound.
+  // Collective. Returns the tag that a load without a tag tries first: the newest one with sound head and tables.
+  // Errors: io, timeout.
   std::optional<std::string> latest_tag();
 
-  // Collective. Waits until all saves in flight have ended; throws the first failure that no call has thrown yet, and
-  // the next call the next one. Idempotent.
+  // Collective. Waits until all saves in flight have ended. Throws the first failure that no call has thrown yet; the
+  // next call throws the next one. It may be called repeatedly.
   void finalize();
 
   [[nodiscard]] const std::filesystem::path& directory() const;  // local
@@ -341,23 +373,25 @@ class Checkpointer {
   std::unique_ptr<Impl> impl_;
 };
 
-// The Checkpointer that the free functions use for (comm, directory): made on first use, kept as an attribute of the
-// communicator, released by finalize_checkpoint, when the communicator is freed, or in MPI_Finalize. Collective.
+// Collective. Returns the Checkpointer that the free functions use for (comm, directory). It is made on first use, with
+// default options, and kept as an attribute of the communicator. finalize_checkpoint, freeing the communicator or
+// MPI_Finalize releases it. Errors: usage, mismatch.
 Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& directory);
 
-// Collective. Saves a State without Torch; see Checkpointer::save.
+// Collective. Saves a State without LibTorch; see Checkpointer::save.
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
                            const SaveOptions& options);
-// The same in the background, whatever options.async_save says; see Checkpointer::save_async.
+// The same in the background, whatever the value of options.async_save; see Checkpointer::save_async.
 SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
                                  const SaveOptions& options);
-// Collective. Loads into a State without Torch; see Checkpointer::load.
+// Collective. Loads into a State without LibTorch; see Checkpointer::load.
 LoadReport load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const LoadTarget& target,
                            const LoadOptions& options = {});
-// Collective. Whether a load without a tag would find something to try. False where the directory does not exist.
+// Collective. Returns whether a load without a tag would find a checkpoint to try. False if the directory does not
+// exist.
 bool has_checkpoint(MPI_Comm comm, const std::filesystem::path& directory);
-// Collective. Completes every save in flight on this communicator and releases its Checkpointers, then throws the first
-// failure that no call has thrown yet; further ones are told on the log.
+// Collective. Completes every save in flight on this communicator and releases its Checkpointers. Then throws the first
+// failure that no call has thrown yet, and logs further ones.
 void finalize_checkpoint(MPI_Comm comm);
 
 }  // namespace muster
