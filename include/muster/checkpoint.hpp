@@ -7,7 +7,7 @@
 // rank touches the disk.
 // A local call involves no other rank.
 // Thread safety: at most one thread of a process is inside muster at a time, because HDF5 is not thread-safe.
-// MPI, at any thread level, is initialised before every call here and finalised after it.
+// MPI must be initialised (any thread level) before the first call here and finalised after the last one.
 
 #include <mpi.h>
 
@@ -45,8 +45,7 @@ struct CheckpointerOptions {
 enum class EngineChoice : std::uint8_t {
   automatic,   // depends on file system and number of nodes; the file records choice and reason (`muster show`)
   direct,      // every rank writes its extents in large aligned writes, past the page cache if possible
-  collective,  // parallel HDF5 over MPI-IO, for file systems on which ranks of several nodes must not write
-               // concurrently
+  collective,  // parallel HDF5 over MPI-IO, for file systems that several nodes must not write to concurrently
 };
 // Local. Converts "auto", "direct" or "collective". Throws Error{usage} for any other name.
 EngineChoice engine_choice(std::string_view name);
@@ -311,10 +310,10 @@ class Checkpointer {
   // CheckpointerOptions::take_over), superseded (the owner is a later start of this job), io.
   void own();
 
-  // Collective. This and every collective call below first waits for saves in flight. Saves the state under
-  // options.tag; with options.async_save in the background (see save_async). On return on any rank, the file, its name
-  // and the `latest` pointer are on stable storage. After an exception nothing is published (see replace_existing), the
-  // part file is gone, and all earlier tags are unchanged. Errors:
+  // Collective. This and every other collective call except save_async first waits for saves in flight. Saves the
+  // state under options.tag; with options.async_save in the background (see save_async). On return on any rank, the
+  // file, its name and the `latest` pointer are on stable storage. After an exception nothing is published (see
+  // replace_existing), the part file is gone, and all earlier tags are unchanged. Errors:
   // - usage: bad tag, duplicate key, no memory for a tensor.
   // - mismatch: ranks differ in tag, keys, dtypes or shapes; the message names all of them.
   // - exists.
@@ -334,8 +333,8 @@ class Checkpointer {
   // call. With a lower thread level the commit advances in poll() and in all other calls of this Checkpointer.
   // If the engine `auto` has to be `collective`, this call makes the whole save, with a warning.
   // Errors: those of save() up to the phase "open", busy, and usage if the engine `collective` is requested. If any
-  // rank fails later, the next call of this Checkpointer or the handle's wait() throws the same CollectiveError on all
-  // ranks. Then the part file is removed, nothing is published, and the next save works.
+  // rank fails later, the next collective call of this Checkpointer or the handle's wait() throws the same
+  // CollectiveError on all ranks. Then the part file is removed, nothing is published, and the next save works.
   SaveHandle save_async(const State& state, const SaveOptions& options);
   SaveHandle save_async(const Describe& describe, const SaveOptions& options);
 
@@ -387,8 +386,7 @@ SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& dir
 // Collective. Loads into a State without LibTorch; see Checkpointer::load.
 LoadReport load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const LoadTarget& target,
                            const LoadOptions& options = {});
-// Collective. Returns whether a load without a tag would find a checkpoint to try. False if the directory does not
-// exist.
+// Collective. Returns whether a load without a tag finds a checkpoint to try. False if the directory does not exist.
 bool has_checkpoint(MPI_Comm comm, const std::filesystem::path& directory);
 // Collective. Completes every save in flight on this communicator and releases its Checkpointers. Then throws the first
 // failure that no call has thrown yet, and logs further ones.
