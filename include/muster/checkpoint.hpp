@@ -269,8 +269,8 @@ class SaveHandle {
   [[nodiscard]] bool done();
   // Waits for other ranks: all ranks call it. Returns when the tag is published: file, name and `latest` are on stable
   // storage. If the save failed, throws the same CollectiveError on all ranks, and nothing is published. Throws
-  // Error{timeout} if a rank did not come or its write makes no progress; it is unknown then whether the tag is
-  // published. For a skipped save the report states that.
+  // Error{timeout} if a rank did not come or the write of this rank makes no progress; it is unknown then whether the
+  // tag is published. For a skipped save the report states that.
   SaveReport wait();
   // Local. Returns what is known of the save so far.
   [[nodiscard]] SaveReport report() const;
