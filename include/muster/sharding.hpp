@@ -1,5 +1,7 @@
 #pragma once
-// Shards as the usual kinds of parallelism cut tensors. Everything here is local and pure.
+// The shards that the usual kinds of parallelism make of a tensor.
+// All functions are local and have no side effects. Several threads may call them at the same time.
+// Every function with an argument `part` throws Error{usage} unless 0 <= part < parts.
 
 #include <cstdint>
 #include <muster/export.hpp>
@@ -8,32 +10,32 @@
 
 namespace MUSTER_EXPORT muster {
 
-// The part of [0, size) that part `part` of `parts` gets: equal parts where they come out even, else as torch.chunk and
-// FSDP cut: all of ceil(size / parts) but the last ones, of which some may be empty. Throws Error{usage} unless
-// 0 <= part < parts.
+// Returns the range of [0, size) that part `part` of `parts` has. Every part has ceil(size / parts) elements, except
+// that the last parts may be smaller or empty. This is the formula of torch.chunk and FSDP.
 ElementRange chunk(std::uint64_t size, int part, int parts);
 
-// Cut along one dimension into `parts` chunks: column parallel weights and their biases (`dim` 0 of [out, in]), row
-// parallel weights (`dim` 1), embeddings cut along the vocabulary (`dim` 0). Throws Error{usage} where there is no such
-// dimension.
+// Cuts dimension `dim` into `parts` chunks and returns the block of part `part`. `dim` is 0 for column parallel weights
+// [out, in], their biases and embeddings that are cut along the vocabulary. It is 1 for row parallel weights.
+// Throws Error{usage} if the shape has no such dimension.
 Shard split(const Shape& global_shape, std::size_t dim, int part, int parts);
 
-// The same along dimension 0 of several tensors that are fused into one, each cut by itself: {q, k, v} rows of a fused
-// attention weight, {gate, up} rows of a fused MLP. The rank's memory has its part of the first, then of the second,
-// and so on. Throws Error{usage} where the rows of the fused tensors are not those of the whole.
+// Cuts a tensor that consists of several tensors fused along dimension 0, and cuts each of them separately. Examples
+// are the {q, k, v} rows of an attention weight and the {gate, up} rows of an MLP. `fused_rows` are their numbers of
+// rows. The memory of the rank contains its chunk of the first tensor, then its chunk of the second, and so on. Throws
+// Error{usage} if the sum of `fused_rows` is not the size of dimension 0.
 Shard split_fused(const Shape& global_shape, const std::vector<std::uint64_t>& fused_rows, int part, int parts);
 
-// A chunk of the row-major elements: ZeRO-1 and FSDP-style flat shards.
+// Returns the chunk of part `part` of the row-major elements, as a flat shard (ZeRO-1, FSDP).
 Shard split_flat(const Shape& global_shape, int part, int parts);
 
-// A chunk of the rows (along dimension 0), as a range of the row-major elements: what to give each rank of a ZeRO-1
-// group of a parameter that is itself a block of a global tensor. Such parts are blocks again, so that they lie in the
-// file in few ranges; parts that begin and end inside a row are saved in pieces as small as those cuts make them. A
-// 0-d tensor belongs to part 0.
+// Returns the chunk of part `part` of the rows (dimension 0), as a range of the row-major elements. It is for the ranks
+// of a ZeRO-1 group whose parameter is itself a block of a global tensor. A range of whole rows of a block is a block,
+// which has few byte ranges in the file. A range that begins or ends inside a row leads to small byte ranges. A 0-d
+// tensor belongs to part 0.
 ElementRange chunk_of_rows(const Shape& shape, int part, int parts);
 
-// The part of a shard that holds a range of its own elements, counted as they lie in its memory. Throws Error{usage}
-// where the shard has fewer.
+// Returns the shard that consists of the elements `range` of `shard`, counted in the order of its memory.
+// Throws Error{usage} if `shard` has fewer elements or does not lie inside the shape.
 Shard part_of(const Shape& global_shape, const Shard& shard, const ElementRange& range);
 
 }  // namespace muster
