@@ -1,5 +1,6 @@
 #pragma once
-// How ranks map to parallel coordinates. Everything here is local.
+// The map from ranks to the coordinates of a parallel grid.
+// All functions are local. Several threads may use the same const object.
 
 #include <array>
 #include <cstdint>
@@ -11,64 +12,67 @@
 
 namespace MUSTER_EXPORT muster {
 
-// Degrees of parallelism. Their product is the size of the communicator; `data == 0` stands for what is left of it.
-// Experts have an axis of their own: the world is tensor x context x expert x data x pipeline, and what is no expert's
-// is replicated over `expert` as it is over `data`.
+// The degrees of parallelism, in ranks. Their product is the size of the communicator:
+// tensor x context x expert x data x pipeline. Experts have an axis of their own. A tensor that belongs to no expert is
+// replicated over the expert axis and over the data axis. Default: 1, except for `data`.
 struct Grid {
   int tensor = 1;
   int pipeline = 1;
+  // 0: the size of the communicator divided by the product of the other degrees. Default: 0.
   int data = 0;
   int expert = 1;
   int context = 1;
-  // Which axis goes from one rank to the next, then which goes slower, and so on: the names tp, cp, ep, dp, pp, each at
-  // most once, joined by '-'. An axis of degree 1 may be left out. As Megatron-LM's --use-tp-pp-dp-mapping and its
-  // default "tp-cp-ep-dp-pp" understand it.
+  // The order of the axes, from the one that varies fastest with the rank to the slowest: the names tp, cp, ep, dp and
+  // pp, each at most once, joined by '-'. An axis of degree 1 may be left out. The order has the meaning that it has in
+  // Megatron-LM, whose --use-tp-pp-dp-mapping is "tp-pp-dp". Default: "tp-cp-ep-dp-pp", as in Megatron-LM.
   std::string order = "tp-cp-ep-dp-pp";
   friend bool operator==(const Grid&, const Grid&) = default;
 };
 
-// "tp=2 cp=1 ep=1 dp=4 pp=1 order=tp-cp-ep-dp-pp".
+// Returns a text such as "tp=2 cp=1 ep=1 dp=4 pp=1 order=tp-cp-ep-dp-pp".
 std::string to_string(const Grid& grid);
 
-// The grid with its data degree filled in. Throws Error{usage} that says why where it does not fit the world size, or
-// where the order cannot be.
+// Returns the grid with its data degree computed. Throws Error{usage} with the reason if the degrees do not fit
+// `world_size` or if the order is not valid.
 Grid resolve(const Grid& grid, int world_size);
 
 enum class Axis : std::uint8_t { tensor, context, expert, data, pipeline };
 inline constexpr std::size_t kAxes = 5;
-// "tp", "cp", "ep", "dp", "pp".
+// Returns "tp", "cp", "ep", "dp" or "pp".
 std::string_view name(Axis axis);
 
-// From ranks to coordinates and back.
+// Converts ranks to coordinates and coordinates to ranks.
 class ParallelGrid {
  public:
-  // One entry an axis, in the order of Axis.
+  // One entry for each axis, in the order of Axis.
   using Coordinates = std::array<int, kAxes>;
 
-  // Throws as resolve().
+  // Throws Error{usage} for the errors of resolve().
   ParallelGrid(const Grid& grid, int world_size);
 
   [[nodiscard]] const Grid& grid() const { return grid_; }
   [[nodiscard]] int world_size() const { return world_size_; }
   [[nodiscard]] int degree(Axis axis) const { return degrees_.at(static_cast<std::size_t>(axis)); }
-  // Throws Error{usage} for a rank that is not of the world.
+  // These two throw Error{usage} unless 0 <= rank < world_size().
   [[nodiscard]] Coordinates coordinates(int rank) const;
   [[nodiscard]] int coordinate(int rank, Axis axis) const;
-  // Throws Error{usage} where one is not below its degree.
+  // Throws Error{usage} if a coordinate is negative or not below its degree.
   [[nodiscard]] int rank_at(const Coordinates& coordinates) const;
-  // The ranks that differ from this one in these axes alone, itself among them, ascending: its tensor-parallel group is
-  // group(rank, {Axis::tensor}), the replicas of its dense parameters are group(rank, {Axis::context, Axis::expert,
-  // Axis::data}), those of its experts group(rank, {Axis::context, Axis::data}).
+  // Returns `rank` and the ranks that differ from it only in `axes`, in ascending order. Examples:
+  // * the tensor parallel group: {Axis::tensor}
+  // * the replicas of its dense parameters: {Axis::context, Axis::expert, Axis::data}
+  // * the replicas of its experts: {Axis::context, Axis::data}
+  // Throws Error{usage} unless 0 <= rank < world_size().
   [[nodiscard]] std::vector<int> group(int rank, std::initializer_list<Axis> axes) const;
-  // The number of that group among all of its kind, the same on all of its ranks and on no other. (GroupComm makes its
-  // communicator.)
+  // Returns the number of that group among all groups over `axes`. It is the same on all ranks of the group and differs
+  // from that of every other group. GroupComm makes the communicator of a group.
   [[nodiscard]] int group_number(int rank, std::initializer_list<Axis> axes) const;
 
  private:
   Grid grid_;
   int world_size_ = 1;
   std::array<int, kAxes> degrees_{};
-  std::array<int, kAxes> strides_{};  // from one coordinate to the next, in ranks
+  std::array<int, kAxes> strides_{};  // distance between two adjacent coordinates, in ranks
 };
 
 }  // namespace muster
