@@ -1,5 +1,5 @@
 #pragma once
-// The communicators of a grid's groups: what a program sends among the ranks of one.
+// The communicators of the groups of a grid, for the messages of a program.
 
 #include <mpi.h>
 
@@ -10,27 +10,31 @@
 
 namespace MUSTER_EXPORT muster {
 
-// The communicator of one group of a ParallelGrid. Move-only; frees it in the end, unless MPI is finalised by then.
+// The communicator of one group of a ParallelGrid. The class is move-only.
+// Thread safety: as for every object of muster, see checkpoint.hpp.
 //
 //     const muster::ParallelGrid grid({.tensor = 4, .pipeline = 2}, world_size);
 //     const muster::GroupComm tensor_group(MPI_COMM_WORLD, grid, {muster::Axis::tensor});
 //     MPI_Allreduce(..., tensor_group.handle());
 class GroupComm {
  public:
-  // Collective over comm, on which every rank passes the same grid and axes. The ranks of the new communicator are
-  // grid.group(rank in comm, axes), in that order; with no axis each rank has one of its own. Its errors return.
-  // Throws Error{usage} where MPI does not run; CollectiveError{usage} on all ranks where the grid is not one of comm's
-  // size, CollectiveError{mismatch} where the ranks pass different ones or different axes, Error{timeout} where some do
-  // not call for half an hour.
+  // Collective over comm. Every rank passes the same grid and axes. The ranks of the new communicator are
+  // grid.group(rank in comm, axes), in that order. Without axes each rank has a communicator of its own. The error
+  // handler of the communicator is MPI_ERRORS_RETURN. Errors:
+  // * Error{usage} on this rank: MPI is not initialised or is finalised, or comm is MPI_COMM_NULL.
+  // * CollectiveError{usage} on all ranks: the world size of the grid is not the size of comm.
+  // * CollectiveError{mismatch} on all ranks: ranks pass different grids or axes.
+  // * Error{timeout} on the waiting ranks: a rank does not take part in the comparison of these arguments for 1800 s.
+  // MPI_Comm_split, which comes first and last, has no deadline.
   GroupComm(MPI_Comm comm, const ParallelGrid& grid, std::initializer_list<Axis> axes);
-  // Local.
+  // Frees the communicator with MPI_Comm_free, unless MPI is finalised.
   ~GroupComm();
   GroupComm(GroupComm&&) noexcept;
   GroupComm& operator=(GroupComm&&) noexcept;
   GroupComm(const GroupComm&) = delete;
   GroupComm& operator=(const GroupComm&) = delete;
 
-  // Local. Belongs to this object: do not free it.
+  // Local. The communicator belongs to this object, and the caller must not free it.
   [[nodiscard]] MPI_Comm handle() const;
   [[nodiscard]] int rank() const;
   [[nodiscard]] int size() const;
