@@ -1,4 +1,4 @@
 #pragma once
-// What a shared library of muster shows to programs: the names of the public headers. All others are hidden.
+// The symbols that a shared library of muster exports: the names of the public headers. All other symbols are hidden.
 
 #define MUSTER_EXPORT [[gnu::visibility("default")]]

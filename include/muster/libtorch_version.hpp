@@ -1,6 +1,6 @@
 #pragma once
-// What differs between the versions of LibTorch that muster builds with, 1.13 to 2.15, besides the dtypes that they
-// have (src/torch/scalar_types.hpp). Everything else in muster and in its tests is the same source for all of them.
+// The differences between the versions of LibTorch that muster supports, 1.13 to 2.15. The differences of their dtypes
+// are in src/torch/scalar_types.hpp. All other source is the same for all versions.
 
 #include <torch/torch.h>
 
@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-// torch::optim::ReduceLROnPlateauScheduler came with LibTorch 2.1.
+// torch::optim::ReduceLROnPlateauScheduler exists since LibTorch 2.1.
 #if __has_include(<torch/optim/schedulers/reduce_on_plateau_scheduler.h>)
 #define MUSTER_HAS_REDUCE_LR_ON_PLATEAU 1
 #else
@@ -18,12 +18,12 @@
 
 namespace muster {
 
-// The key type of Optimizer::state(): the address of a parameter's TensorImpl, since LibTorch 2.2 as a void*, before
-// that as text.
+// The key type of Optimizer::state(). A key is the address of the TensorImpl of a parameter. It is a void* since
+// LibTorch 2.2 and a text before.
 using OptimizerStateKey =
     typename std::remove_cvref_t<decltype(std::declval<torch::optim::Optimizer&>().state())>::key_type;
 
-// The key of a parameter in Optimizer::state().
+// Local. Returns the key of a parameter in Optimizer::state().
 template <class Key = OptimizerStateKey>
 Key optimizer_state_key(const torch::Tensor& parameter) {
   auto* address = parameter.unsafeGetTensorImpl();

@@ -1,5 +1,5 @@
 #pragma once
-// All of the core. For LibTorch modules, optimizers and schedulers include <muster/torch.hpp> as well.
+// All headers of the core. A program with LibTorch modules, optimizers or schedulers also includes <muster/torch.hpp>.
 
 #include <muster/checkpoint.hpp>
 #include <muster/error.hpp>
