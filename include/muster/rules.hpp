@@ -1,6 +1,7 @@
 #pragma once
-// A table of rules that says how a model's tensors are cut over the ranks of a grid, by their keys: for modules whose
-// parameters are this rank's parts of larger tensors. Everything here is local and pure.
+// Rules that state by key how the tensors of a model are cut over the ranks of a grid. They are for modules whose
+// parameters are the shards of one rank. All functions are local and have no side effects. Several threads may call
+// them at the same time.
 //
 //   const std::vector<ShardingRule> rules = {
 //       vocabulary_parallel("embedding.weight", 50257), fused_column_parallel("*.qkv.*", 3),
@@ -16,62 +17,76 @@
 
 namespace MUSTER_EXPORT muster {
 
-// One dimension cut into chunks (see chunk() in sharding.hpp) over one axis of the grid.
+// A cut of one dimension into the chunks of chunk() in sharding.hpp, over one axis of the grid.
 struct DimensionCut {
+  // The number of the dimension, outermost first. Default: 0.
   std::size_t dim = 0;
+  // The axis whose ranks hold the chunks. Default: Axis::tensor.
   Axis axis = Axis::tensor;
-  // Size of the dimension in the global tensor; 0: the degree of the axis times the local size. Needed where it does
-  // not divide evenly.
+  // The size of the dimension in the global tensor. 0: the degree of the axis times the local size, which is right only
+  // if the degree divides the size. Default: 0.
   std::uint64_t global_size = 0;
-  // Tensors that are fused along this dimension, each cut by itself: so many of equal size, or their global sizes.
+  // The number of tensors of equal size that are fused along this dimension. Each is cut separately. A number other
+  // than 1 requires `dim` 0, and 0 is Error{usage}. Default: 1.
   std::uint64_t fused = 1;
+  // The global sizes of the tensors that are fused along this dimension. They require `dim` 0 and replace `fused`.
+  // Empty: `fused` applies. Default: empty.
   std::vector<std::uint64_t> fused_sizes = {};
   friend bool operator==(const DimensionCut&, const DimensionCut&) = default;
 };
 
+// The cuts of all tensors whose key matches a pattern.
 struct ShardingRule {
-  // The keys that it is for, as fnmatch(3) matches them: '*' stands for any characters, dots too.
+  // The pattern, as in fnmatch(3) without flags: '*' matches any characters, including dots.
   std::string keys;
-  // None: every rank holds the tensor whole. A tensor without such a dimension is not cut along it.
+  // The cuts, at most one for each dimension. A tensor without the dimension of a cut is not cut along it. Empty: every
+  // rank holds the whole tensor. Default: empty.
   std::vector<DimensionCut> cuts = {};
   friend bool operator==(const ShardingRule&, const ShardingRule&) = default;
 };
 
+// Every rank holds the whole tensor.
 ShardingRule replicated(std::string keys);
-// The weight [out, in] and the bias [out] of a layer whose outputs are cut: dimension 0 over the tensor axis.
+// Cuts dimension 0 over the tensor axis: the weight [out, in] and the bias [out] of a layer whose outputs are cut.
 ShardingRule column_parallel(std::string keys);
-// The weight [out, in] of a layer whose inputs are cut: dimension 1 over the tensor axis. Its bias is whole.
+// Cuts dimension 1 over the tensor axis: the weight [out, in] of a layer whose inputs are cut. Its bias [out] is whole.
 ShardingRule row_parallel(std::string keys);
-// Embeddings and output layers cut along the vocabulary: dimension 0 over the tensor axis. `vocabulary`: its size where
-// it does not divide evenly and is not padded; else 0.
+// Cuts dimension 0 over the tensor axis: embeddings and output layers that are cut along the vocabulary. `vocabulary`
+// is the size of the vocabulary. 0: the degree of the axis times the local size, for a vocabulary that divides evenly
+// or is padded. Default: 0.
 ShardingRule vocabulary_parallel(std::string keys, std::uint64_t vocabulary = 0);
-// Column parallel layers of several tensors in one, each cut by itself: 3 of equal size for {q, k, v}, 2 for
-// {gate, up}; or their numbers of rows in the global tensor, for grouped queries.
+// Cuts several tensors that are fused along dimension 0 of a column parallel layer. Each is cut separately over the
+// tensor axis. `fused` is their number if they have equal sizes: 3 for {q, k, v}, 2 for {gate, up}. `fused_sizes` are
+// their numbers of rows in the global tensor, for example for grouped queries.
 ShardingRule fused_column_parallel(std::string keys, std::uint64_t fused);
 ShardingRule fused_column_parallel(std::string keys, std::vector<std::uint64_t> fused_sizes);
-// Experts stacked along dimension 0, cut over the expert axis.
+// Cuts dimension 0, along which experts are stacked, over the expert axis.
 ShardingRule expert_parallel(std::string keys);
-// The same of experts that are cut over the tensor axis, too: [experts, out, in] along out, or along in.
+// These two also cut the experts over the tensor axis. The tensor is [experts, out, in]. The first cuts `out`, and the
+// second cuts `in`.
 ShardingRule expert_column_parallel(std::string keys);
 ShardingRule expert_row_parallel(std::string keys);
 
-// A rule as text, for command lines: "KEYS=KIND" with KIND one of replicated, column, row, vocabulary, vocabulary:SIZE,
-// fused:NUMBER, fused:SIZE,SIZE,..., expert, expert-column, expert-row. Throws Error{usage} for anything else.
+// Returns the rule of a text "KEYS=KIND", for command lines. KIND is one of replicated, column, row, vocabulary,
+// vocabulary:SIZE, fused:NUMBER, fused:SIZE,SIZE,..., expert, expert-column and expert-row. Throws Error{usage} for any
+// other text.
 ShardingRule parse_rule(std::string_view text);
 
-// Where a rank's part lies in the global tensor.
+// The position of a rank's shard in the global tensor.
 struct Placement {
   Shape global_shape;
   Shard shard;
   friend bool operator==(const Placement&, const Placement&) = default;
 };
 
-// Of a tensor of which this rank has local_shape: by the first rule whose pattern matches the key, whole where none
-// does. Throws Error{usage} that names the key where the local shape cannot be what the rule says.
+// Returns the placement of a tensor of which `rank` of `grid` holds a shard of `local_shape`. The first rule whose
+// pattern matches the key applies. If no pattern matches, the tensor is whole. Throws Error{usage}, which names the
+// key, if the rule is not valid or the local shape contradicts it.
 Placement placement_of(const std::vector<ShardingRule>& rules, std::string_view key, const Shape& local_shape,
                        const ParallelGrid& grid, int rank);
 
-// The part that a rank of a grid has of a global tensor by these rules. Throws Error{usage} as above.
+// Returns the shard that `rank` of `grid` holds of a tensor of `global_shape` by the same rules. Throws Error{usage},
+// which names the key, if the rule is not valid or the global shape contradicts it.
 Shard shard_of(const std::vector<ShardingRule>& rules, std::string_view key, const Shape& global_shape,
                const ParallelGrid& grid, int rank);
 
