@@ -1,13 +1,17 @@
 #pragma once
-// The two calls for LibTorch programs: modules, optimizers, LR schedulers and user content to and from one HDF5 file.
+// The two calls for LibTorch programs. They save and load modules, optimizers, LR schedulers and user content as one
+// HDF5 file. At most one thread of a process is inside muster at a time, as checkpoint.hpp describes.
 //
 //   muster::save_checkpoint(comm, "ckpts", {.tag = "step_100", .model = model, .optimizer = optimizer,
 //                           .scheduler = scheduler, .user_content = {{"total_steps", 100}}, .num_kept_ckpts = 5});
 //   auto user_content = muster::load_checkpoint(comm, "ckpts", {.model = model, .optimizer = optimizer});
 //
-// Where things go in the file: parameters and buffers to /model/<key>, keys as in the module's state_dict; optimizer
-// state to /optimizer/<key>/<slot>, its options to /optimizer/param_groups; /scheduler, /user_content; the generator
-// states of all ranks, where asked for, to /rng/cpu, one row a rank.
+// The paths in the file:
+// * /model/<key>: parameters and buffers, with the keys of the module's state_dict
+// * /optimizer/<key>/<slot>: optimizer state
+// * /optimizer/param_groups: options of the optimizer
+// * /scheduler and /user_content
+// * /rng/cpu: the generator states of all ranks, one row for each rank, if SaveArgs::rng is set
 
 #include <torch/torch.h>
 
@@ -27,9 +31,9 @@
 
 namespace MUSTER_EXPORT muster {
 
-// A module to save or load: a Module, a ModuleHolder or a shared_ptr to a Module; absent by default. Keeps a plain
-// pointer: the module must outlive the call. A null pointer or empty holder is given but null: Error{usage} in the
-// call.
+// A module to save or load: a Module, a ModuleHolder or a shared_ptr to a Module. Default: not given.
+// The object keeps a plain pointer, and the module must outlive the call. If a null pointer or an empty ModuleHolder is
+// given, the call fails with CollectiveError{usage} on all ranks.
 class ModelRef {
  public:
   ModelRef() = default;
@@ -48,8 +52,8 @@ class ModelRef {
   torch::nn::Module* module_ = nullptr;
 };
 
-// An optimizer to save or load: SGD, Adam, AdamW, Adagrad, RMSprop, LBFGS; any other is Error{usage}. Absent by
-// default; a plain pointer, as with ModelRef.
+// An optimizer to save or load: SGD, Adam, AdamW, Adagrad, RMSprop or LBFGS. Default: not given.
+// An optimizer of another class is CollectiveError{usage} on all ranks. The rules for pointers are those of ModelRef.
 class OptimizerRef {
  public:
   OptimizerRef() = default;
@@ -68,15 +72,16 @@ class OptimizerRef {
   torch::optim::Optimizer* optimizer_ = nullptr;
 };
 
-// How muster saves and loads a learning-rate scheduler. Specialise it for a scheduler of your own, or give that class
-// `nlohmann::json state_dict() const` and `void load_state_dict(const nlohmann::json&)`, which the default uses.
-//   save:  the state as JSON, by value.
-//   load:  restores it; runs once all tensors and the optimizer are restored, on every rank.
-//   check: optional; throws where `load` would, and changes nothing. Runs before anything is changed, so that a state
-//          that does not fit leaves model, optimizer and scheduler alone. The default calls
-//          `void check_state_dict(const nlohmann::json&) const` where the class has it.
-//   name:  optional; what the file calls this kind of scheduler, "custom" without it. A load into a scheduler of
-//          another name is a mismatch.
+// The functions that save and load a learning-rate scheduler. All of them are local and run on every rank. A program
+// specialises the template for its own scheduler, or its class has `nlohmann::json state_dict() const` and
+// `void load_state_dict(const nlohmann::json&)`, which the default uses.
+// * save returns the state as JSON.
+// * load restores the state. It runs after all tensors and the optimizer are restored on all ranks.
+// * check is optional. It throws if `load` would throw, and changes nothing. It runs before the load changes anything.
+//   A state that does not fit therefore leaves the model, the optimizer and the scheduler unchanged. The default calls
+//   `void check_state_dict(const nlohmann::json&) const` if the class has it.
+// * name is optional. It returns the name of this kind of scheduler in the file. Default: "custom". A load into a
+//   scheduler of another name is a mismatch.
 template <class Scheduler>
 struct SchedulerTraits {
   static nlohmann::json save(const Scheduler& scheduler) { return scheduler.state_dict(); }
@@ -86,8 +91,8 @@ struct SchedulerTraits {
   static void load(Scheduler& scheduler, const nlohmann::json& state) { scheduler.load_state_dict(state); }
 };
 
-// The library's schedulers: the position is saved; step_size and gamma are saved and must agree on load. The learning
-// rates themselves are options of the optimizer.
+// StepLR of LibTorch. The step count is saved and loaded. step_size and gamma are saved, and a load with other values
+// is a mismatch. The learning rates are options of the optimizer.
 template <>
 struct SchedulerTraits<torch::optim::StepLR> {
   static std::string name(const torch::optim::StepLR& scheduler);
@@ -96,7 +101,8 @@ struct SchedulerTraits<torch::optim::StepLR> {
   static void load(torch::optim::StepLR& scheduler, const nlohmann::json& state);
 };
 
-// Through a reference to the base class: a StepLR is saved as a StepLR, any other as its step count.
+// A reference to the base class LRScheduler. A StepLR is saved as a StepLR. Of any other scheduler only the step count
+// is saved.
 template <>
 struct SchedulerTraits<torch::optim::LRScheduler> {
   static std::string name(const torch::optim::LRScheduler& scheduler);
@@ -105,7 +111,7 @@ struct SchedulerTraits<torch::optim::LRScheduler> {
   static void load(torch::optim::LRScheduler& scheduler, const nlohmann::json& state);
 };
 
-// A scheduler derived from LRScheduler without a state of its own but the step count.
+// A scheduler that is derived from LRScheduler and has no state but the step count.
 template <class Scheduler>
 requires std::derived_from<Scheduler, torch::optim::LRScheduler> &&
     (!requires(const Scheduler& s) { s.state_dict(); }) struct SchedulerTraits<Scheduler>
@@ -113,9 +119,9 @@ requires std::derived_from<Scheduler, torch::optim::LRScheduler> &&
 };
 
 #if MUSTER_HAS_REDUCE_LR_ON_PLATEAU
-// Saved as "ReduceLROnPlateau", with the names of PyTorch's state_dict: best, cooldown_counter, num_bad_epochs and
-// last_epoch are saved and loaded; mode, factor, patience, threshold, threshold_mode, cooldown, min_lrs and eps are
-// saved and must agree on load.
+// ReduceLROnPlateau of LibTorch, with the names of PyTorch's state_dict. best, cooldown_counter, num_bad_epochs and
+// last_epoch are saved and loaded. mode, factor, patience, threshold, threshold_mode, cooldown, min_lrs and eps are
+// saved, and a load with other values is a mismatch.
 template <>
 struct SchedulerTraits<torch::optim::ReduceLROnPlateauScheduler> {
   static std::string name(const torch::optim::ReduceLROnPlateauScheduler& scheduler);
@@ -124,7 +130,7 @@ struct SchedulerTraits<torch::optim::ReduceLROnPlateauScheduler> {
   static void load(torch::optim::ReduceLROnPlateauScheduler& scheduler, const nlohmann::json& state);
 };
 
-// A scheduler derived from it without a state of its own.
+// A scheduler that is derived from ReduceLROnPlateauScheduler and has no further state.
 template <class Scheduler>
 requires std::derived_from<Scheduler, torch::optim::ReduceLROnPlateauScheduler> &&
     (!requires(const Scheduler& s) { s.state_dict(); }) struct SchedulerTraits<Scheduler>
@@ -132,6 +138,7 @@ requires std::derived_from<Scheduler, torch::optim::ReduceLROnPlateauScheduler> 
 };
 #endif
 
+// Whether T is a shared_ptr or a unique_ptr.
 template <class T>
 inline constexpr bool is_smart_pointer = false;
 template <class T>
@@ -139,8 +146,8 @@ inline constexpr bool is_smart_pointer<std::shared_ptr<T>> = true;
 template <class T>
 inline constexpr bool is_smart_pointer<std::unique_ptr<T>> = true;
 
-// A scheduler to save or load: anything SchedulerTraits knows, or a shared_ptr or unique_ptr to it; absent by default.
-// Keeps a plain pointer to it, as ModelRef does.
+// A scheduler to save or load: an object that SchedulerTraits supports, or a shared_ptr or unique_ptr to one. Default:
+// not given. The rules for pointers are those of ModelRef.
 class SchedulerRef {
  public:
   SchedulerRef() = default;
@@ -157,9 +164,9 @@ class SchedulerRef {
     bind(scheduler.get());
   }
   [[nodiscard]] bool given() const { return given_; }
-  [[nodiscard]] bool null() const { return !save_; }  // absent, or a null pointer
+  [[nodiscard]] bool null() const { return !save_; }  // not given, or a null pointer
 
-  // What the traits of the scheduler do; none of them where null().
+  // Local. They call the traits of the scheduler. They must not be called if null().
   [[nodiscard]] std::string name() const { return name_(); }
   [[nodiscard]] nlohmann::json save() const { return save_(); }
   void check(const nlohmann::json& state) const { check_(state); }
@@ -192,40 +199,49 @@ class SchedulerRef {
   std::function<void(const nlohmann::json&)> load_;
 };
 
-// A parameter of the optimizer that stands for a range of the elements of one of the model's on this rank: ZeRO-1,
-// where each rank of a data parallel group steps a part of every parameter, and masters in float32 of parameters in
-// bfloat16.
-// Where any rank has a part of a parameter, every rank that has the parameter gives one: of an empty range, with an
-// empty tensor of the dtype of the others that no optimizer needs to have, where it steps nothing of it.
+// A parameter of the optimizer that stands for a range of the elements of a parameter of the model on this rank. It is
+// for ZeRO-1, in which each rank of a data parallel group updates a range of every parameter, and for masters: tensors
+// in float32 of parameters in bfloat16. If any rank has an optimizer part of a parameter, every rank that has the
+// parameter gives exactly one. A rank that updates no element gives an empty range and an empty tensor of the dtype of
+// the others. No optimizer needs to contain that tensor.
 struct OptimizerPart {
-  torch::Tensor optimized;  // as the optimizer has it: one dimension, as long as the range
-  torch::Tensor parameter;  // of the model; row-major dense
-  ElementRange range;       // of its elements. chunk_of_rows() makes good ones
+  torch::Tensor optimized;  // the tensor of the optimizer, with one dimension of range.count elements
+  torch::Tensor parameter;  // the parameter of the model, dense and row-major
+  ElementRange range;       // the elements of `parameter`, for example from chunk_of_rows()
 };
 
-// How this rank's module and optimizer are parts of the job's. All of it may differ in a load from what it was in the
+// The relation of the module and the optimizer of this rank to those of the job. A load may have another one than the
 // save. Ranks of one pipeline stage, expert group and tensor parallel group hold replicas of each other.
 struct Parallelism {
+  // The grid of the ranks. Default: all ranks are data parallel.
   Grid grid = {};
-  // By global keys. Where no rule matches, the tensor is whole on every rank that has the key, and all of them are
-  // taken to hold the same values: nobody compares them.
+  // The cuts of the tensors, by global keys. If no rule matches a key, every rank that has the key holds the whole
+  // tensor. muster does not compare the values of replicas. Default: no rules.
   std::vector<ShardingRule> rules = {};
-  // What a key of this rank's module is called in the job's, where they differ: pipeline stages number their layers
-  // from 0, expert groups their experts. Unset: the same. Local; no two keys of a rank may become one.
+  // Returns the key in the job of a key of this rank's module. The two differ if pipeline stages number their layers
+  // from 0 or expert groups number their experts from 0. The function is local. It must not return one key for two keys
+  // of a rank. Unset: the keys are the same. Default: unset.
   std::function<std::string(const std::string& key)> global_key = {};
-  // A part's optimizer state is saved under the key and the global shape of its parameter. Where its dtype is another
-  // than the parameter's, its values are too, with the optimizer, as the slot "master". After a load, parts of the
-  // parameter's dtype have the parameter's values; so have masters that the checkpoint lacks or that were not to be
-  // loaded. A parameter that lies in the checkpoint in another dtype is made from its master where that has the right
-  // one; one that was left out, in the dtype that it had, too. Of several names of one tensor the first one counts. A
-  // parameter without a part is the optimizer's own, or not in it. LBFGS cannot be in parts. With a grid that cuts,
-  // rules, global keys or parts, every parameter of the optimizer must be one of the model's or a part: Error{usage}
-  // otherwise.
+  // The optimizer parts of this rank. They require the model. Default: none.
+  // * A save stores the optimizer state of a part under the key and the global shape of its parameter. If the dtypes of
+  //   the part and of its parameter differ, the part is a master, and its values are saved as the slot "master".
+  // * After a load, parts of the parameter's dtype have the values of the parameter. This is also true for masters that
+  //   the checkpoint lacks or that the load does not select.
+  // * A load makes a parameter of this job from its master if the checkpoint has the master in the parameter's dtype
+  //   and the parameter in another one.
+  // * A load makes a parameter that the file lacks from its master, in the dtype of the master or in the dtype that
+  //   the parameter had in the save. Other dtypes need convert_dtypes.
+  // * If a tensor has several names, the first one is the key of its optimizer state and its master.
+  // * A parameter without a part is in the optimizer itself or not at all.
+  // These are CollectiveError{usage} on all ranks:
+  // * shards or parts with LBFGS
+  // * a parameter of the optimizer that is neither a parameter of the model nor a part, if there are rules, global_key,
+  //   parts, or a tensor, pipeline or expert degree above 1
   std::vector<OptimizerPart> optimizer_parts = {};
 };
 
-// What save_checkpoint takes; every part is optional but the tag. Fields of the same name as in SaveOptions mean the
-// same. Without `parallel` ranks hold replicas: every rank passes the same module and optimizer.
+// The arguments of save_checkpoint. Only `tag` is required. Fields that SaveOptions has as well have the same meaning,
+// unit and default. Without `parallel` all ranks hold replicas, and every rank passes the same module and optimizer.
 struct SaveArgs {
   std::string tag = {};
   ModelRef model = {};
@@ -237,22 +253,24 @@ struct SaveArgs {
   AsyncOptions async = {};
   std::optional<int> num_kept_ckpts = std::nullopt;
   std::optional<int> num_workers = std::nullopt;
-  bool rng = false;  // save the state of each rank's default CPU generator
+  bool rng = false;  // save the state of the default CPU generator of each rank; default: false
   std::optional<std::int64_t> step = std::nullopt;
   bool replace_existing = false;
   EngineChoice engine = EngineChoice::automatic;
   std::map<std::string, std::string> hints = {};
   std::string reason = {};
   Parallelism parallel = {};
-  // Leave a model's parameter out of the file where its optimizer part is a master of higher precision: a load makes it
-  // again from the master, rounded to nearest as Torch does, so bit for bit where it was made from it (but for the bits
-  // of NaNs). The file says which dtype it had; a load into another one but the master's is a mismatch without
-  // LoadArgs::convert_dtypes. Needs the optimizer; masters of which every rank's part is empty are a mismatch.
+  // Leave a parameter of the model out of the file if its optimizer part is a master with larger elements. A load makes
+  // the parameter from the master, rounded to nearest as Torch does. The result is equal bit for bit if the parameter
+  // was made so, except for the bits of NaNs. The file records the dtype of the parameter. A load into another dtype,
+  // except that of the master, is a mismatch without LoadArgs::convert_dtypes. If the parts of all ranks are empty, the
+  // save fails with CollectiveError{mismatch}. The option has no effect without `optimizer`. Default: false.
   bool avoid_saving_lower_precision_weights = false;
 };
 
-// What load_checkpoint takes; parts that are not given are not loaded. Fields of the same name as in LoadOptions mean
-// the same. `only` leaves the state of other parameters as it is, but options of the optimizer are loaded.
+// The arguments of load_checkpoint. A model, optimizer or scheduler that is not given is not loaded. Fields that
+// LoadOptions has as well have the same meaning, unit and default. `only` leaves the state of other parameters
+// unchanged, but the options of the optimizer are loaded.
 struct LoadArgs {
   std::optional<std::string> tag = std::nullopt;
   ModelRef model = {};
@@ -267,42 +285,59 @@ struct LoadArgs {
   ReadOncePer read_once_per = ReadOncePer::job;
   bool each_rank_reads = false;
   std::optional<int> num_workers = std::nullopt;
-  bool rng = false;  // restore this rank's generator; a rank that the saving job did not have keeps its own
+  // Restore the state of the default CPU generator of this rank. A rank that the saving job did not have keeps its own
+  // state.
+  bool rng = false;  // default: false
   Parallelism parallel = {};
-  // Local; called on every rank with what the checkpoint holds, its user content among it, before anything is compared
-  // or loaded. An Error that it throws ends the load, on all ranks; but without a tag Error{corrupt} passes over this
-  // checkpoint, with a warning, and the next older one is shown and tried.
+  // A local function that is called on every rank with the contents of the checkpoint, including its user content,
+  // before anything is compared or loaded. An exception that it throws ends the load on all ranks. If no tag is given
+  // and it throws Error{corrupt}, the load skips the checkpoint with a warning and tries the next older one, if there
+  // is one. Default: unset.
   std::function<void(const CheckpointContents&)> check = {};
 };
 
-// Collective. Saves what is given; see Checkpointer::save for durability and errors, plus usage for tensors that are
-// sparse or quantized, an optimizer of an unknown class, or one parameter twice in the optimizer.
-// Optimizer state is keyed by the names of the model's parameters; of an optimizer without its model, by position.
+// Collective over comm. Saves the given objects. Checkpointer::save describes durability and errors. Further causes of
+// CollectiveError{usage} on all ranks:
+// * a tensor that is undefined, sparse, quantized, nested, on the meta device or without storage
+// * an optimizer of an unknown class
+// * a parameter that is in the optimizer twice
+// * overlap_staging with async_save, because only save_checkpoint_async returns the handle
+// The keys of optimizer state are the names of the model's parameters. A parameter that the model lacks has the key
+// param_<position>. Without the model the keys are positions.
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args);
 
-// The same in the background, whatever args.async_save says; see Checkpointer::save_async for when the parameters may
-// change. finalize_checkpoint(), MPI_Finalize and exit() wait for it.
+// Collective over comm. Saves in the background for any value of args.async_save. Checkpointer::save_async describes
+// when the parameters may change. finalize_checkpoint(), MPI_Finalize and exit() wait for the save.
 SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args);
 
-// Collective. Loads into what is given, in place; returns the user content, or none where the checkpoint has none.
-// Tensors of the model, and optimizer slots that exist already, are overwritten where they lie; missing slots are
-// created as Torch would; state that the checkpoint does not have is removed. An optimizer of another class, with other
-// groups or parameters, and a scheduler of another class or with other constants are a mismatch, found before anything
-// changes. With strict off, that part is left as it is and listed, but for state by name of parameters that both have.
-// See Checkpointer::load for errors and for what is untouched on which.
+// Collective over comm. Loads into the given objects and returns the user content, or nothing if the checkpoint has
+// none.
+// * Tensors of the model and existing slots of the optimizer are overwritten in place.
+// * The load creates missing slots as Torch does.
+// * The load removes optimizer state that the checkpoint lacks, unless `strict` is off, `missing` is set to `warn` or
+//   `ignore`, or `only` is given.
+// * An optimizer of another class or with other groups or parameters, and a scheduler of another class or with other
+//   constants, are CollectiveError{mismatch} on all ranks before anything changes. If `strict` is off, that object is
+//   left unchanged and listed, except for the state by name of parameters that both optimizers have.
+// Checkpointer::load describes the errors and what each of them leaves unchanged.
 std::optional<nlohmann::json> load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory,
                                               const LoadArgs& args = {});
-// The same with a report of what was loaded, skipped and warned of.
+// The same as load_checkpoint, with a report of what was loaded and skipped and of the warnings.
 LoadReport load_checkpoint_report(MPI_Comm comm, const std::filesystem::path& directory, const LoadArgs& args = {});
 
-// Local. The dtype of a Torch scalar type; Error{usage} for one that muster does not save.
+// Local. Returns the dtype of a Torch scalar type. Throws Error{usage} for a type that muster does not save.
 DType to_dtype(torch::ScalarType type);
-// Local. The way back; Error{usage} for a dtype that the LibTorch in use lacks: float8_e5m2 and float8_e4m3fn come with
-// 2.1, their fnuz kinds with 2.2, uint16, uint32 and uint64 with 2.3, float8_e8m0fnu with 2.7.
+// Local. Returns the Torch scalar type of a dtype. Throws Error{usage} for a dtype that the LibTorch of this build
+// lacks. Some dtypes need a minimum version of LibTorch:
+// * 2.1: float8_e5m2 and float8_e4m3fn
+// * 2.2: float8_e5m2fnuz and float8_e4m3fnuz
+// * 2.3: uint16, uint32 and uint64
+// * 2.7: float8_e8m0fnu
 torch::ScalarType to_scalar_type(DType dtype);
 
-// Local. Adds a tensor under a path: dense host memory by pointer, any other through copies of ranges.
-// The tensor's storage must outlive the save or load.
+// Local. Adds a tensor under a path. muster accesses dense host memory by pointer and all other memory by copies of
+// ranges. The storage of the tensor must outlive the save or load. Throws Error{usage} for a tensor that
+// save_checkpoint does not save either.
 void add_torch_tensor(State& state, std::string path, const torch::Tensor& tensor);
 
 }  // namespace muster
