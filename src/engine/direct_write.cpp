@@ -298,7 +298,9 @@ WriteResult DirectWrite::run() {
   if (on_phase_) on_phase_("write");
   writing_ = Stopwatch();
   rate_limit_.emplace(bytes_per_s_);
-  std::vector<StagingBuffer> own(kThreads);
+  // What one short write takes needs no second thread, and no memory for it.
+  const std::size_t threads = total_bytes_ <= kFirstBytes ? 1 : kThreads;
+  std::vector<StagingBuffer> own(threads);
   try {
     borrow_memory(own);
   } catch (...) {
@@ -308,8 +310,8 @@ WriteResult DirectWrite::run() {
     std::vector<std::thread> others;
     try {
       const AllSignalsBlock while_threads_start;
-      others.reserve(kThreads - 1);
-      for (std::size_t i = 1; i < kThreads; ++i) others.emplace_back([&, i] { write_in_turns(own[i]); });
+      others.reserve(threads - 1);
+      for (std::size_t i = 1; i < threads; ++i) others.emplace_back([&, i] { write_in_turns(own[i]); });
     } catch (const std::exception&) {
       // One is enough.
     }
