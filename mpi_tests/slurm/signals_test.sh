@@ -33,7 +33,7 @@ declare -A jobs
 start() { # start NAME SBATCH_OPTIONS...: sets its number in jobs; its ranks are up
   local name=$1
   shift
-  jobs[$name]=$(sbatch --parsable --output="$name.out" "$@" "$template" ./rank.sh 2 --dir "$scratch/none")
+  jobs[$name]=$(sbatch --parsable --nodes=2 --output="$name.out" "$@" "$template" ./rank.sh 2 --dir "$scratch/none")
   wait_until 30 all_say "$name.out" 1 started
 }
 ended() { # ended NAME SIGNAL: each rank got it, saved, and started again
