@@ -27,7 +27,7 @@ training run --save-every 0
 train_until "[ -e enough ]" run
 
 start() { # start ARGUMENTS...: sets job, which has done some steps
-  job=$(sbatch --parsable --output=job.out "$template" "${train[@]}" "$@")
+  job=$(sbatch --parsable --nodes=2 --output=job.out "$template" "${train[@]}" "$@")
   wait_until 60 grep -qs '^step 20/' job.out
 }
 # What is printed of each step shows what was done twice.

@@ -22,7 +22,7 @@ export PATH=$bin:$PATH
 
 training requeued --save-every 10
 train_until "[ -e enough ]" requeued
-submit_job requeued "$template" "${train[@]}"
+submit_job requeued --nodes=2 "$template" "${train[@]}"
 
 cat >crash_later.sh <<SH
 #!/bin/bash
@@ -42,7 +42,7 @@ exec "$@"
 SH
 chmod +x early_death.sh
 training early --steps 30 --save-every 10
-SLURM_WAIT=3 submit_job early "$template" ./early_death.sh "${train[@]}"
+SLURM_WAIT=3 submit_job early --nodes=2 "$template" ./early_death.sh "${train[@]}"
 
 cat >lose_stepd.sh <<'SH'
 #!/bin/bash
