@@ -69,7 +69,7 @@ TEST(ChunkShape, MakesEveryBoxWholeChunks) {
       boxes.push_back(box);
     }
     const StorageOrder order(shape, chunk_shape_of(shape, boxes));
-    // At most a third more room in each dim.
+    // At most a third of padding in each dim.
     const auto most = static_cast<double>(element_count(shape)) * std::pow(4.0 / 3, static_cast<double>(shape.size()));
     ASSERT_LE(static_cast<double>(order.elements()), most);
     for (const auto& box : boxes) ASSERT_NO_THROW(std::ignore = order.ranges_of(box)) << to_string(shape);
