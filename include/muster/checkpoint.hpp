@@ -202,24 +202,17 @@ struct LoadOptions {
   std::optional<int> num_workers = std::nullopt;
 };
 
-// One tensor as it was saved.
-struct SavedTensor {
-  std::string path;
-  DType dtype = DType::float32;
-  Shape shape;
-};
-
 // The contents of a checkpoint, as the function that prepares the target of a load gets them.
 struct CheckpointContents {
   std::string tag = {};
   std::optional<std::int64_t> step = std::nullopt;
   std::uint64_t sequence = 0;
   int world_size = 0;                               // number of ranks that saved it
-  std::vector<SavedTensor> tensors;                 // in file order
+  std::vector<TensorDescription> tensors;           // in file order
   std::map<std::string, nlohmann::json> documents;  // by path, with "/user_content" if it was saved
 
   // Local. Both return null if the path does not exist.
-  [[nodiscard]] const SavedTensor* find_tensor(const std::string& path) const;
+  [[nodiscard]] const TensorDescription* find_tensor(const std::string& path) const;
   [[nodiscard]] const nlohmann::json* find_document(const std::string& path) const;
 };
 

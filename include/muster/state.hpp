@@ -105,12 +105,16 @@ struct ElementRange {
 // Throws Error{usage} if the shard does not lie inside the shape or its boxes overlap.
 std::optional<ElementRange> contiguous_range(const Shard& shard, const Shape& global_shape);
 
-// The description of a tensor without the location of its bytes in memory.
+// A global tensor, whichever ranks hold parts of it.
 struct TensorDescription {
   std::string path;  // the HDF5 path, made by object_path()
   DType dtype = DType::float32;
-  Shape global_shape;
-  Shard shard;
+  Shape shape = {};
+};
+
+// A global tensor and the part of it that one rank holds.
+struct ShardDescription : TensorDescription {
+  Shard shard = Shard::whole();
 };
 
 // Returns the absolute HDF5 path of an object: object_path({"model", "fc.weight"}) is "/model/fc.weight".
@@ -141,7 +145,7 @@ struct TensorMemory {
 
 // A tensor of a State: its description and the access to the bytes of this rank's shard.
 struct Tensor {
-  TensorDescription description;
+  ShardDescription description;
   TensorMemory memory;
 };
 

@@ -156,7 +156,7 @@ TEST_F(File, TellsWhatEveryRankDid) {
   std::uint64_t bytes = 0;
   for (std::size_t rank = 0; rank < catalog.telemetry.size(); ++rank) {
     EXPECT_EQ(catalog.telemetry[rank].rank, static_cast<int>(rank));
-    EXPECT_GT(catalog.telemetry[rank].write_s, 0);
+    EXPECT_GT(catalog.telemetry[rank].seconds[SavePhase::write], 0);
     bytes += catalog.telemetry[rank].bytes;
   }
   EXPECT_EQ(bytes, report.payload_bytes);

@@ -220,7 +220,7 @@ class Held {
     }
   }
 
-  std::vector<TensorDescription> take() { return std::move(tensors_); }
+  std::vector<ShardDescription> take() { return std::move(tensors_); }
 
  private:
   [[nodiscard]] int at(Axis axis) const { return grid_.coordinate(rank_, axis); }
@@ -314,19 +314,19 @@ class Held {
   ParallelGrid grid_;
   int rank_;
   Use use_;
-  std::vector<TensorDescription> tensors_;
+  std::vector<ShardDescription> tensors_;
 };
 
-std::vector<TensorDescription> held_by(const Case& which, int rank, Use use) { return Held(which, rank, use).take(); }
+std::vector<ShardDescription> held_by(const Case& which, int rank, Use use) { return Held(which, rank, use).take(); }
 
 // The memory behind it, and what it must hold.
 class Memory {
  public:
-  explicit Memory(const std::vector<TensorDescription>& held) {
+  explicit Memory(const std::vector<ShardDescription>& held) {
     for (const auto& description : held) {
       auto& tensor = tensors_.emplace_back();
       tensor.description = description;
-      tensor.elements = test::elements_of(description.shard, description.global_shape);
+      tensor.elements = test::elements_of(description.shard, description.shape);
       const auto item = item_bytes(description.dtype);
       for (const auto element : tensor.elements) {
         auto bits = bits_of(description.path, element);
@@ -370,7 +370,7 @@ class Memory {
         first = std::min(first, i);
       }
       ADD_FAILURE() << description.path << ", " << to_string(description.shard) << " of "
-                    << to_string(description.global_shape) << ": " << wrong << " of " << elements.size()
+                    << to_string(description.shape) << ": " << wrong << " of " << elements.size()
                     << " elements are wrong, the first in memory at " << first << ", which is element "
                     << elements[first];
     }
@@ -378,7 +378,7 @@ class Memory {
 
  private:
   struct Part {
-    TensorDescription description;
+    ShardDescription description;
     std::vector<std::uint64_t> elements;
     std::vector<std::byte> expected;
     std::vector<std::byte> bytes;
@@ -444,15 +444,14 @@ std::string tag_of(std::size_t number) { return "case_" + std::to_string(number)
 // Bytes of all tensors, each counted once.
 std::uint64_t model_bytes() {
   std::uint64_t bytes = 0;
-  for (const auto& [path, dtype, shape, shard] : held_by({"all", 1}, 0, Use::load)) {
-    bytes += element_count(shape) * item_bytes(dtype);
-  }
+  for (const auto& held : held_by({"all", 1}, 0, Use::load))
+    bytes += element_count(held.shape) * item_bytes(held.dtype);
   return bytes;
 }
 
 std::uint64_t payload_span(const std::filesystem::path& file) {
   const auto extents = h5::read_catalog(file).extents;
-  return extents.back().offset + extents.back().bytes - extents.front().offset;
+  return extents.back().end() - extents.front().offset;
 }
 
 TEST(GridMatrix, HoldsEveryElementInEveryGrid) {
@@ -464,14 +463,14 @@ TEST(GridMatrix, HoldsEveryElementInEveryGrid) {
     for (const auto use : {Use::save, Use::load}) {
       std::map<std::string, std::set<std::uint64_t>> held;
       for (int rank = 0; rank < which.ranks; ++rank) {
-        for (const auto& [path, dtype, shape, shard] : held_by(which, rank, use)) {
-          const auto elements = test::elements_of(shard, shape);
-          held[path].insert(elements.begin(), elements.end());
+        for (const auto& one : held_by(which, rank, use)) {
+          const auto elements = test::elements_of(one.shard, one.shape);
+          held[one.path].insert(elements.begin(), elements.end());
         }
       }
       EXPECT_EQ(held.size(), all.size()) << which.name;
-      for (const auto& [path, dtype, shape, shard] : all) {
-        EXPECT_EQ(held[path].size(), element_count(shape)) << which.name << " " << path;
+      for (const auto& tensor : all) {
+        EXPECT_EQ(held[tensor.path].size(), element_count(tensor.shape)) << which.name << " " << tensor.path;
       }
     }
   }

@@ -21,7 +21,7 @@ TEST(LargeTensor, BeyondFourGiBComesBack) {
   if (std::filesystem::space(scratch.path()).available < kBytes + (std::uint64_t{1} << 30)) {
     GTEST_SKIP() << "less than 5 GiB free in " << scratch.path();
   }
-  const TensorDescription description{"/model/large", DType::int64, {kBytes / 8}, Shard::whole()};
+  const ShardDescription description{"/model/large", DType::int64, {kBytes / 8}, Shard::whole()};
   State state;
   state.add(Tensor{description,
                    {.data = nullptr,

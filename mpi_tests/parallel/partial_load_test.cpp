@@ -229,7 +229,7 @@ TEST_F(PartialLoad, ReadsOnceOrEachForItself) {
 TEST_F(PartialLoad, KeepsToTheMemoryThatItNames) {
   constexpr std::uint64_t kReadBuffer = (std::uint64_t{16} << 20) + (std::uint64_t{64} << 10);
   constexpr std::uint64_t kBytes = std::uint64_t{100} << 20;
-  const TensorDescription large{"/model/large", DType::uint8, {kBytes}, Shard::whole()};
+  const ShardDescription large{"/model/large", DType::uint8, {kBytes}, Shard::whole()};
   State state;
   state.add(
       Tensor{large, {.read = [](std::uint64_t, std::span<std::byte> to) { std::ranges::fill(to, std::byte{7}); }}});
@@ -288,7 +288,7 @@ TEST_F(PartialLoad, TellsAllOfWhatTheNodesFindDamaged) {
   const auto node_of = mpi::node_of_ranks(comm);
   const auto file = scratch_.path() / "t.h5";
   const auto tensors = h5::read_catalog(file).tensors;
-  const auto weight = std::ranges::find(tensors, "/model/weight", &CatalogTensor::path);
+  const auto weight = std::ranges::find(tensors, "/model/weight", &StoredTensor::path);
   comm.barrier();
   if (world_rank() == 0) test::flip(file, weight->offset + 4321);
   comm.barrier();

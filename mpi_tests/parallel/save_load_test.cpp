@@ -37,12 +37,12 @@ std::vector<std::byte> random_bytes(std::uint64_t seed, std::size_t count) {
 struct Block {
   Block(std::string path, DType dtype, Shape shape, std::uint64_t seed)
       : description{std::move(path), dtype, std::move(shape), Shard::whole()},
-        saved(random_bytes(seed, element_count(description.global_shape) * item_bytes(dtype))),
+        saved(random_bytes(seed, element_count(description.shape) * item_bytes(dtype))),
         loaded(saved.size(), std::byte{0xEE}) {}
   void add_to(State& state, std::vector<std::byte>& bytes) const {
-    state.add_mutable(description.path, description.dtype, description.global_shape, bytes.data());
+    state.add_mutable(description.path, description.dtype, description.shape, bytes.data());
   }
-  TensorDescription description;
+  ShardDescription description;
   std::vector<std::byte> saved;
   std::vector<std::byte> loaded;
 };
@@ -63,7 +63,7 @@ void expect_round_trip(std::vector<Block>& blocks) {
     const auto* found = loaded.contents.find_tensor(block.description.path);
     ASSERT_NE(found, nullptr) << block.description.path;
     EXPECT_EQ(found->dtype, block.description.dtype);
-    EXPECT_EQ(found->shape, block.description.global_shape);
+    EXPECT_EQ(found->shape, block.description.shape);
   }
 }
 

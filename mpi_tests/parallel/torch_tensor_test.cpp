@@ -132,10 +132,10 @@ TEST(TorchTensor, PlainMemoryIsTakenByPointer) {
   ASSERT_EQ(state.tensors().size(), 2u);
   EXPECT_EQ(state.tensors()[0].memory.data, tensor.data_ptr());
   EXPECT_EQ(state.tensors()[0].description.dtype, DType::bfloat16);
-  EXPECT_EQ(state.tensors()[0].description.global_shape, (Shape{2, 3}));
+  EXPECT_EQ(state.tensors()[0].description.shape, (Shape{2, 3}));
   EXPECT_EQ(state.tensors()[1].memory.data, nullptr);
   EXPECT_TRUE(state.tensors()[1].memory.read && state.tensors()[1].memory.write);
-  EXPECT_EQ(state.tensors()[1].description.global_shape, (Shape{3, 2}));
+  EXPECT_EQ(state.tensors()[1].description.shape, (Shape{3, 2}));
 }
 
 TEST(TorchTensor, WhatHasNoBytesIsRefusedByName) {

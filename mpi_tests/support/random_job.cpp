@@ -240,7 +240,7 @@ std::vector<TensorDescription> random_tensors(Random& random, std::uint64_t most
       shape.push_back(maybe(random, 40) ? 0 : pick(random, 1, largest));
     }
     const auto* section = maybe(random, 2) ? "/model/" : "/optimizer/";
-    tensors.push_back({section + std::to_string(i), random_dtype(random), std::move(shape), Shard::whole()});
+    tensors.push_back({section + std::to_string(i), random_dtype(random), std::move(shape)});
   }
   return tensors;
 }
@@ -254,10 +254,10 @@ RandomJob random_job(Random& random, const std::vector<TensorDescription>& tenso
   const auto add = [&](int rank, const TensorDescription& tensor, Shard shard) {
     const bool is_nothing = shard.kind() == Shard::Kind::blocks && shard.boxes().empty();
     if (is_nothing) return;
-    job.held[narrow<std::size_t>(rank)].push_back({tensor.path, tensor.dtype, tensor.global_shape, std::move(shard)});
+    job.held[narrow<std::size_t>(rank)].push_back({tensor, std::move(shard)});
   };
   for (const auto& tensor : tensors) {
-    const auto& shape = tensor.global_shape;
+    const auto& shape = tensor.shape;
     const auto kind = random() % 4;
     if (kind == 0) {
       for (const int rank : some_groups(random, grid)) add(rank, tensor, Shard::whole());
@@ -289,8 +289,7 @@ HeldByRanks random_wishes(Random& random, const std::vector<TensorDescription>& 
   for (auto& rank_requests : all_requests) {
     for (const auto& tensor : tensors) {
       if (maybe(random, 3)) continue;
-      rank_requests.push_back(
-          {tensor.path, tensor.dtype, tensor.global_shape, random_part(random, tensor.global_shape)});
+      rank_requests.push_back({tensor, random_part(random, tensor.shape)});
     }
   }
   return all_requests;

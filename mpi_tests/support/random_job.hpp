@@ -10,7 +10,7 @@
 namespace muster::test {
 
 // What each rank holds, by rank.
-using HeldByRanks = std::vector<std::vector<TensorDescription>>;
+using HeldByRanks = std::vector<std::vector<ShardDescription>>;
 
 struct RandomJob {
   Grid grid = {};

@@ -44,7 +44,7 @@ Shard random_part(Random& random, const Shape& shape) {
   }
 }
 
-GlobalState replicated(int world_size, std::vector<PlannedTensor> tensors, std::vector<DocumentSlot> documents) {
+GlobalState replicated(int world_size, std::vector<GlobalTensor> tensors, std::vector<DocumentSlot> documents) {
   GlobalState state;
   state.world_size = world_size;
   state.documents = std::move(documents);
@@ -53,11 +53,9 @@ GlobalState replicated(int world_size, std::vector<PlannedTensor> tensors, std::
   state.rank_sets.push_back(std::move(everyone));
   for (auto& tensor : tensors) {
     const auto elements = storage_bytes(tensor.dtype, tensor.shape, tensor.chunk_shape) / item_bytes(tensor.dtype);
-    std::vector<Holding> holdings;
-    if (elements > 0) holdings.push_back({{0, elements}, 0});
-    state.tensors.push_back({std::move(tensor.path), tensor.dtype, std::move(tensor.shape), std::move(holdings),
-                             std::move(tensor.chunk_shape)});
+    if (elements > 0) tensor.ranges = {{{0, elements}, 0}};
   }
+  state.tensors = std::move(tensors);
   return state;
 }
 
@@ -67,27 +65,7 @@ Layout layout_of(const GlobalState& state, std::uint64_t alignment_bytes) {
   return plan::lay_out(plan::balance(state, options), alignment_bytes);
 }
 
-Catalog catalog_of(const Layout& layout) {
-  Catalog catalog;
-  catalog.head_bytes = layout.head_bytes;
-  catalog.tables_bytes = layout.tables_bytes;
-  catalog.run.file_bytes = layout.file_bytes;
-  std::uint32_t first_tensor = 0;
-  while (first_tensor < layout.datasets.size() && layout.datasets[first_tensor].kind != DatasetKind::tensor) {
-    ++first_tensor;
-  }
-  for (std::size_t i = first_tensor; i < layout.datasets.size(); ++i) {
-    const auto& dataset = layout.datasets[i];
-    catalog.tensors.push_back(
-        {dataset.path, dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.chunk_shape});
-  }
-  for (const auto& extent : layout.extents) {
-    catalog.extents.push_back({extent.dataset - first_tensor, extent.writer, extent.offset, extent.bytes, 0});
-  }
-  return catalog;
-}
-
-std::vector<PlannedTensor> Sample::default_tensors() {
+std::vector<GlobalTensor> Sample::default_tensors() {
   return {{"/model/bias", DType::bfloat16, {77}},
           {"/model/empty", DType::float32, {0, 4}},
           {"/model/mask", DType::boolean, {3, 5}},
@@ -104,7 +82,7 @@ Layout write_sample(const std::filesystem::path& directory, const Sample& sample
   const auto file = store::tag_file(directory, sample.tag);
   std::optional<h5::Head> head;
   store::PartFile part(file, layout, head, store::PartFile::HeadWhen::first);
-  h5::TableContents contents;
+  TableContents contents;
   contents.run.tag = sample.tag;
   contents.run.step = 1;
   contents.run.sequence = sample.sequence;
@@ -119,7 +97,7 @@ Layout write_sample(const std::filesystem::path& directory, const Sample& sample
     Bytes bytes(extent.bytes);
     for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = payload_byte(extent.offset + i);
     raw.write_at(bytes, extent.offset);
-    contents.extent_hashes.push_back(hash_bytes(bytes));
+    contents.hashes.push_back(hash_bytes(bytes));
   }
   part.seal(layout, *head, contents);
   return layout;

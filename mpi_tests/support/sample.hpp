@@ -21,14 +21,11 @@ DType random_dtype(Random& random);
 // Any part of a tensor: all of it, a range of its elements or a block, which may be empty.
 Shard random_part(Random& random, const Shape& shape);
 
-// Every tensor held whole by all ranks.
-GlobalState replicated(int world_size, std::vector<PlannedTensor> tensors, std::vector<DocumentSlot> documents = {});
+// Every tensor held whole by all ranks; `ranges` are filled in.
+GlobalState replicated(int world_size, std::vector<GlobalTensor> tensors, std::vector<DocumentSlot> documents = {});
 
 // The layout of such a state, balanced over its ranks, all on one node.
 Layout layout_of(const GlobalState& state, std::uint64_t alignment_bytes);
-
-// What a reader finds in a file of this layout; hashes are zero.
-Catalog catalog_of(const Layout& layout);
 
 struct Sample {
   std::string tag = "step_1";
@@ -36,8 +33,8 @@ struct Sample {
   std::uint64_t alignment_bytes = 512;
   int world_size = 3;
   // A handful of tensors of several dtypes, a 0-d and an empty one among them.
-  std::vector<PlannedTensor> tensors = default_tensors();
-  static std::vector<PlannedTensor> default_tensors();
+  std::vector<GlobalTensor> tensors = default_tensors();
+  static std::vector<GlobalTensor> default_tensors();
 };
 
 // The value of every payload byte at this offset of a sample's file.

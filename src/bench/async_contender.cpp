@@ -29,7 +29,7 @@ double cpu_s() {
 
 std::span<const std::byte> bytes_of(const Tensor& tensor) {
   const auto& [description, memory] = tensor;
-  const auto range = contiguous_range(description.shard, description.global_shape);
+  const auto range = contiguous_range(description.shard, description.shape);
   return {memory.data, range->count * item_bytes(description.dtype)};
 }
 

@@ -77,15 +77,15 @@ class SaveMeasurement {
     auto writes = plan::balance(global, balance);
     global = {};
     steps_.end("balance");
-    auto layout = plan::lay_out(writes, kAlignmentBytes);
+    report.balance_spread = spread(plan::written_bytes(writes));
+    steps_.begin();
+    auto layout = plan::lay_out(std::move(writes), kAlignmentBytes);
     steps_.end("lay_out");
     report.plan_s = steps_.total();
     report.fullest_rank_bytes = memory.peak_bytes();
     report.steps_s = steps_.take();
 
-    report.pieces = writes.pieces.size();
     report.extents = layout.extents.size();
-    report.balance_spread = spread(plan::written_bytes(writes));
     return layout;
   }
 
@@ -169,7 +169,6 @@ nlohmann::json PlanScaleReport::to_json() const {
           {"fullest_rank_bytes", fullest_rank_bytes},
           {"exchanged_bytes", exchanged_bytes},
           {"extents", extents},
-          {"pieces", pieces},
           {"distinct_groups", distinct_groups},
           {"balance_spread", balance_spread},
           {"steps_s", steps_json(steps_s)},
@@ -179,7 +178,7 @@ nlohmann::json PlanScaleReport::to_json() const {
 PlanScaleReport measure_plan(const PlanScaleOptions& options) {
   PlanScaleReport report;
   const SimulatedJob saving(options.ranks, options.tensors, options.grid, options.held);
-  const auto catalog = catalog_of(SaveMeasurement(saving).run(report));
+  const auto catalog = Catalog{SaveMeasurement(saving).run(report), {}};
   if (options.loads.empty()) report.loads.push_back(plan_load(saving, catalog));
   for (const auto& [ranks, grid] : options.loads) {
     report.loads.push_back(plan_load(SimulatedJob(ranks, options.tensors, grid, options.held), catalog));

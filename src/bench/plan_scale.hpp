@@ -47,7 +47,6 @@ struct PlanScaleReport {
   std::uint64_t fullest_rank_bytes = 0;
   std::uint64_t exchanged_bytes = 0;  // that every rank receives
   std::uint64_t extents = 0;
-  std::uint64_t pieces = 0;
   std::uint64_t distinct_groups = 0;
   double balance_spread = 0;  // bytes of the rank that writes most, over the mean
   std::vector<std::pair<std::string, double>> steps_s;

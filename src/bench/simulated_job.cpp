@@ -194,23 +194,23 @@ std::vector<SimulatedBytes> SimulatedJob::distinct() const {
 
 namespace {
 
-// The places of tensors in a catalog, by path.
+// The places of tensors in a layout, by path.
 class TensorIndex {
  public:
-  explicit TensorIndex(const Catalog& catalog) : catalog_(catalog) {
-    for (const auto& tensor : catalog.tensors) index_.emplace(tensor.path, narrow<std::uint32_t>(index_.size()));
+  explicit TensorIndex(const Layout& layout) : layout_(layout) {
+    for (const auto& tensor : layout.tensors) index_.emplace(tensor.path, narrow<std::uint32_t>(index_.size()));
   }
 
   [[nodiscard]] std::vector<plan::ReadRequest> requests(const State& state) const {
     std::vector<plan::ReadRequest> requests;
     for (const auto& [description, memory] : state.tensors()) {
-      plan::append_requests(catalog_, index_.at(description.path), description.shard, requests);
+      plan::append_requests(layout_, index_.at(description.path), description.shard, requests);
     }
     return requests;
   }
 
  private:
-  const Catalog& catalog_;
+  const Layout& layout_;
   std::unordered_map<std::string_view, std::uint32_t> index_;
 };
 
@@ -220,14 +220,14 @@ void sort_by_tensor(std::vector<plan::ReadRequest>& requests) {
 
 }  // namespace
 
-std::vector<plan::ReadRequest> SimulatedJob::wants_of(int rank, const Catalog& catalog) const {
-  auto requests = TensorIndex(catalog).requests(state_of(rank));
+std::vector<plan::ReadRequest> SimulatedJob::wants_of(int rank, const Layout& layout) const {
+  auto requests = TensorIndex(layout).requests(state_of(rank));
   sort_by_tensor(requests);
   return requests;
 }
 
-SimulatedJob::Requests SimulatedJob::all_requests(const Catalog& catalog) const {
-  const TensorIndex index(catalog);
+SimulatedJob::Requests SimulatedJob::all_requests(const Layout& layout) const {
+  const TensorIndex index(layout);
   std::map<int, std::vector<plan::ReadRequest>> of_model;
   for (const auto& [place, parts] : parts_of_) of_model[place] = index.requests(model_state(parts));
   Requests all_requests;
@@ -243,30 +243,10 @@ SimulatedJob::Requests SimulatedJob::all_requests(const Catalog& catalog) const 
       most = requests.size();
       all_requests.fullest_rank = rank;
     }
-    for (auto& bytes : plan::pack_for_exchange(catalog, requests)) all.add(std::move(bytes), {rank});
+    for (auto& bytes : plan::pack_for_exchange(layout, requests)) all.add(std::move(bytes), {rank});
   }
   all_requests.distinct = all.take();
   return all_requests;
-}
-
-Catalog catalog_of(const Layout& layout) {
-  Catalog catalog;
-  catalog.head_bytes = layout.head_bytes;
-  catalog.tables_bytes = layout.tables_bytes;
-  catalog.run.world_size = layout.world_size;
-  catalog.run.payload_bytes = layout.payload_bytes;
-  catalog.run.file_bytes = layout.file_bytes;
-  const auto is_tensor = [](const auto& dataset) { return dataset.kind == DatasetKind::tensor; };
-  const auto first = std::find_if(layout.datasets.begin(), layout.datasets.end(), is_tensor);
-  for (auto dataset = first; dataset != layout.datasets.end(); ++dataset) {
-    catalog.tensors.push_back(
-        {dataset->path, dataset->dtype, dataset->shape, dataset->bytes, dataset->offset, dataset->chunk_shape});
-  }
-  const auto first_tensor = narrow<std::uint32_t>(first - layout.datasets.begin());
-  for (const auto& extent : layout.extents) {
-    catalog.extents.push_back({extent.dataset - first_tensor, extent.writer, extent.offset, extent.bytes, 0});
-  }
-  return catalog;
 }
 
 }  // namespace muster::bench

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/bytes.hpp"
-#include "model/catalog.hpp"
 #include "model/layout.hpp"
 #include "model/plan.hpp"
 #include "plan/read_plan.hpp"
@@ -43,13 +42,13 @@ class SimulatedJob {
   [[nodiscard]] std::vector<SimulatedBytes> distinct() const;
 
   // What a rank wants of a file that holds these tensors.
-  [[nodiscard]] std::vector<plan::ReadRequest> wants_of(int rank, const Catalog& catalog) const;
+  [[nodiscard]] std::vector<plan::ReadRequest> wants_of(int rank, const Layout& layout) const;
   // As distinct(), of what all ranks want; and the rank that wants most.
   struct Requests {
     std::vector<SimulatedBytes> distinct;
     int fullest_rank = 0;
   };
-  [[nodiscard]] Requests all_requests(const Catalog& catalog) const;
+  [[nodiscard]] Requests all_requests(const Layout& layout) const;
 
  private:
   enum class Cut : std::uint8_t { none, rows, fused_rows, columns };
@@ -81,8 +80,5 @@ class SimulatedJob {
   std::vector<ModelTensor> model_;
   std::map<int, std::vector<LocalPart>> parts_of_;  // by place: the group over the data axis
 };
-
-// What a reader finds in a file of this layout; hashes are zero.
-Catalog catalog_of(const Layout& layout);
 
 }  // namespace muster::bench

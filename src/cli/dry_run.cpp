@@ -39,8 +39,8 @@ json as_json(const std::filesystem::path& file, const Catalog& catalog, const pl
              const plan::DryRun& dry_run) {
   json all{{"file", file.string()},
            {"tag", catalog.run.tag},
-           {"saved_by_ranks", catalog.run.world_size},
-           {"payload_bytes", catalog.run.payload_bytes},
+           {"saved_by_ranks", catalog.world_size},
+           {"payload_bytes", catalog.payload_bytes},
            {"ranks", job.ranks},
            {"grid", to_string(resolve(job.grid, job.ranks))},
            {"ranks_per_node", job.ranks_per_node},
@@ -121,8 +121,8 @@ void print_some(const char* what, const Strings& lines) {
 
 void print_text(const std::filesystem::path& file, const Catalog& catalog, const plan::DryRunJob& job,
                 const plan::DryRun& dry_run, bool all_ranks) {
-  fmt::print("{}: {} in {} tensors, saved by {} ranks\n", file.string(), human_bytes(catalog.run.payload_bytes),
-             catalog.tensors.size(), catalog.run.world_size);
+  fmt::print("{}: {} in {} tensors, saved by {} ranks\n", file.string(), human_bytes(catalog.payload_bytes),
+             catalog.tensors.size(), catalog.world_size);
   fmt::print("to be loaded by {} ranks, {}{}\n", job.ranks, to_string(resolve(job.grid, job.ranks)),
              job.zero1 ? ", ZeRO-1" : "");
   print_some("does not fit", dry_run.problems);

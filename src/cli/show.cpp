@@ -31,18 +31,19 @@ std::map<std::string, Section> sections_of(const Catalog& catalog) {
   return sections;
 }
 
-std::string writers_of(const Catalog& catalog, std::uint32_t tensor) {
-  std::set<int> writers;
-  for (const auto& extent : catalog.extents) {
-    if (extent.tensor == tensor) writers.insert(extent.writer);
-  }
-  return fmt::format("{}", fmt::join(writers, ","));
+// The ranks that wrote each tensor: "0,2".
+std::vector<std::string> writers_of_tensors(const Catalog& catalog) {
+  std::vector<std::set<int>> writers(catalog.tensors.size());
+  for (const auto& extent : catalog.extents) writers[extent.tensor].insert(extent.writer);
+  std::vector<std::string> texts;
+  for (const auto& ranks : writers) texts.push_back(fmt::format("{}", fmt::join(ranks, ",")));
+  return texts;
 }
 
 // The documents' text is JSON already; what does not parse is shown as it is.
-json document_value(const CatalogDocument& document) {
-  auto value = json::parse(document.text, nullptr, false);
-  return value.is_discarded() ? json(document.text) : value;
+json document_value(const std::string& text) {
+  auto value = json::parse(text, nullptr, false);
+  return value.is_discarded() ? json(text) : value;
 }
 
 json as_json(const std::filesystem::path& file, const Catalog& catalog, bool with_tensors) {
@@ -62,20 +63,15 @@ json as_json(const std::filesystem::path& file, const Catalog& catalog, bool wit
   for (const auto& [name, section] : sections_of(catalog)) {
     all["sections"][name] = {{"tensors", section.tensors}, {"bytes", section.bytes}};
   }
-  for (const auto& document : catalog.documents) all["documents"][document.path] = document_value(document);
+  for (const auto& [path, text] : catalog.documents) all["documents"][path] = document_value(text);
   for (const auto& row : catalog.telemetry) {
-    all["telemetry"].push_back({{"rank", row.rank},
-                                {"node", row.node},
-                                {"bytes", row.bytes},
-                                {"agree_s", row.agree_s},
-                                {"plan_s", row.plan_s},
-                                {"open_s", row.open_s},
-                                {"stage_s", row.stage_s},
-                                {"write_s", row.write_s},
-                                {"sync_s", row.sync_s}});
+    json line{{"rank", row.rank}, {"node", row.node}, {"bytes", row.bytes}};
+    for (const auto phase : kTimedPhases) line[std::string(name(phase)) + "_s"] = row.seconds[phase];
+    all["telemetry"].push_back(std::move(line));
   }
   if (!with_tensors) return all;
   all["tensors"] = json::array();
+  const auto writers = writers_of_tensors(catalog);
   for (std::uint32_t i = 0; i < catalog.tensors.size(); ++i) {
     const auto& tensor = catalog.tensors[i];
     all["tensors"].push_back({{"path", tensor.path},
@@ -84,7 +80,7 @@ json as_json(const std::filesystem::path& file, const Catalog& catalog, bool wit
                               {"chunk", tensor.chunk_shape.empty() ? json(nullptr) : json(tensor.chunk_shape)},
                               {"bytes", tensor.bytes},
                               {"offset", tensor.offset},
-                              {"writers", writers_of(catalog, i)}});
+                              {"writers", writers[i]}});
   }
   return all;
 }
@@ -107,27 +103,28 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, bool 
   for (const auto& [name, section] : sections_of(catalog)) {
     fmt::print("  {:<10} {} tensors, {}\n", name, section.tensors, human_bytes(section.bytes));
   }
-  for (const auto& document : catalog.documents) fmt::print("  {}  {}\n", document.path, document.text);
+  for (const auto& [path, text] : catalog.documents) fmt::print("  {}  {}\n", path, text);
 
   fmt::print("\n");
-  TextTable telemetry({"RANK", "NODE", "WROTE", "AGREE s", "PLAN s", "OPEN s", "STAGE s", "WRITE s", "SYNC s"},
-                      {0, 1, 2, 3, 4, 5, 6, 7, 8});
+  std::vector<std::string> header{"RANK", "NODE", "WROTE"};
+  for (const auto phase : kTimedPhases) header.push_back(fmt::format("{} s", upper(name(phase))));
+  TextTable telemetry(header, {0, 1, 2, 3, 4, 5, 6, 7, 8});
   for (const auto& row : catalog.telemetry) {
-    const auto seconds = [](double value) { return fmt::format("{:.4f}", value); };
-    telemetry.add({std::to_string(row.rank), std::to_string(row.node), human_bytes(row.bytes), seconds(row.agree_s),
-                   seconds(row.plan_s), seconds(row.open_s), seconds(row.stage_s), seconds(row.write_s),
-                   seconds(row.sync_s)});
+    std::vector<std::string> line{std::to_string(row.rank), std::to_string(row.node), human_bytes(row.bytes)};
+    for (const auto phase : kTimedPhases) line.push_back(fmt::format("{:.4f}", row.seconds[phase]));
+    telemetry.add(line);
   }
   telemetry.print();
   if (!with_tensors) return;
 
   fmt::print("\n");
   TextTable tensors({"TENSOR", "DTYPE", "SHAPE", "CHUNK", "BYTES", "OFFSET", "WRITERS"}, {4, 5});
+  const auto writers = writers_of_tensors(catalog);
   for (std::uint32_t i = 0; i < catalog.tensors.size(); ++i) {
     const auto& tensor = catalog.tensors[i];
     tensors.add({tensor.path, std::string(name(tensor.dtype)), to_string(tensor.shape),
                  tensor.chunk_shape.empty() ? "-" : to_string(tensor.chunk_shape), std::to_string(tensor.bytes),
-                 std::to_string(tensor.offset), writers_of(catalog, i)});
+                 std::to_string(tensor.offset), writers[i]});
   }
   tensors.print();
 }

@@ -4,12 +4,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace muster::cli {
 
 // "512 B", "1.5 MiB"
 std::string human_bytes(std::uint64_t bytes);
+
+// "write" becomes "WRITE", as the head of a column.
+std::string upper(std::string_view text);
 
 // The number, or "-".
 std::string or_dash(const std::optional<std::int64_t>& value);

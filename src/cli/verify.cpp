@@ -68,7 +68,7 @@ class Progress {
 
 store::VerifyResult check_share(const std::filesystem::path& file, const Catalog& catalog, store::Share share) {
   const bool shown = share.index == 0 && isatty(STDERR_FILENO) != 0;
-  Progress progress(file, catalog.run.file_bytes / static_cast<std::uint64_t>(share.count), shown);
+  Progress progress(file, catalog.file_bytes / static_cast<std::uint64_t>(share.count), shown);
   return store::verify(file, catalog, share, [&](std::uint64_t done) { progress(done); });
 }
 
@@ -76,10 +76,10 @@ Bytes pack(const store::VerifyResult& result) {
   ByteWriter writer;
   writer.put(result.bytes);
   for (const auto& damage : result.damages) {
-    writer.put_text(damage.dataset);
-    writer.put(damage.first_byte);
+    writer.put(damage.offset);
     writer.put(damage.bytes);
-    writer.put(damage.file_offset);
+    writer.put_text(damage.tensor);
+    writer.put(damage.in_tensor);
     writer.put(damage.writer);
     writer.put_text(damage.cause);
   }
@@ -91,10 +91,10 @@ void add(Outcome& outcome, std::span<const std::byte> bytes) {
   outcome.bytes += reader.get<std::uint64_t>();
   while (!reader.at_end()) {
     store::Damage damage;
-    damage.dataset = reader.get_text();
-    damage.first_byte = reader.get<std::uint64_t>();
+    damage.offset = reader.get<std::uint64_t>();
     damage.bytes = reader.get<std::uint64_t>();
-    damage.file_offset = reader.get<std::uint64_t>();
+    damage.tensor = reader.get_text();
+    damage.in_tensor = reader.get<std::uint64_t>();
     damage.writer = reader.get<int>();
     damage.cause = reader.get_text();
     outcome.damages.push_back(std::move(damage));
@@ -145,10 +145,10 @@ Outcome verify_together(const mpi::CommView& comm, const std::filesystem::path& 
 json as_json(const Outcome& outcome) {
   json damages = json::array();
   for (const auto& damage : outcome.damages) {
-    damages.push_back({{"dataset", damage.dataset},
-                       {"first_byte", damage.first_byte},
+    damages.push_back({{"dataset", damage.tensor},
+                       {"first_byte", damage.tensor.empty() ? damage.offset : damage.in_tensor},
                        {"bytes", damage.bytes},
-                       {"file_offset", damage.file_offset},
+                       {"file_offset", damage.offset},
                        {"writer", damage.writer},
                        {"cause", damage.cause}});
   }

@@ -6,10 +6,10 @@
 
 namespace muster::engine {
 
-std::vector<ChunkBox> chunk_boxes(const Dataset& dataset, const Extent& extent) {
-  const StorageOrder order(dataset.shape, dataset.chunk_shape);
-  const auto item = item_bytes(dataset.dtype);
-  const auto begin = (extent.offset - dataset.offset) / item;
+std::vector<ChunkBox> chunk_boxes(const StoredTensor& tensor, const Extent& extent) {
+  const StorageOrder order(tensor.shape, tensor.chunk_shape);
+  const auto item = item_bytes(tensor.dtype);
+  const auto begin = (extent.offset - tensor.offset) / item;
   const auto end = begin + extent.bytes / item;
   std::vector<ChunkBox> pieces;
   for (auto first = begin; first < end;) {

@@ -64,9 +64,9 @@ std::vector<h5::Datatype> all_tensor_types() {
   return types;
 }
 
-// The extents of one dataset, in file order.
-struct DatasetExtents {
-  std::uint32_t dataset = 0;
+// The extents of one tensor, in file order.
+struct TensorExtents {
+  std::uint32_t tensor = 0;
   std::span<const Extent> extents;
 
   [[nodiscard]] bool has_one_writer() const {
@@ -86,11 +86,11 @@ struct DatasetExtents {
   }
 };
 
-std::vector<DatasetExtents> by_dataset(const std::vector<Extent>& extents) {
-  std::vector<DatasetExtents> all;
+std::vector<TensorExtents> by_tensor(const std::vector<Extent>& extents) {
+  std::vector<TensorExtents> all;
   for (std::size_t first = 0, end = 0; first < extents.size(); first = end) {
-    while (end < extents.size() && extents[end].dataset == extents[first].dataset) ++end;
-    all.push_back({extents[first].dataset, {extents.data() + first, end - first}});
+    while (end < extents.size() && extents[end].tensor == extents[first].tensor) ++end;
+    all.push_back({extents[first].tensor, {extents.data() + first, end - first}});
   }
   return all;
 }
@@ -128,22 +128,22 @@ class CollectiveWriter : public CollectiveWrite {
 
   WriteResult write(const LocalShards& shards) override {
     const h5::QuietErrors quiet;
-    std::vector<DatasetExtents> shared;
-    std::vector<DatasetExtents> mine;
-    for (const auto& dataset : by_dataset(layout_.extents)) {
+    std::vector<TensorExtents> shared;
+    std::vector<TensorExtents> mine;
+    for (const auto& tensor : by_tensor(layout_.extents)) {
       // Chunks are all allocated, so that each rank may write its own without the others.
-      const bool in_chunks = !layout_.datasets[dataset.dataset].chunk_shape.empty();
-      if (!in_chunks && !dataset.has_one_writer()) {
-        shared.push_back(dataset);
-      } else if (std::ranges::any_of(dataset.extents, [&](const auto& e) { return e.writer == comm_.rank(); })) {
-        mine.push_back(dataset);
+      const bool in_chunks = !layout_.tensors[tensor.tensor].chunk_shape.empty();
+      if (!in_chunks && !tensor.has_one_writer()) {
+        shared.push_back(tensor);
+      } else if (std::ranges::any_of(tensor.extents, [&](const auto& e) { return e.writer == comm_.rank(); })) {
+        mine.push_back(tensor);
       }
     }
     // In this order: collective reads of metadata expect the same metadata in every rank's cache.
     write_together(shared, shards);
-    for (const auto& dataset : mine) keep_failure([&] { write_alone(dataset, shards); });
-    result_.hashes.reserve(hash_of_.size());
-    for (const auto& [offset, hash] : hash_of_) result_.hashes.push_back(hash);
+    for (const auto& tensor : mine) keep_failure([&] { write_alone(tensor, shards); });
+    result_.hashes.reserve(hashes_.size());
+    for (const auto& [offset, hash] : hashes_) result_.hashes.push_back(hash);
     if (failure_) std::rethrow_exception(failure_);
     return std::move(result_);
   }
@@ -167,28 +167,28 @@ class CollectiveWriter : public CollectiveWrite {
     h5::Dataspace memory;
   };
 
-  void write_alone(const DatasetExtents& mine, const LocalShards& shards) {
+  void write_alone(const TensorExtents& mine, const LocalShards& shards) {
     if (failure_) return;
-    const auto& info = layout_.datasets[mine.dataset];
-    const h5::DatasetHandle dataset(H5Dopen2(file_.get(), info.path.c_str(), H5P_DEFAULT), "open " + info.path);
+    const auto& tensor = layout_.tensors[mine.tensor];
+    const h5::DatasetHandle dataset(H5Dopen2(file_.get(), tensor.path.c_str(), H5P_DEFAULT), "open " + tensor.path);
     for (const auto& extent : mine.extents) {
       if (extent.writer != comm_.rank()) continue;
       failpoint::pass("engine.extent");
       const auto bytes = source_.get(layout_, shards, extent);
-      hash_of_[extent.offset] = hash_bytes(bytes);
+      hashes_[extent.offset] = hash_bytes(bytes);
       note_first_byte();
       const auto write = [&](const Selections& selections, std::uint64_t first_byte) {
-        if (H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(),
+        if (H5Dwrite(dataset.get(), type_of(tensor.dtype), selections.memory.get(), selections.file.get(),
                      independent_.get(), bytes.data() + first_byte) < 0) {
-          fail_to_write(info, extent);
+          fail_to_write(tensor, extent);
         }
         ++result_.independent_transfers;
       };
-      if (info.chunk_shape.empty()) {
-        write(select(dataset, info, &extent), 0);
+      if (tensor.chunk_shape.empty()) {
+        write(select(dataset, tensor, &extent), 0);
       } else {
-        for (const auto& piece : chunk_boxes(info, extent)) {
-          write(select_piece(dataset, info, piece), piece.first * item_bytes(info.dtype));
+        for (const auto& piece : chunk_boxes(tensor, extent)) {
+          write(select_piece(dataset, tensor, piece), piece.first * item_bytes(tensor.dtype));
         }
       }
       result_.bytes += extent.bytes;
@@ -197,14 +197,14 @@ class CollectiveWriter : public CollectiveWrite {
 
   // Datasets are opened in batches, each agreed upon before its transfers: a rank without an open dataset could not
   // take part in them, and the others would wait for ever.
-  void write_together(const std::vector<DatasetExtents>& all, const LocalShards& shards) {
+  void write_together(const std::vector<TensorExtents>& all, const LocalShards& shards) {
     constexpr std::size_t kBatch = 64;
     for (std::size_t first = 0; first < all.size(); first += kBatch) {
       const auto last = std::min(all.size(), first + kBatch);
       auto open = mpi::run_agreed(comm_, "write", [&] {
         std::vector<h5::DatasetHandle> datasets;
         for (auto i = first; i < last; ++i) {
-          const auto& path = layout_.datasets[all[i].dataset].path;
+          const auto& path = layout_.tensors[all[i].tensor].path;
           datasets.emplace_back(H5Dopen2(file_.get(), path.c_str(), opened_by_all_.get()), "open " + path);
         }
         return datasets;
@@ -212,7 +212,7 @@ class CollectiveWriter : public CollectiveWrite {
       if (first == 0) view_hints_.emplace(file_);
       for (auto i = first; i < last; ++i) {
         for (const auto* extent : all[i].rounds(comm_.rank())) {
-          write_round(open[i - first], all[i].dataset, extent, shards);
+          write_round(open[i - first], all[i].tensor, extent, shards);
         }
       }
     }
@@ -222,17 +222,17 @@ class CollectiveWriter : public CollectiveWrite {
     if (!result_.first_byte_s) result_.first_byte_s = watch_.seconds();
   }
 
-  [[noreturn]] void fail_to_write(const Dataset& info, const Extent& extent) const {
-    h5::fail(fmt::format("write {} bytes [{}, {}) to {}", info.path, extent.offset - info.offset,
-                         extent.offset - info.offset + extent.bytes, part_.string()));
+  [[noreturn]] void fail_to_write(const StoredTensor& tensor, const Extent& extent) const {
+    h5::fail(fmt::format("write {} bytes [{}, {}) to {}", tensor.path, extent.offset - tensor.offset,
+                         extent.end() - tensor.offset, part_.string()));
   }
 
-  static Selections select(const h5::DatasetHandle& dataset, const Dataset& info, const Extent* extent) {
-    const auto item = item_bytes(info.dtype);
+  static Selections select(const h5::DatasetHandle& dataset, const StoredTensor& tensor, const Extent* extent) {
+    const auto item = item_bytes(tensor.dtype);
     ElementRange range;
-    if (extent != nullptr) range = {(extent->offset - info.offset) / item, extent->bytes / item};
-    h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + info.path);
-    h5::select_range(file, info.shape, range);
+    if (extent != nullptr) range = {(extent->offset - tensor.offset) / item, extent->bytes / item};
+    h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + tensor.path);
+    h5::select_range(file, tensor.shape, range);
     return {std::move(file), packed(range.count)};
   }
 
@@ -244,8 +244,8 @@ class CollectiveWriter : public CollectiveWrite {
   }
 
   // Both of the same dims: HDF5 copies rows then, not elements.
-  static Selections select_piece(const h5::DatasetHandle& dataset, const Dataset& info, const ChunkBox& piece) {
-    h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + info.path);
+  static Selections select_piece(const h5::DatasetHandle& dataset, const StoredTensor& tensor, const ChunkBox& piece) {
+    h5::Dataspace file(H5Dget_space(dataset.get()), "H5Dget_space " + tensor.path);
     h5::select_box(file, piece.box, H5S_SELECT_SET);
     const std::vector<hsize_t> dims(piece.in_extent.begin(), piece.in_extent.end());
     h5::Dataspace memory(H5Screate_simple(narrow<int>(dims.size()), dims.data(), nullptr), "H5Screate_simple");
@@ -254,40 +254,40 @@ class CollectiveWriter : public CollectiveWrite {
   }
 
   // A rank that cannot even select nothing cannot take part in the transfer: ending it is better than a hang.
-  static Selections select_nothing(const h5::DatasetHandle& dataset, const Dataset& info) noexcept {
-    return select(dataset, info, nullptr);
+  static Selections select_nothing(const h5::DatasetHandle& dataset, const StoredTensor& tensor) noexcept {
+    return select(dataset, tensor, nullptr);
   }
 
   // One collective transfer. Never throws: what fails here is kept, and this rank goes on with empty selections.
   void write_round(const h5::DatasetHandle& dataset, std::uint32_t index, const Extent* extent,
                    const LocalShards& shards) {
-    const auto& info = layout_.datasets[index];
+    const auto& tensor = layout_.tensors[index];
     std::span<const std::byte> bytes;
     std::optional<Selections> selections;
     if (extent != nullptr && !failure_) {
       keep_failure([&] {
         failpoint::pass("engine.extent");
         bytes = source_.get(layout_, shards, *extent);
-        selections = select(dataset, info, extent);
-        hash_of_[extent->offset] = hash_bytes(bytes);
+        selections = select(dataset, tensor, extent);
+        hashes_[extent->offset] = hash_bytes(bytes);
       });
     }
     const bool takes_part = selections.has_value();
-    if (!takes_part) selections = select_nothing(dataset, info);
-    keep_failure([&] { transfer(dataset, info, *selections, takes_part ? extent : nullptr, bytes); });
+    if (!takes_part) selections = select_nothing(dataset, tensor);
+    keep_failure([&] { transfer(dataset, tensor, *selections, takes_part ? extent : nullptr, bytes); });
   }
 
-  void transfer(const h5::DatasetHandle& dataset, const Dataset& info, const Selections& selections,
+  void transfer(const h5::DatasetHandle& dataset, const StoredTensor& tensor, const Selections& selections,
                 const Extent* extent, std::span<const std::byte> bytes) {
     const std::byte nothing{};
     note_first_byte();
     const herr_t status =
-        H5Dwrite(dataset.get(), type_of(info.dtype), selections.memory.get(), selections.file.get(), collective_.get(),
-                 extent != nullptr ? static_cast<const void*>(bytes.data()) : &nothing);
+        H5Dwrite(dataset.get(), type_of(tensor.dtype), selections.memory.get(), selections.file.get(),
+                 collective_.get(), extent != nullptr ? static_cast<const void*>(bytes.data()) : &nothing);
     if (status < 0) {
       if (h5::last_error_mentions("MPI_File_write_at")) set_view_with_the_others();
-      if (extent != nullptr) fail_to_write(info, *extent);
-      h5::fail("take part in writing " + info.path);
+      if (extent != nullptr) fail_to_write(tensor, *extent);
+      h5::fail("take part in writing " + tensor.path);
     }
     if (extent != nullptr) result_.bytes += extent->bytes;
     std::uint32_t local_cause = 0;
@@ -329,7 +329,7 @@ class CollectiveWriter : public CollectiveWrite {
   h5::File file_;
   ExtentBytes source_;
   const Stopwatch watch_;
-  std::map<std::uint64_t, std::uint64_t> hash_of_;  // of this rank's extents, by offset
+  std::map<std::uint64_t, std::uint64_t> hashes_;  // of this rank's extents, by offset
   WriteResult result_;
   std::exception_ptr failure_;
 };

@@ -55,7 +55,7 @@ std::uint64_t DirectWrite::bytes_by_functions() const {
   std::uint64_t bytes = 0;
   for (const auto& extent : layout_.extents) {
     if (extent.writer != rank_) continue;
-    const auto* memory = shards_[extent.dataset].memory;
+    const auto* memory = shards_[extent.tensor].memory;
     if (memory != nullptr && memory->data == nullptr) bytes += extent.bytes;
   }
   return bytes;
@@ -295,7 +295,7 @@ WriteResult DirectWrite::run() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return may_write_ || writes_through_; });
   }
-  if (on_phase_) on_phase_("write");
+  if (on_phase_) on_phase_(SavePhase::write);
   writing_ = Stopwatch();
   rate_limit_.emplace(bytes_per_s_);
   // What one short write takes needs no second thread, and no memory for it.
@@ -321,7 +321,7 @@ WriteResult DirectWrite::run() {
   std::exception_ptr failure;
   {
     const std::lock_guard lock(mutex_);
-    if (!failure_ && staging_failure_) phase_ = "stage";
+    if (!failure_ && staging_failure_) phase_ = SavePhase::stage;
     failure = failure_ ? failure_ : staging_failure_;
   }
   if (failure) {
@@ -331,8 +331,8 @@ WriteResult DirectWrite::run() {
     std::rethrow_exception(failure);
   }
   write_s_ = writing_.seconds();
-  phase_ = "sync";
-  if (on_phase_) on_phase_("sync");
+  phase_ = SavePhase::sync;
+  if (on_phase_) on_phase_(SavePhase::sync);
   const auto direct_bytes = file_.direct_bytes();
   try {
     failpoint::pass("save.sync");

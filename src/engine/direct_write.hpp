@@ -25,6 +25,7 @@
 #include "engine/rate_limit.hpp"
 #include "engine/staging_pool.hpp"
 #include "engine/write_result.hpp"
+#include "model/save_phase.hpp"
 
 namespace muster::engine {
 
@@ -47,7 +48,7 @@ class DirectWrite {
   // Called now and then as it writes, on any of its threads.
   void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
   // Called as it begins to write, and to sync; the same.
-  void on_phase(std::function<void(const char* phase)> call) { on_phase_ = std::move(call); }
+  void on_phase(std::function<void(SavePhase phase)> call) { on_phase_ = std::move(call); }
 
   // Copies what is left of this rank's extents; the caller may change the state afterwards. From any thread, as often
   // as one likes. Where the pool has not enough buffers for all of it this waits for run() to write some. Throws what a
@@ -81,8 +82,8 @@ class DirectWrite {
   [[nodiscard]] double stage_s() const { return stage_s_; }
   // Of written_bytes(), what run() copied itself.
   [[nodiscard]] std::uint64_t write_through_bytes() const { return write_through_bytes_; }
-  // What it was at, and failed in: "stage", "write", "sync".
-  [[nodiscard]] const char* phase() const { return phase_; }
+  // What it was at, and failed in: stage, write or sync.
+  [[nodiscard]] SavePhase phase() const { return phase_; }
 
  private:
   [[nodiscard]] std::uint64_t bytes_by_functions() const;
@@ -105,7 +106,7 @@ class DirectWrite {
   bool writes_through_ = false;
   std::function<void()> on_staged_;
   std::function<void()> on_progress_;
-  std::function<void(const char*)> on_phase_;
+  std::function<void(SavePhase)> on_phase_;
   posix::DirectFile file_;
   std::uint64_t total_bytes_ = 0;
   std::atomic<std::uint64_t> written_bytes_{0};
@@ -113,7 +114,7 @@ class DirectWrite {
   std::atomic<std::uint64_t> signs_of_life_{0};
   double write_s_ = 0;
   double sync_s_ = 0;
-  const char* phase_ = "write";
+  SavePhase phase_ = SavePhase::write;
 
   // Locked in this order.
   std::mutex stage_mutex_;  // by the one thread in stage()

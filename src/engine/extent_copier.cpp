@@ -46,16 +46,16 @@ void ExtentCopier::begin_run() {
 
 void ExtentCopier::fill(StagingBuffer& buffer, std::size_t capacity, ExtentHasher* hasher) {
   buffer.segments.clear();
-  buffer.pieces.clear();
+  buffer.parts.clear();
   filled_ = 0;
   while (!at_end()) {
     const auto at = align_up(filled_, block_bytes_) + cursor_ % block_bytes_;
     if (at >= capacity) return;
-    buffer.segments.push_back({at, 0, cursor_});
+    buffer.segments.push_back({{cursor_, 0}, at});
     filled_ = at;
     fill_segment(buffer, capacity, hasher);
     buffer.segments.back().bytes = filled_ - at;
-    if (cursor_ < runs_[run_].offset + runs_[run_].bytes) return;
+    if (cursor_ < runs_[run_].end()) return;
     ++run_;
     begin_run();
   }
@@ -67,7 +67,7 @@ void ExtentCopier::fill_segment(StagingBuffer& buffer, std::size_t capacity, Ext
   while (extent_ < past_last && filled_ < capacity) {
     const auto& extent = layout_.extents[extent_];
     const bool is_padding = cursor_ < extent.offset;
-    const auto end = is_padding ? extent.offset : extent.offset + extent.bytes;
+    const auto end = is_padding ? extent.offset : extent.end();
     const auto part = std::min<std::uint64_t>(end - cursor_, capacity - filled_);
     const auto to = buffer.bytes().subspan(filled_, part);
     if (is_padding) {
@@ -87,7 +87,7 @@ void ExtentCopier::copy_extent(StagingBuffer& buffer, const Extent& extent, std:
   if (first == 0) failpoint::pass("engine.extent");
   const bool is_last_part = first + to.size() == extent.bytes;
   const ExtentSource source(layout_, shards_, extent);
-  if (hasher == nullptr) buffer.pieces.push_back({filled_, to.size(), is_last_part});
+  if (hasher == nullptr) buffer.parts.push_back({{filled_, to.size()}, is_last_part});
   copy(source, first, to, [&](std::span<const std::byte> bytes, bool is_last) {
     if (hasher != nullptr) hasher->add(bytes, is_last_part && is_last);
   });

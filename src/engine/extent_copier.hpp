@@ -22,7 +22,7 @@ class ExtentCopier {
   // Whether all of it was filled into buffers.
   [[nodiscard]] bool at_end() const { return run_ == runs_.size(); }
   // Fills at most `capacity` bytes of the buffer with what comes next; not at_end(). Memory is copied past the core's
-  // caches. `hasher` gets the extents' bytes while the core has them from memory; without one the buffer's pieces tell
+  // caches. `hasher` gets the extents' bytes while the core has them from memory; without one the buffer's parts tell
   // which bytes are whose. Throws what a shard's own read function throws; there is nothing to go on with then.
   void fill(StagingBuffer& buffer, std::size_t capacity, ExtentHasher* hasher);
 

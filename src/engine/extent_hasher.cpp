@@ -17,7 +17,7 @@ void ExtentHasher::add(std::span<const std::byte> part, bool ends_extent) {
 
 void ExtentHasher::add(const StagingBuffer& buffer) {
   const std::span<const std::byte> bytes = buffer.bytes();
-  for (const auto& piece : buffer.pieces) add(bytes.subspan(piece.at, piece.bytes), piece.ends_extent);
+  for (const auto& part : buffer.parts) add(bytes.subspan(part.offset, part.bytes), part.ends_extent);
 }
 
 }  // namespace muster::engine

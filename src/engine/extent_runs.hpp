@@ -8,16 +8,8 @@
 
 namespace muster::engine {
 
-// Extents [first_extent, first_extent + extents) of the layout, all of one writer. What lies between two of them is
-// padding that belongs to no other rank: the run is written through it, with zeros.
-struct ExtentRun {
-  std::size_t first_extent = 0;
-  std::size_t extents = 0;
-  std::uint64_t offset = 0;  // in the file
-  std::uint64_t bytes = 0;   // padding included
-};
-
-// The runs of a writer, by offset.
+// The runs of the extents of a writer, by offset. The padding inside a run belongs to no other rank: the run is written
+// through it, with zeros.
 std::vector<ExtentRun> extent_runs(const Layout& layout, int writer);
 
 }  // namespace muster::engine

@@ -10,23 +10,23 @@ namespace muster::engine {
 
 namespace {
 
-std::size_t slot_bytes(const std::vector<FileRange>& ranges) {
+std::size_t slot_bytes(const std::vector<ByteRange>& ranges) {
   std::uint64_t largest = 0;
   for (const auto& range : ranges) largest = std::max(largest, range.bytes);
   return posix::room_for_blocks(largest);
 }
 
-std::size_t slot_count(const std::vector<FileRange>& ranges, std::size_t buffers) {
+std::size_t slot_count(const std::vector<ByteRange>& ranges, std::size_t buffers) {
   return std::min(buffers, ranges.size());
 }
 
 }  // namespace
 
-std::size_t memory_bytes(const std::vector<FileRange>& ranges, std::size_t buffers) {
+std::size_t memory_bytes(const std::vector<ByteRange>& ranges, std::size_t buffers) {
   return slot_count(ranges, buffers) * slot_bytes(ranges);
 }
 
-ReadAhead::ReadAhead(const std::filesystem::path& path, std::vector<FileRange> ranges, ReadBufferCache& buffer_cache,
+ReadAhead::ReadAhead(const std::filesystem::path& path, std::vector<ByteRange> ranges, ReadBufferCache& buffer_cache,
                      const ReadAheadOptions& options)
     : file_(path, posix::DirectFile::Access::read),
       ranges_(std::move(ranges)),
@@ -103,7 +103,7 @@ void ReadAhead::work() {
   }
 }
 
-void ReadAhead::read(const FileRange& range, Slot& slot) {
+void ReadAhead::read(const ByteRange& range, Slot& slot) {
   // Whole blocks around it, so that all of it goes past the page cache; the file's last block may not be whole.
   const auto block = file_.block_bytes();
   const auto first = range.offset / block * block;

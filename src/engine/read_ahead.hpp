@@ -13,13 +13,9 @@
 #include "base/aligned_memory.hpp"
 #include "base/direct_file.hpp"
 #include "engine/read_buffer_cache.hpp"
+#include "model/byte_range.hpp"
 
 namespace muster::engine {
-
-struct FileRange {
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-};
 
 struct ReadAheadOptions {
   int buffers = 3;  // each as large as the largest range: those in use, the others on their way
@@ -30,12 +26,12 @@ struct ReadAheadOptions {
 };
 
 // What a caller has to bring for these ranges.
-std::size_t memory_bytes(const std::vector<FileRange>& ranges, std::size_t buffers);
+std::size_t memory_bytes(const std::vector<ByteRange>& ranges, std::size_t buffers);
 
 class ReadAhead {
  public:
   // Opens the file and starts to read, into buffers of the buffer_cache. Errors as for posix::File.
-  ReadAhead(const std::filesystem::path& path, std::vector<FileRange> ranges, ReadBufferCache& buffer_cache,
+  ReadAhead(const std::filesystem::path& path, std::vector<ByteRange> ranges, ReadBufferCache& buffer_cache,
             const ReadAheadOptions& options = {});
   // Waits for the reads in flight.
   ~ReadAhead();
@@ -58,10 +54,10 @@ class ReadAhead {
   };
 
   void work();
-  void read(const FileRange& range, Slot& slot);
+  void read(const ByteRange& range, Slot& slot);
 
   posix::DirectFile file_;
-  const std::vector<FileRange> ranges_;
+  const std::vector<ByteRange> ranges_;
   ReadBufferCache& buffer_cache_;
   const std::size_t in_use_;
   std::vector<Slot> slots_;  // range i is read into slot i % slots

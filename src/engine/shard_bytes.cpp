@@ -7,16 +7,16 @@
 namespace muster::engine {
 
 ExtentSource::ExtentSource(const Layout& layout, const LocalShards& shards, const Extent& extent) {
-  const auto& dataset = layout.datasets[extent.dataset];
-  const auto& shard = shards[extent.dataset];
-  const auto in_dataset = extent.offset - dataset.offset;
-  const bool in_range = in_dataset >= shard.first_byte && in_dataset + extent.bytes <= shard.first_byte + shard.bytes;
+  const auto& tensor = layout.tensors[extent.tensor];
+  const auto& shard = shards[extent.tensor];
+  const auto in_tensor = extent.offset - tensor.offset;
+  const bool in_range = in_tensor >= shard.offset && in_tensor + extent.bytes <= shard.end();
   if (shard.memory == nullptr || (!shard.map && !in_range)) {
-    throw Error(ErrorKind::internal, "this rank was to write bytes of " + dataset.path + " that it does not hold");
+    throw Error(ErrorKind::internal, "this rank was to write bytes of " + tensor.path + " that it does not hold");
   }
   memory_ = shard.memory;
   map_ = shard.map.get();
-  first_ = map_ != nullptr ? in_dataset : in_dataset - shard.first_byte;
+  first_ = map_ != nullptr ? in_tensor : in_tensor - shard.offset;
 }
 
 void ExtentSource::read(std::uint64_t first, std::span<std::byte> to) const {

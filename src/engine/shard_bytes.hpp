@@ -13,16 +13,14 @@
 
 namespace muster::engine {
 
-// What this rank holds of one dataset: `memory`'s first byte is byte `first_byte` of the dataset, or where the dataset
-// lies in chunks a map tells what is where.
-struct LocalShard {
+// What this rank holds of one tensor: the bytes of `memory` are the range of the tensor, or where the tensor lies in
+// chunks a map tells what is where.
+struct LocalShard : ByteRange {
   const TensorMemory* memory = nullptr;  // null where this rank holds nothing of it
-  std::uint64_t first_byte = 0;
-  std::uint64_t bytes = 0;
   std::shared_ptr<const ShardMap> map = {};
 };
 
-// One entry a dataset of the layout.
+// One entry a tensor of the layout.
 using LocalShards = std::vector<LocalShard>;
 
 // The bytes of one extent, wherever this rank has them.
@@ -46,7 +44,7 @@ class ExtentSource {
 
   const TensorMemory* memory_ = nullptr;
   const ShardMap* map_ = nullptr;
-  std::uint64_t first_ = 0;  // byte of the extent in the shard; with a map, in the dataset
+  std::uint64_t first_ = 0;  // byte of the extent in the shard; with a map, in the tensor
 };
 
 // Gives extents as contiguous host memory: in place where the shard is that already, else through one buffer of

@@ -8,20 +8,17 @@
 
 #include "base/aligned_memory.hpp"
 #include "base/direct_file.hpp"
+#include "model/byte_range.hpp"
 
 namespace muster::engine {
 
 // Bytes of a buffer on their way to one place in the file.
-struct Segment {
-  std::size_t at = 0;  // in the buffer; congruent to the offset modulo the file's block
-  std::size_t bytes = 0;
-  std::uint64_t offset = 0;  // in the file
+struct Segment : ByteRange {  // of the file
+  std::size_t at = 0;         // in the buffer; congruent to the offset modulo the file's block
 };
 
 // Bytes of a buffer that belong to one extent.
-struct Piece {
-  std::size_t at = 0;
-  std::size_t bytes = 0;
+struct ExtentPart : ByteRange {  // of the buffer
   bool ends_extent = false;
 };
 
@@ -38,7 +35,7 @@ struct StagingBuffer {
   AlignedMemory memory;
   std::span<std::byte> borrowed;  // page-aligned memory of somebody else's, where it has none itself
   std::vector<Segment> segments;
-  std::vector<Piece> pieces;  // in the order of the extents; where hashing is left for later
+  std::vector<ExtentPart> parts;  // in the order of the extents; where hashing is left for later
 };
 
 }  // namespace muster::engine

@@ -31,16 +31,11 @@ constexpr std::uint64_t kMaxTableBytes = std::uint64_t{1} << 36;
 
 [[noreturn]] void corrupt(const std::string& why) { throw Error(ErrorKind::corrupt, why); }
 
-// A dataset as the head declares it.
-struct Declared {
-  std::string path;
+// A dataset as the head declares it, a table or a tensor.
+struct Declared : StoredTensor {
   std::uint64_t address = 0;
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-  Shape shape;
-  Shape chunk_shape;
   bool is_text = false;
-  std::optional<DType> dtype;
+  bool is_tensor = false;
 };
 
 class Reader {
@@ -80,6 +75,9 @@ class Reader {
   Catalog read_all() {
     Catalog catalog;
     catalog.run = read_lead();
+    catalog.world_size = catalog.run.world_size;
+    catalog.payload_bytes = catalog.run.payload_bytes;
+    catalog.file_bytes = catalog.run.file_bytes;
     catalog.head_bytes = head_bytes_;
     catalog.tables_bytes = tables_.size();
     visit(file_.get(), "", 0);
@@ -87,16 +85,12 @@ class Reader {
       return std::pair(a.bytes == 0, a.offset) < std::pair(b.bytes == 0, b.offset);
     });
     std::unordered_map<std::uint64_t, std::uint32_t> tensor_at;
-    for (const auto& dataset : found_) {
-      if (dataset.path == kRunPath || dataset.path == kIntegrityPath) continue;
-      if (dataset.path == kTelemetryPath) {
-        read_telemetry(dataset, catalog);
-      } else if (dataset.is_text) {
-        catalog.documents.push_back({dataset.path, text(dataset)});
-      } else {
+    for (auto& dataset : found_) {
+      if (dataset.is_tensor) {
         tensor_at[dataset.address] = static_cast<std::uint32_t>(catalog.tensors.size());
-        catalog.tensors.push_back(
-            {dataset.path, *dataset.dtype, dataset.shape, dataset.bytes, dataset.offset, dataset.chunk_shape});
+        catalog.tensors.push_back(std::move(static_cast<StoredTensor&>(dataset)));
+      } else {
+        add_table(dataset, catalog);
       }
     }
     read_extents(tensor_at, catalog);
@@ -122,9 +116,11 @@ class Reader {
     dataset.path = path;
     const Datatype type(H5Dget_type(handle), "H5Dget_type");
     dataset.is_text = H5Tget_class(type.get()) == H5T_STRING && H5Tis_variable_str(type.get()) == 0;
-    dataset.dtype = dtype_of(type.get());
     const bool is_table = path == kIntegrityPath || path == kTelemetryPath;
-    if (!dataset.dtype && !dataset.is_text && !is_table) {
+    const auto dtype = dtype_of(type.get());
+    dataset.is_tensor = dtype && !is_table;
+    dataset.dtype = dtype.value_or(DType::uint8);
+    if (!dataset.is_tensor && !dataset.is_text && !is_table) {
       corrupt(
           fmt::format("{} has an HDF5 datatype that muster {} does not know: {}. A newer muster may have written it",
                       path, kVersion, to_text(type.get())));
@@ -142,7 +138,7 @@ class Reader {
     hobj_ref_t reference = 0;
     check(H5Rcreate(&reference, handle, ".", H5R_OBJECT, H5I_INVALID_HID), "H5Rcreate");
     dataset.address = reference;
-    if (!dataset.chunk_shape.empty() && !dataset.dtype) corrupt(path + " is no tensor and lies in chunks");
+    if (!dataset.chunk_shape.empty() && !dataset.is_tensor) corrupt(path + " is no tensor and lies in chunks");
     if (dataset.bytes > file_bytes_) {
       corrupt(fmt::format("{} has {} bytes, more than the file, which has {}", path, dataset.bytes, file_bytes_));
     }
@@ -186,13 +182,26 @@ class Reader {
     }
   }
 
+  void add_table(const Declared& dataset, Catalog& catalog) {
+    auto kind = Table::Kind::document;
+    if (dataset.path == kIntegrityPath) {
+      kind = Table::Kind::integrity;
+    } else if (dataset.path == kTelemetryPath) {
+      kind = Table::Kind::telemetry;
+      read_telemetry(dataset, catalog);
+    } else if (dataset.path != kRunPath) {
+      catalog.documents[dataset.path] = text(dataset);
+    }
+    catalog.tables.push_back({dataset, dataset.path, kind, dataset.shape.empty() ? 0 : dataset.shape.front()});
+  }
+
   void read_telemetry(const Declared& dataset, Catalog& catalog) {
     if (dataset.bytes % kTelemetryRowBytes != 0) corrupt("/telemetry has rows of another size");
     std::vector<TelemetryRecord> rows(dataset.bytes / kTelemetryRowBytes);
     read(std::as_writable_bytes(std::span(rows)), dataset.offset);
     for (const auto& row : rows) {
-      catalog.telemetry.push_back(
-          {row.rank, row.node, row.bytes, row.agree_s, row.plan_s, row.open_s, row.stage_s, row.write_s, row.sync_s});
+      auto& read = catalog.telemetry.emplace_back(TelemetryRow{row.rank, row.node, row.bytes});
+      for (std::size_t i = 0; i < kTelemetryPhases.size(); ++i) read.seconds[kTelemetryPhases[i]] = row.seconds[i];
     }
   }
 
@@ -216,7 +225,8 @@ class Reader {
         corrupt(fmt::format("row {} of /integrity does not fit {}", i, tensor.path));
       }
       done += row.bytes;
-      catalog.extents.push_back({found->second, row.writer, row.offset, row.bytes, row.hash});
+      catalog.extents.push_back({{row.offset, row.bytes}, found->second, row.writer});
+      catalog.hashes.push_back(row.hash);
     }
     for (std::size_t i = 0; i < covered.size(); ++i) {
       if (covered[i] == catalog.tensors[i].bytes) continue;

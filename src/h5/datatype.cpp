@@ -126,12 +126,10 @@ Datatype telemetry_type() {
   field("rank", offsetof(TelemetryRecord, rank), H5T_STD_I32LE);
   field("node", offsetof(TelemetryRecord, node), H5T_STD_I32LE);
   field("bytes", offsetof(TelemetryRecord, bytes), H5T_STD_U64LE);
-  field("agree_s", offsetof(TelemetryRecord, agree_s), H5T_IEEE_F64LE);
-  field("plan_s", offsetof(TelemetryRecord, plan_s), H5T_IEEE_F64LE);
-  field("open_s", offsetof(TelemetryRecord, open_s), H5T_IEEE_F64LE);
-  field("write_s", offsetof(TelemetryRecord, write_s), H5T_IEEE_F64LE);
-  field("sync_s", offsetof(TelemetryRecord, sync_s), H5T_IEEE_F64LE);
-  field("stage_s", offsetof(TelemetryRecord, stage_s), H5T_IEEE_F64LE);
+  for (std::size_t i = 0; i < kTelemetryPhases.size(); ++i) {
+    const auto column = std::string(name(kTelemetryPhases[i])) + "_s";
+    field(column.c_str(), offsetof(TelemetryRecord, seconds) + i * sizeof(double), H5T_IEEE_F64LE);
+  }
   return type;
 }
 

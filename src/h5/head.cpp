@@ -88,25 +88,15 @@ class Builder {
     check(H5Pset_char_encoding(link_creation_.get(), H5T_CSET_UTF8), "H5Pset_char_encoding");
   }
 
-  // Declares the dataset; returns its object's address.
-  std::uint64_t declare(const Dataset& dataset) {
-    const auto slash = dataset.path.rfind('/');
-    const hid_t parent = group(dataset.path.substr(0, slash));
-    const auto type = type_of(dataset);
-    const auto space = space_of(dataset);
-    const DatasetHandle handle(H5Dcreate2(parent, dataset.path.c_str() + slash + 1, type.get(), space.get(),
-                                          link_creation_.get(), creation_of(dataset).get(), H5P_DEFAULT),
-                               "declare " + dataset.path);
-    if (dataset.bytes > 0) {
-      const auto offset = storage_offset(handle.get(), dataset.path);
-      if (offset != dataset.offset) {
-        throw Error(ErrorKind::internal, fmt::format("HDF5 places {} at byte {}, the layout foretold {}", dataset.path,
-                                                     offset, dataset.offset));
-      }
-    }
-    hobj_ref_t reference = 0;  // the address of the object header
-    check(H5Rcreate(&reference, handle.get(), ".", H5R_OBJECT, H5I_INVALID_HID), "H5Rcreate");
-    return reference;
+  void declare(const Table& table) {
+    const std::vector<hsize_t> rows(table.kind == Table::Kind::document ? 0 : 1, table.rows);
+    declare(table.path, type_of(table), rows, dataset_creation_, table);
+  }
+
+  // Returns the address of its object.
+  std::uint64_t declare(const StoredTensor& tensor) {
+    const std::vector<hsize_t> dims(tensor.shape.begin(), tensor.shape.end());
+    return declare(tensor.path, tensor_type(tensor.dtype), dims, creation_of(tensor), tensor);
   }
 
   void close() {
@@ -120,33 +110,47 @@ class Builder {
   }
 
  private:
+  std::uint64_t declare(const std::string& path, const Datatype& type, const std::vector<hsize_t>& dims,
+                        const PropertyList& creation, const ByteRange& foretold) {
+    const auto slash = path.rfind('/');
+    const hid_t parent = group(path.substr(0, slash));
+    const Dataspace space(
+        dims.empty() ? H5Screate(H5S_SCALAR) : H5Screate_simple(narrow<int>(dims.size()), dims.data(), nullptr),
+        "dataspace of " + path);
+    const DatasetHandle handle(H5Dcreate2(parent, path.c_str() + slash + 1, type.get(), space.get(),
+                                          link_creation_.get(), creation.get(), H5P_DEFAULT),
+                               "declare " + path);
+    if (foretold.bytes > 0) {
+      const auto offset = storage_offset(handle.get(), path);
+      if (offset != foretold.offset) {
+        throw Error(ErrorKind::internal,
+                    fmt::format("HDF5 places {} at byte {}, the layout foretold {}", path, offset, foretold.offset));
+      }
+    }
+    hobj_ref_t reference = 0;  // the address of the object header
+    check(H5Rcreate(&reference, handle.get(), ".", H5R_OBJECT, H5I_INVALID_HID), "H5Rcreate");
+    return reference;
+  }
+
   // Chunks of a fixed-size dataset that are allocated at once and not filtered lie one behind the other ("implicit"
   // index), so that they need no metadata of their own.
-  const PropertyList& creation_of(const Dataset& dataset) {
-    if (dataset.chunk_shape.empty()) return dataset_creation_;
-    const std::vector<hsize_t> chunk(dataset.chunk_shape.begin(), dataset.chunk_shape.end());
+  const PropertyList& creation_of(const StoredTensor& tensor) {
+    if (tensor.chunk_shape.empty()) return dataset_creation_;
+    const std::vector<hsize_t> chunk(tensor.chunk_shape.begin(), tensor.chunk_shape.end());
     check(H5Pset_chunk(chunked_creation_.get(), narrow<int>(chunk.size()), chunk.data()), "H5Pset_chunk");
     return chunked_creation_;
   }
 
-  static Datatype type_of(const Dataset& dataset) {
-    switch (dataset.kind) {
-      case DatasetKind::text:
-        return text_type(dataset.bytes);
-      case DatasetKind::integrity:
+  static Datatype type_of(const Table& table) {
+    switch (table.kind) {
+      case Table::Kind::document:
+        return text_type(table.bytes);
+      case Table::Kind::integrity:
         return integrity_type();
-      case DatasetKind::telemetry:
+      case Table::Kind::telemetry:
         return telemetry_type();
-      case DatasetKind::tensor:
-        return tensor_type(dataset.dtype);
     }
-    throw Error(ErrorKind::internal, "unknown kind of dataset");
-  }
-
-  static Dataspace space_of(const Dataset& dataset) {
-    if (dataset.shape.empty()) return {H5Screate(H5S_SCALAR), "H5Screate"};
-    const std::vector<hsize_t> dims(dataset.shape.begin(), dataset.shape.end());
-    return {H5Screate_simple(narrow<int>(dims.size()), dims.data(), nullptr), "H5Screate_simple " + dataset.path};
+    throw Error(ErrorKind::internal, "unknown kind of table");
   }
 
   // The group at an absolute path ("" is the root), made on first use and kept open.
@@ -177,7 +181,8 @@ Head build_head(const Layout& layout, const std::filesystem::path& path) {
   const DefaultsWithoutTimes untimed;
   Head head;
   Builder builder(layout, path);
-  for (const auto& dataset : layout.datasets) head.object_addresses.push_back(builder.declare(dataset));
+  for (const auto& table : layout.tables) builder.declare(table);
+  for (const auto& tensor : layout.tensors) head.object_addresses.push_back(builder.declare(tensor));
   builder.close();
   check(H5garbage_collect(), "H5garbage_collect");
 

@@ -1,10 +1,12 @@
 #pragma once
 // The rows of the tables, byte for byte as they lie in the file (little-endian).
 
+#include <array>
 #include <cstdint>
 #include <type_traits>
 
 #include "model/layout.hpp"
+#include "model/save_phase.hpp"
 
 namespace muster::h5 {
 
@@ -18,16 +20,15 @@ struct IntegrityRow {
 };
 static_assert(sizeof(IntegrityRow) == kIntegrityRowBytes && std::is_trivially_copyable_v<IntegrityRow>);
 
+// The order in which /telemetry has them: phases that are added come last.
+inline constexpr std::array kTelemetryPhases{SavePhase::agree, SavePhase::plan, SavePhase::open,
+                                             SavePhase::write, SavePhase::sync, SavePhase::stage};
+
 struct TelemetryRecord {
   std::int32_t rank = 0;
   std::int32_t node = 0;
   std::uint64_t bytes = 0;
-  double agree_s = 0;
-  double plan_s = 0;
-  double open_s = 0;
-  double write_s = 0;
-  double sync_s = 0;
-  double stage_s = 0;
+  std::array<double, kTelemetryPhases.size()> seconds{};
 };
 static_assert(sizeof(TelemetryRecord) == kTelemetryRowBytes && std::is_trivially_copyable_v<TelemetryRecord>);
 

@@ -17,17 +17,17 @@ class Encoder {
  public:
   explicit Encoder(const Layout& layout) : layout_(layout), bytes_(layout.tables_bytes) {}
 
-  void put_text(const Dataset& dataset, const std::string& text) {
-    if (text.size() >= dataset.bytes) {
+  void put_text(const Table& table, const std::string& text) {
+    if (text.size() >= table.bytes) {
       throw Error(ErrorKind::internal,
-                  fmt::format("{} has {} bytes, there is room for {}", dataset.path, text.size(), dataset.bytes - 1));
+                  fmt::format("{} has {} bytes, there is room for {}", table.path, text.size(), table.bytes - 1));
     }
-    put(dataset.offset, as_bytes(text));
+    put(table.offset, as_bytes(text));
   }
 
   template <class Row>
-  void put_rows(const Dataset& dataset, const std::vector<Row>& rows) {
-    put(dataset.offset, std::as_bytes(std::span(rows)));
+  void put_rows(const Table& table, const std::vector<Row>& rows) {
+    put(table.offset, std::as_bytes(std::span(rows)));
   }
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
@@ -46,24 +46,24 @@ std::vector<TelemetryRecord> telemetry_records(const std::vector<TelemetryRow>& 
   std::vector<TelemetryRecord> records;
   records.reserve(rows.size());
   for (const auto& row : rows) {
-    records.push_back(
-        {row.rank, row.node, row.bytes, row.agree_s, row.plan_s, row.open_s, row.write_s, row.sync_s, row.stage_s});
+    auto& record = records.emplace_back(TelemetryRecord{row.rank, row.node, row.bytes});
+    for (std::size_t i = 0; i < kTelemetryPhases.size(); ++i) record.seconds[i] = row.seconds[kTelemetryPhases[i]];
   }
   return records;
 }
 
 std::vector<IntegrityRow> integrity_rows(const Layout& layout, const Head& head,
-                                         const std::vector<std::uint64_t>& extent_hashes) {
-  if (extent_hashes.size() != layout.extents.size()) throw Error(ErrorKind::internal, "a hash for each extent");
+                                         const std::vector<std::uint64_t>& hashes) {
+  if (hashes.size() != layout.extents.size()) throw Error(ErrorKind::internal, "a hash for each extent");
   std::vector<IntegrityRow> rows;
   rows.push_back({.bytes = layout.head_bytes, .hash = hash_bytes(head.bytes)});
   rows.push_back({.offset = layout.head_bytes, .bytes = layout.tables_bytes});
   for (std::size_t i = 0; i < layout.extents.size(); ++i) {
     const auto& extent = layout.extents[i];
-    rows.push_back({.dataset = head.object_addresses[extent.dataset],
+    rows.push_back({.dataset = head.object_addresses[extent.tensor],
                     .offset = extent.offset,
                     .bytes = extent.bytes,
-                    .hash = extent_hashes[i],
+                    .hash = hashes[i],
                     .writer = extent.writer});
   }
   return rows;
@@ -73,18 +73,18 @@ std::vector<IntegrityRow> integrity_rows(const Layout& layout, const Head& head,
 
 Bytes encode_tables(const Layout& layout, const Head& head, const TableContents& contents) {
   Encoder encoder(layout);
-  for (const auto& dataset : layout.datasets) {
-    if (dataset.kind == DatasetKind::telemetry) encoder.put_rows(dataset, telemetry_records(contents.telemetry));
-    if (dataset.kind != DatasetKind::text) continue;
-    if (dataset.path == kRunPath) {
-      encoder.put_text(dataset, to_text(contents.run));
+  for (const auto& table : layout.tables) {
+    if (table.kind == Table::Kind::telemetry) encoder.put_rows(table, telemetry_records(contents.telemetry));
+    if (table.kind != Table::Kind::document) continue;
+    if (table.path == kRunPath) {
+      encoder.put_text(table, to_text(contents.run));
     } else {
-      encoder.put_text(dataset, contents.documents.at(dataset.path));
+      encoder.put_text(table, contents.documents.at(table.path));
     }
   }
   // The row of the tables hashes them with its own hash still zero, so it is filled in last.
-  auto rows = integrity_rows(layout, head, contents.extent_hashes);
-  const auto& integrity = *layout.find(kIntegrityPath);
+  auto rows = integrity_rows(layout, head, contents.hashes);
+  const auto& integrity = *layout.find_table(kIntegrityPath);
   encoder.put_rows(integrity, rows);
   rows[1].hash = hash_bytes(encoder.bytes());
   encoder.put_rows(integrity, rows);

@@ -2,7 +2,7 @@
 
 namespace muster {
 
-const SavedTensor* CheckpointContents::find_tensor(const std::string& path) const {
+const TensorDescription* CheckpointContents::find_tensor(const std::string& path) const {
   for (const auto& tensor : tensors) {
     if (tensor.path == path) return &tensor;
   }

@@ -80,10 +80,10 @@ RankSet readers(const mpi::Team& team, const LoadOptions& options) {
   return chosen;
 }
 
-std::vector<plan::RankRequests> requests_of_all(const mpi::CommView& comm, const Catalog& catalog,
+std::vector<plan::RankRequests> requests_of_all(const mpi::CommView& comm, const Layout& layout,
                                                 const std::vector<plan::ReadRequest>& requests) {
   std::vector<plan::RankRequests> all_requests;
-  for (const auto& each : mpi::exchange_distinct(comm, plan::pack_for_exchange(catalog, requests))) {
+  for (const auto& each : mpi::exchange_distinct(comm, plan::pack_for_exchange(layout, requests))) {
     all_requests.push_back({each.ranks, plan::unpack_requests(each.bytes)});
   }
   return all_requests;

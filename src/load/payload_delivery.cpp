@@ -40,7 +40,7 @@ class PayloadDelivery {
         buffer_cache_(buffer_cache) {}
 
   void open(const std::vector<plan::ReadUnit>& units) {
-    std::vector<engine::FileRange> mine;
+    std::vector<ByteRange> mine;
     for (const auto& unit : units) {
       if (unit.reader == comm_.rank()) mine.push_back({unit.offset, unit.bytes});
     }
@@ -122,12 +122,13 @@ class PayloadDelivery {
     for (std::size_t i = unit.first_extent; i < unit.first_extent + unit.extents; ++i) {
       const auto& extent = catalog_.extents[i];
       const auto hash = hash_bytes(bytes.subspan(extent.offset - unit.offset, extent.bytes));
-      if (hash == extent.hash) continue;
+      const auto saved = catalog_.hashes[i];
+      if (hash == saved) continue;
       const auto& tensor = catalog_.tensors[extent.tensor];
       const auto first = extent.offset - tensor.offset;
       throw Error(ErrorKind::corrupt, fmt::format("{}: {} bytes [{}, {}) (written by rank {}) hash to {}, saved was {}",
                                                   path_.string(), tensor.path, first, first + extent.bytes,
-                                                  extent.writer, hash_text(hash), hash_text(extent.hash)));
+                                                  extent.writer, hash_text(hash), hash_text(saved)));
     }
     own_ = bytes;
     if (!buffers_) return;
@@ -184,10 +185,10 @@ class PayloadDelivery {
           });
           continue;
         }
-        const auto first = std::max(in_tensor, to->request.first_byte);
-        const auto last = std::min(in_tensor + extent.bytes, to->request.first_byte + to->request.bytes);
+        const auto first = std::max(in_tensor, to->request.offset);
+        const auto last = std::min(in_tensor + extent.bytes, to->request.end());
         if (first >= last) continue;
-        put(*to, first - to->request.first_byte, of_extent.subspan(first - in_tensor, last - first));
+        put(*to, first - to->request.offset, of_extent.subspan(first - in_tensor, last - first));
       }
     }
   }

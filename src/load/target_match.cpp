@@ -32,14 +32,12 @@ CheckpointContents contents_of(const Catalog& catalog, const KeySelection& seen)
   contents.tag = catalog.run.tag;
   contents.step = catalog.run.step;
   contents.sequence = catalog.run.sequence;
-  contents.world_size = catalog.run.world_size;
+  contents.world_size = catalog.world_size;
   for (std::size_t i = 0; i < catalog.tensors.size(); ++i) {
     const auto& tensor = catalog.tensors[i];
     contents.tensors.push_back({seen.path(i), tensor.dtype, tensor.shape});
   }
-  for (const auto& document : catalog.documents) {
-    contents.documents[document.path] = from_exact_text(document.text, document.path);
-  }
+  for (const auto& [path, text] : catalog.documents) contents.documents[path] = from_exact_text(text, path);
   return contents;
 }
 
@@ -69,7 +67,10 @@ TargetMatch compare(const LoadTarget& target, const Catalog& catalog, const KeyS
   }
   std::unordered_set<std::string_view> filled;
   for (const auto& [description, memory] : target.state.tensors()) {
-    const auto& [path, dtype, shape, shard] = description;
+    const auto& path = description.path;
+    const auto& shape = description.shape;
+    const auto dtype = description.dtype;
+    const auto& shard = description.shard;
     if (!filled.insert(path).second) {
       misfit("wanted twice: " + path);
       continue;
@@ -99,10 +100,10 @@ TargetMatch compare(const LoadTarget& target, const Catalog& catalog, const KeyS
     }
     const auto range = contiguous_range(shard, shape);
     Destination destination{
-        .request = {found->second, 0, tensor.bytes}, .memory = &memory, .from = tensor.dtype, .to = dtype};
+        .request = {{0, tensor.bytes}, found->second}, .memory = &memory, .from = tensor.dtype, .to = dtype};
     if (range && tensor.chunk_shape.empty()) {
       const auto item = item_bytes(tensor.dtype);
-      destination.request = {found->second, range->first * item, range->count * item};
+      destination.request = {{range->first * item, range->count * item}, found->second};
     } else {
       destination.map =
           std::make_shared<const ShardMap>(StorageOrder(tensor.shape, tensor.chunk_shape), shard, tensor.dtype);

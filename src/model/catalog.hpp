@@ -1,12 +1,15 @@
 #pragma once
-// What a checkpoint file says of itself, as read back. Pure data.
+// What a checkpoint file says of itself. Pure data.
 
 #include <cstdint>
-#include <muster/state.hpp>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "model/layout.hpp"
+#include "model/save_phase.hpp"
 
 namespace muster {
 
@@ -23,51 +26,23 @@ struct RunInfo {
   nlohmann::json details;  // grid, engine and its reason, versions; for people
 };
 
-// A tensor and where its bytes lie.
-struct CatalogTensor {
-  std::string path;
-  DType dtype = DType::float32;
-  Shape shape;
-  std::uint64_t bytes = 0;  // padding of chunks included
-  std::uint64_t offset = 0;
-  Shape chunk_shape = {};  // of a chunk; empty: contiguous
-};
-
-struct CatalogDocument {
-  std::string path;
-  std::string text;
-};
-
-// A row of /integrity behind the lead rows.
-struct CatalogExtent {
-  std::uint32_t tensor = 0;  // index into Catalog::tensors
-  int writer = 0;
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t hash = 0;
-};
-
-// A row of /telemetry: what one rank did in this save, up to the write.
+// A row of /telemetry: what one rank did in this save, up to the commit.
 struct TelemetryRow {
   int rank = 0;
   int node = 0;
   std::uint64_t bytes = 0;  // that it wrote
-  double agree_s = 0;
-  double plan_s = 0;
-  double open_s = 0;
-  double stage_s = 0;  // copying into staging memory, of a background save
-  double write_s = 0;
-  double sync_s = 0;
+  PhaseSeconds seconds = {};
 };
 
-struct Catalog {
+// All that differs between two saves of the same layout but for the payload: what the tables hold.
+struct TableContents {
   RunInfo run;
-  std::uint64_t head_bytes = 0;
-  std::uint64_t tables_bytes = 0;
-  std::vector<CatalogTensor> tensors;      // by file offset
-  std::vector<CatalogDocument> documents;  // all but /run
-  std::vector<CatalogExtent> extents;      // by file offset
-  std::vector<TelemetryRow> telemetry;
+  std::map<std::string, std::string> documents;  // text by path; all but /run
+  std::vector<std::uint64_t> hashes;             // XXH3 of each extent of the layout
+  std::vector<TelemetryRow> telemetry;           // one row a rank
 };
+
+// All that a reader knows of a file.
+struct Catalog : Layout, TableContents {};
 
 }  // namespace muster

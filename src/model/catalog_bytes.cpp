@@ -1,8 +1,20 @@
 #include "model/catalog_bytes.hpp"
 
-#include "model/shape_bytes.hpp"
-
 namespace muster {
+
+namespace {
+
+void put(ByteWriter& writer, const ByteRange& range) {
+  writer.put(range.offset);
+  writer.put(range.bytes);
+}
+
+void get(ByteReader& reader, ByteRange& range) {
+  range.offset = reader.get<std::uint64_t>();
+  range.bytes = reader.get<std::uint64_t>();
+}
+
+}  // namespace
 
 Bytes pack(const Catalog& catalog) {
   ByteWriter writer;
@@ -11,33 +23,30 @@ Bytes pack(const Catalog& catalog) {
   writer.put(run.step.has_value());
   writer.put(run.step.value_or(0));
   writer.put(run.sequence);
-  writer.put(run.world_size);
-  writer.put(run.payload_bytes);
-  writer.put(run.file_bytes);
-  writer.put(catalog.head_bytes);
-  writer.put(catalog.tables_bytes);
+  for (const auto number : {catalog.head_bytes, catalog.tables_bytes, catalog.payload_bytes, catalog.file_bytes}) {
+    writer.put(number);
+  }
+  writer.put(catalog.world_size);
   writer.put(std::uint64_t{catalog.tensors.size()});
   for (const auto& tensor : catalog.tensors) {
     writer.put_text(tensor.path);
     writer.put(tensor.dtype);
-    put_shape(writer, tensor.shape);
-    writer.put(tensor.bytes);
-    writer.put(tensor.offset);
-    put_shape(writer, tensor.chunk_shape);
+    writer.put_list(tensor.shape);
+    writer.put_list(tensor.chunk_shape);
+    put(writer, tensor);
   }
   writer.put(std::uint64_t{catalog.documents.size()});
-  for (const auto& document : catalog.documents) {
-    writer.put_text(document.path);
-    writer.put_text(document.text);
+  for (const auto& [path, text] : catalog.documents) {
+    writer.put_text(path);
+    writer.put_text(text);
   }
   writer.put(std::uint64_t{catalog.extents.size()});
   for (const auto& extent : catalog.extents) {
+    put(writer, extent);
     writer.put(extent.tensor);
     writer.put(extent.writer);
-    writer.put(extent.offset);
-    writer.put(extent.bytes);
-    writer.put(extent.hash);
   }
+  writer.put_list(catalog.hashes);
   return writer.take();
 }
 
@@ -50,33 +59,29 @@ Catalog unpack_catalog(std::span<const std::byte> bytes) {
   const auto step = reader.get<std::int64_t>();
   if (has_step) run.step = step;
   run.sequence = reader.get<std::uint64_t>();
-  run.world_size = reader.get<int>();
-  run.payload_bytes = reader.get<std::uint64_t>();
-  run.file_bytes = reader.get<std::uint64_t>();
-  catalog.head_bytes = reader.get<std::uint64_t>();
-  catalog.tables_bytes = reader.get<std::uint64_t>();
+  for (auto* number : {&catalog.head_bytes, &catalog.tables_bytes, &catalog.payload_bytes, &catalog.file_bytes}) {
+    *number = reader.get<std::uint64_t>();
+  }
+  catalog.world_size = reader.get<int>();
   catalog.tensors.resize(reader.get<std::uint64_t>());
   for (auto& tensor : catalog.tensors) {
     tensor.path = reader.get_text();
     tensor.dtype = reader.get<DType>();
-    tensor.shape = get_shape(reader);
-    tensor.bytes = reader.get<std::uint64_t>();
-    tensor.offset = reader.get<std::uint64_t>();
-    tensor.chunk_shape = get_shape(reader);
+    tensor.shape = reader.get_list<std::uint64_t>();
+    tensor.chunk_shape = reader.get_list<std::uint64_t>();
+    get(reader, tensor);
   }
-  catalog.documents.resize(reader.get<std::uint64_t>());
-  for (auto& document : catalog.documents) {
-    document.path = reader.get_text();
-    document.text = reader.get_text();
+  for (auto documents = reader.get<std::uint64_t>(); documents > 0; --documents) {
+    auto path = reader.get_text();
+    catalog.documents[std::move(path)] = reader.get_text();
   }
   catalog.extents.resize(reader.get<std::uint64_t>());
   for (auto& extent : catalog.extents) {
+    get(reader, extent);
     extent.tensor = reader.get<std::uint32_t>();
     extent.writer = reader.get<int>();
-    extent.offset = reader.get<std::uint64_t>();
-    extent.bytes = reader.get<std::uint64_t>();
-    extent.hash = reader.get<std::uint64_t>();
   }
+  catalog.hashes = reader.get_list<std::uint64_t>();
   return catalog;
 }
 

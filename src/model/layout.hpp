@@ -1,10 +1,14 @@
 #pragma once
 // Where everything lies in the file. Pure data; docs/reference/format.md is the specification.
 
+#include <algorithm>
 #include <cstdint>
 #include <muster/state.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "model/byte_range.hpp"
 
 namespace muster {
 
@@ -29,42 +33,48 @@ inline constexpr int kMaxGroupDepth = 8;
 // Datasets of at least this size start at a multiple of the alignment; smaller ones are packed without gaps.
 constexpr std::uint64_t aligned_threshold_bytes(std::uint64_t alignment_bytes) { return 4 * alignment_bytes; }
 
-enum class DatasetKind : std::uint8_t { text, integrity, telemetry, tensor };
-
-// One dataset, in the order in which the head declares them.
-struct Dataset {
+// A dataset of muster's own: a document, or one of the two tables. The range is of the file.
+struct Table : ByteRange {
+  enum class Kind : std::uint8_t { document, integrity, telemetry };
   std::string path;
-  DatasetKind kind = DatasetKind::tensor;
-  DType dtype = DType::uint8;  // of a tensor
-  Shape shape;                 // of a tensor; {rows} of a table
-  Shape chunk_shape = {};      // of a tensor in chunks: the shape of a chunk; empty: contiguous
-  std::uint64_t bytes = 0;     // padding of chunks included
-  std::uint64_t offset = 0;    // in the file; meaningless where bytes is 0
+  Kind kind = Kind::document;
+  std::uint64_t rows = 0;  // 0: a document
 };
 
-// One contiguous run of bytes in the file with one writer and one hash.
-struct Extent {
-  std::uint32_t dataset = 0;  // index into Layout::datasets
+// A tensor as it lies in the file. The range is of the file, padding of chunks included; the offset is meaningless
+// where there are no bytes.
+struct StoredTensor : TensorDescription, ByteRange {
+  Shape chunk_shape = {};  // empty: row-major, HDF5's contiguous
+};
+
+// A byte range of one tensor with one writer and one hash, up to kMaxExtentBytes. The range is of the file.
+struct Extent : ByteRange {
+  std::uint32_t tensor = 0;  // index into Layout::tensors
   int writer = 0;
-  std::uint64_t offset = 0;  // in the file
-  std::uint64_t bytes = 0;
+};
+
+// Extents [first_extent, first_extent + extents) of a layout and the range of the file that they span: what lies
+// between two of them is padding.
+struct ExtentRun : ByteRange {
+  std::uint32_t first_extent = 0;
+  std::uint32_t extents = 0;
 };
 
 struct Layout {
   int world_size = 1;
-  std::uint64_t alignment_bytes = 4096;
   std::uint64_t head_bytes = 0;    // [0, head_bytes): HDF5 metadata, then zeros
-  std::uint64_t tables_bytes = 0;  // [head_bytes, head_bytes + tables_bytes): text documents and tables
+  std::uint64_t tables_bytes = 0;  // [head_bytes, head_bytes + tables_bytes): documents and tables
   std::uint64_t payload_bytes = 0;
   std::uint64_t file_bytes = 0;
-  std::vector<Dataset> datasets;  // texts and tables first, then tensors in file order
-  std::vector<Extent> extents;    // by offset
+  std::uint64_t alignment_bytes = 0;  // of a layout that is read from a file: 0, not known
+  std::vector<Table> tables;          // the head declares them first, in this order,
+  std::vector<StoredTensor> tensors;  // and then these
+  std::vector<Extent> extents;        // by offset
 
-  [[nodiscard]] const Dataset* find(const std::string& path) const {
-    for (const auto& dataset : datasets) {
-      if (dataset.path == path) return &dataset;
-    }
-    return nullptr;
+  // Null where there is none of this path.
+  [[nodiscard]] const Table* find_table(std::string_view path) const {
+    const auto found = std::ranges::find(tables, path, &Table::path);
+    return found == tables.end() ? nullptr : &*found;
   }
 };
 

@@ -6,7 +6,7 @@ namespace muster {
 namespace {
 
 Tensor dense(std::string path, DType dtype, Shape global_shape, void* data, Shard shard) {
-  return {.description = {std::move(path), dtype, std::move(global_shape), std::move(shard)},
+  return {.description = {{std::move(path), dtype, std::move(global_shape)}, std::move(shard)},
           .memory = {.data = static_cast<std::byte*>(data), .read = {}, .write = {}}};
 }
 

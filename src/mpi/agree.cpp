@@ -14,24 +14,21 @@ namespace {
 constexpr std::size_t kMaxMessageBytes = 16 << 10;
 constexpr std::uint64_t kMaxReports = 256;  // ranks whose messages travel; of more, only that they failed
 
-Bytes pack(const RankFailure& report) {
-  ByteWriter writer;
-  writer.put(std::int32_t{report.rank});
-  writer.put(report.kind);
-  writer.put_text(report.message);
-  return writer.take();
-}
-
-RankFailure unpack(std::span<const std::byte> bytes) {
-  ByteReader reader(bytes);
-  RankFailure report;
-  report.rank = reader.get<std::int32_t>();
-  report.kind = reader.get<ErrorKind>();
-  report.message = reader.get_text();
-  return report;
-}
-
 }  // namespace
+
+void put(ByteWriter& writer, const RankFailure& failure) {
+  writer.put(failure.rank);
+  writer.put(failure.kind);
+  writer.put_text(failure.message);
+}
+
+RankFailure get_failure(ByteReader& reader) {
+  RankFailure failure;
+  failure.rank = reader.get<int>();
+  failure.kind = reader.get<ErrorKind>();
+  failure.message = reader.get_text();
+  return failure;
+}
 
 RankFailure failure_of(int rank, const std::exception_ptr& failure) {
   RankFailure report{rank, ErrorKind::internal, {}};
@@ -88,10 +85,12 @@ void agree(const CommView& comm, std::string_view phase, const std::exception_pt
       reports.push_back({rank, ErrorKind::internal, "failed too"});
       continue;
     }
-    Bytes message;
-    if (rank == comm.rank()) message = pack(failure_of(rank, failure));
+    ByteWriter writer;
+    if (rank == comm.rank()) put(writer, failure_of(rank, failure));
+    auto message = writer.take();
     comm.broadcast(message, rank);
-    reports.push_back(unpack(message));
+    ByteReader reader(message);
+    reports.push_back(get_failure(reader));
   }
   throw CollectiveError(std::string(phase), std::move(reports));
 }

@@ -7,12 +7,17 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/bytes.hpp"
 #include "mpi/comm.hpp"
 
 namespace muster::mpi {
 
 // Local. What an exception of this rank says to the others.
 RankFailure failure_of(int rank, const std::exception_ptr& failure);
+
+// A failure in a message between ranks.
+void put(ByteWriter& writer, const RankFailure& failure);
+RankFailure get_failure(ByteReader& reader);
 
 // Collective. Returns where no rank brings an exception; else throws the same CollectiveError on every rank.
 // One allreduce on the good path. Error{timeout} passes through as it is: the communicator is lost then.

@@ -63,7 +63,7 @@ std::vector<std::uint64_t> fill_up(const RankSet& ranks, std::uint64_t bytes, st
   return share;
 }
 
-// Hands out the holdings of one rank set in file order: each writer takes its share, then the next one goes on.
+// Hands out the ranges that one rank set holds in file order: each writer takes its share, then the next one goes on.
 class Dealer {
  public:
   Dealer(const RankSet& ranks, const std::vector<std::uint64_t>& shares, std::uint64_t granule)
@@ -71,29 +71,32 @@ class Dealer {
     std::partial_sum(shares.begin(), shares.end(), ends_.begin());
   }
 
-  void deal(std::uint32_t tensor, std::uint64_t first_byte, std::uint64_t bytes, std::vector<Piece>& pieces) {
-    while (bytes > 0) {
-      const auto taken = take(first_byte, bytes);
-      pieces.push_back({tensor, first_byte, taken, ranks_[writer_]});
+  // `range`: of the tensor.
+  void deal(std::uint32_t tensor, ByteRange range, std::vector<Extent>& extents) {
+    while (range.bytes > 0) {
+      const auto taken = take(range);
+      const auto end = range.offset + taken;
+      for (; range.offset < end; range.offset += extents.back().bytes) {
+        extents.push_back({{range.offset, std::min(kMaxExtentBytes, end - range.offset)}, tensor, ranks_[writer_]});
+      }
       dealt_ += taken;
-      first_byte += taken;
-      bytes -= taken;
+      range.bytes -= taken;
     }
   }
 
  private:
   // Makes sure that the current writer should take something of these bytes, and says how much.
-  std::uint64_t take(std::uint64_t first_byte, std::uint64_t bytes) {
+  std::uint64_t take(const ByteRange& range) {
     for (; writer_ + 1 < ranks_.size(); ++writer_) {
       const auto left = ends_[writer_] > dealt_ ? ends_[writer_] - dealt_ : 0;
-      if (bytes <= left) return bytes;
-      const auto end = first_byte + left;
+      if (range.bytes <= left) return range.bytes;
+      const auto end = range.offset + left;
       const auto cut = end - end % granule_;
-      const bool parts_are_large = cut >= first_byte + kMinPartBytes && first_byte + bytes - cut >= kMinPartBytes;
-      if (parts_are_large) return cut - first_byte;
-      if (left >= bytes - left && left > 0) return bytes;  // more than half fits
+      const bool parts_are_large = cut >= range.offset + kMinPartBytes && range.end() - cut >= kMinPartBytes;
+      if (parts_are_large) return cut - range.offset;
+      if (left >= range.bytes - left && left > 0) return range.bytes;  // more than half fits
     }
-    return bytes;
+    return range.bytes;
   }
 
   const RankSet& ranks_;
@@ -115,12 +118,12 @@ std::vector<std::size_t> file_order(const GlobalState& state, std::uint64_t alig
   std::vector<std::size_t> order(state.tensors.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
-    const auto& holdings_a = state.tensors[a].holdings;
-    const auto& holdings_b = state.tensors[b].holdings;
-    const auto by_holders = std::lexicographical_compare_three_way(
-        holdings_a.begin(), holdings_a.end(), holdings_b.begin(), holdings_b.end(),
-        [](const Holding& x, const Holding& y) { return x.holders <=> y.holders; });
-    return by_holders < 0 || (by_holders == 0 && is_small[a] < is_small[b]);
+    const auto& ranges_a = state.tensors[a].ranges;
+    const auto& ranges_b = state.tensors[b].ranges;
+    const auto by_ranks = std::lexicographical_compare_three_way(
+        ranges_a.begin(), ranges_a.end(), ranges_b.begin(), ranges_b.end(),
+        [](const HeldRange& x, const HeldRange& y) { return x.rank_set <=> y.rank_set; });
+    return by_ranks < 0 || (by_ranks == 0 && is_small[a] < is_small[b]);
   });
   return order;
 }
@@ -135,9 +138,7 @@ WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
 
   std::vector<std::uint64_t> set_bytes(state.rank_sets.size(), 0);
   for (const auto& tensor : state.tensors) {
-    for (const auto& holding : tensor.holdings) {
-      set_bytes[holding.holders] += holding.range.count * item_bytes(tensor.dtype);
-    }
+    for (const auto& range : tensor.ranges) set_bytes[range.rank_set] += range.count * item_bytes(tensor.dtype);
   }
   // The sets with least choice first.
   const Writers writers(state.rank_sets, options);
@@ -157,9 +158,10 @@ WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
     const auto& tensor = state.tensors[index];
     const auto item = item_bytes(tensor.dtype);
     const auto position = narrow<std::uint32_t>(plan.tensors.size());
-    plan.tensors.push_back({tensor.path, tensor.dtype, tensor.shape, tensor.chunk_shape});
-    for (const auto& holding : tensor.holdings) {
-      dealers[holding.holders].deal(position, holding.range.first * item, holding.range.count * item, plan.pieces);
+    plan.tensors.push_back(
+        {tensor, {.bytes = storage_bytes(tensor.dtype, tensor.shape, tensor.chunk_shape)}, tensor.chunk_shape});
+    for (const auto& range : tensor.ranges) {
+      dealers[range.rank_set].deal(position, {range.first * item, range.count * item}, plan.extents);
     }
   }
   return plan;
@@ -167,7 +169,7 @@ WritePlan balance(const GlobalState& state, const BalanceOptions& options) {
 
 std::vector<std::uint64_t> written_bytes(const WritePlan& plan) {
   std::vector<std::uint64_t> bytes(static_cast<std::size_t>(plan.world_size), 0);
-  for (const auto& piece : plan.pieces) bytes[static_cast<std::size_t>(piece.writer)] += piece.bytes;
+  for (const auto& extent : plan.extents) bytes[static_cast<std::size_t>(extent.writer)] += extent.bytes;
   return bytes;
 }
 

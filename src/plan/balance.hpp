@@ -15,9 +15,9 @@ struct BalanceOptions {
   std::uint64_t alignment_bytes = 4096;
 };
 
-// Gives every byte to one rank that holds it, so that the bytes are even over the ranks that hold them: holdings with
-// one holder are given, then those with several fill up the least loaded of their holders. Tensors of the same
-// holders are put in one order (large, then small, each by path) and cut between consecutive writers; a tensor is cut
+// Gives every byte to one rank that holds it, so that the bytes are even over the ranks that hold them: ranges that one
+// rank holds are given, then those of several ranks fill up the least loaded of these. Tensors that the same ranks
+// hold are put in one order (large, then small, each by path) and cut between consecutive writers; a tensor is cut
 // only into parts of at least 64 KiB at multiples of the alignment. That order is the file's, so a writer's bytes lie
 // side by side.
 WritePlan balance(const GlobalState& state, const BalanceOptions& options);

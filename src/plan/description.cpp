@@ -9,7 +9,6 @@
 
 #include "base/narrow.hpp"
 #include "model/layout.hpp"
-#include "model/shape_bytes.hpp"
 #include "model/shard_boxes.hpp"
 
 namespace muster::plan {
@@ -18,12 +17,12 @@ namespace {
 
 // What is wrong with one tensor, or nothing.
 std::string fault_of(const Tensor& tensor) {
-  const auto& [path, dtype, shape, shard] = tensor.description;
+  const auto& shape = tensor.description.shape;
   if (shape.size() > kMaxDims) return std::to_string(shape.size()) + " dims, more than " + std::to_string(kMaxDims);
   try {
     const auto& memory = tensor.memory;
     const bool has_memory = memory.data != nullptr || memory.read || memory.write;
-    if (elements_held(shard, shape) > 0 && !has_memory) return "no memory behind it";
+    if (elements_held(tensor.description.shard, shape) > 0 && !has_memory) return "no memory behind it";
   } catch (const Error& error) {
     return error.what();
   }
@@ -49,7 +48,7 @@ bool is_reserved(const std::string& path) {
   return false;
 }
 
-std::string_view section_of(const TensorDescription& description) {
+std::string_view section_of(const ShardDescription& description) {
   return std::string_view(description.path).substr(0, description.path.find('/', 1));
 }
 
@@ -106,8 +105,8 @@ void put_shard(ByteWriter& writer, const Shard& shard) {
   writer.put(shard.count());
   writer.put(std::uint64_t{shard.boxes().size()});
   for (const auto& box : shard.boxes()) {
-    put_shape(writer, box.offset);
-    put_shape(writer, box.shape);
+    writer.put_list(box.offset);
+    writer.put_list(box.shape);
   }
 }
 
@@ -117,8 +116,8 @@ Shard get_shard(ByteReader& reader) {
   const auto elements = reader.get<std::uint64_t>();
   std::vector<Box> boxes(reader.get<std::uint64_t>());
   for (auto& [offset, shape] : boxes) {
-    offset = get_shape(reader);
-    shape = get_shape(reader);
+    offset = reader.get_list<std::uint64_t>();
+    shape = reader.get_list<std::uint64_t>();
   }
   switch (kind) {
     case Shard::Kind::whole:
@@ -143,20 +142,21 @@ std::size_t common_prefix(std::string_view a, std::string_view b) {
 
 // Thousands of ranks may each have such a message for all others: of a path travels what differs from the one before,
 // and of what, beside the path, several tensors have in common, the number of the first of them.
-Bytes pack(const std::vector<TensorDescription>& descriptions) {
+Bytes pack(const std::vector<ShardDescription>& descriptions) {
   ByteWriter writer;
   writer.put(narrow<std::uint32_t>(descriptions.size()));
   std::map<std::string, std::uint32_t> parts;
   std::string_view before;
-  for (const auto& [path, dtype, shape, shard] : descriptions) {
+  for (const auto& description : descriptions) {
+    const std::string_view path = description.path;
     const auto shared = std::min<std::size_t>(common_prefix(before, path), std::numeric_limits<std::uint16_t>::max());
     writer.put(static_cast<std::uint16_t>(shared));
-    writer.put_text(std::string_view(path).substr(shared));
+    writer.put_text(path.substr(shared));
     before = path;
     ByteWriter part;
-    part.put(dtype);
-    put_shape(part, shape);
-    put_shard(part, shard);
+    part.put(description.dtype);
+    part.put_list(description.shape);
+    put_shard(part, description.shard);
     const auto [known, added] = parts.try_emplace(text_of(part.bytes()), narrow<std::uint32_t>(parts.size()));
     writer.put(known->second);
     if (!added) continue;
@@ -165,10 +165,10 @@ Bytes pack(const std::vector<TensorDescription>& descriptions) {
   return writer.take();
 }
 
-std::vector<TensorDescription> unpack(std::span<const std::byte> bytes) {
+std::vector<ShardDescription> unpack(std::span<const std::byte> bytes) {
   ByteReader reader(bytes);
-  std::vector<TensorDescription> descriptions(reader.get<std::uint32_t>());
-  std::vector<const TensorDescription*> parts;  // the first of each
+  std::vector<ShardDescription> descriptions(reader.get<std::uint32_t>());
+  std::vector<const ShardDescription*> parts;  // the first of each
   std::string_view before;
   for (auto& description : descriptions) {
     const auto shared = reader.get<std::uint16_t>();
@@ -177,11 +177,11 @@ std::vector<TensorDescription> unpack(std::span<const std::byte> bytes) {
     const auto part = reader.get<std::uint32_t>();
     if (part < parts.size()) {
       description.dtype = parts[part]->dtype;
-      description.global_shape = parts[part]->global_shape;
+      description.shape = parts[part]->shape;
       description.shard = parts[part]->shard;
     } else {
       description.dtype = reader.get<DType>();
-      description.global_shape = get_shape(reader);
+      description.shape = reader.get_list<std::uint64_t>();
       description.shard = get_shard(reader);
       parts.push_back(&description);
     }

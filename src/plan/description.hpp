@@ -17,13 +17,13 @@ void check_state(const State& state);
 // The descriptions sorted by path, cut in two: tensors held whole (the same on all replicas, so that one copy a job
 // travels) and parts.
 struct Described {
-  std::vector<TensorDescription> whole;
-  std::vector<TensorDescription> parts;
+  std::vector<ShardDescription> whole;
+  std::vector<ShardDescription> parts;
 };
 Described describe(const State& state);
 
-Bytes pack(const std::vector<TensorDescription>& descriptions);
-std::vector<TensorDescription> unpack(std::span<const std::byte> bytes);
+Bytes pack(const std::vector<ShardDescription>& descriptions);
+std::vector<ShardDescription> unpack(std::span<const std::byte> bytes);
 
 // Packed descriptions to be exchanged: tensors held whole, then parts by the first key of their path (/model,
 // /optimizer,

@@ -164,7 +164,7 @@ class DryRunner {
       if (stands_for_model(names_[i])) there.insert(model_path(names_[i]));
       if (!is_wanted(path)) unasked.push_back(path);
     }
-    for (const auto& document : catalog_.documents) there.insert(document.path);
+    for (const auto& document : catalog_.documents) there.insert(document.first);
     for (const auto& path : *wanted_) {
       if (!there.contains(path)) result_.problems.push_back("missing in the checkpoint: " + path);
     }

@@ -13,11 +13,17 @@ std::uint64_t fingerprint(const State& state) {
     if (!shape.empty()) hasher.add(std::as_bytes(std::span(shape)));
   };
   for (const auto& [description, memory] : state.tensors()) {
-    const auto& [path, dtype, shape, shard] = description;
+    const auto& path = description.path;
+    const auto& shape = description.shape;
+    const auto& shard = description.shard;
     // Sizes first, so that no two states give the same bytes.
-    const std::array<std::uint64_t, 7> numbers{
-        path.size(),          shape.size(),         shard.first_element(),      shard.count(),
-        shard.boxes().size(), std::uint64_t(dtype), std::uint64_t(shard.kind())};
+    const std::array<std::uint64_t, 7> numbers{path.size(),
+                                               shape.size(),
+                                               shard.first_element(),
+                                               shard.count(),
+                                               shard.boxes().size(),
+                                               std::uint64_t(description.dtype),
+                                               std::uint64_t(shard.kind())};
     hasher.add(std::as_bytes(std::span(numbers)));
     hasher.add(as_bytes(path));
     add_shape(shape);

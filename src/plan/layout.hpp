@@ -6,11 +6,11 @@
 
 namespace muster::plan {
 
-// Room for all HDF5 metadata of these datasets, a multiple of the alignment. An upper bound, from the sizes of the
-// structures that HDF5 1.10 and later write in the 1.10 format.
-std::uint64_t head_capacity_bytes(const std::vector<Dataset>& datasets, std::uint64_t alignment_bytes);
+// Room for all HDF5 metadata of the layout's tables and tensors, a multiple of its alignment. An upper bound, from the
+// sizes of the structures that HDF5 1.10 and later write in the 1.10 format.
+std::uint64_t head_capacity_bytes(const Layout& layout);
 
-Layout lay_out(const WritePlan& plan, std::uint64_t alignment_bytes);
+Layout lay_out(WritePlan plan, std::uint64_t alignment_bytes);
 
 // The first of the capacities 1024, 2048, 4096, ... that holds `bytes` with a terminating zero.
 std::uint64_t document_capacity_bytes(std::uint64_t bytes);

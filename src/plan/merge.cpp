@@ -53,14 +53,12 @@ std::size_t Merger::ShardHash::operator()(const Shard& shard) const {
 }
 
 // That a group holds a range of a tensor's elements as they lie in the file.
-struct Merger::HeldRange {
-  ElementRange range;
+struct Merger::GroupRange : ElementRange {
   std::uint32_t part = 0;  // of several ranges, see CutRanges
   std::uint32_t group = 0;
 
-  static bool by_range(const HeldRange& a, const HeldRange& b) {
-    return std::tie(a.range.first, a.range.count, a.part, a.group) <
-           std::tie(b.range.first, b.range.count, b.part, b.group);
+  static bool by_range(const GroupRange& a, const GroupRange& b) {
+    return std::tie(a.first, a.count, a.part, a.group) < std::tie(b.first, b.count, b.part, b.group);
   }
 };
 
@@ -84,14 +82,14 @@ class Merger::CutRanges {
     for (const auto& range : joined) held_.push_back({range, part, group});
   }
 
-  std::vector<HeldRange> take() {
-    std::sort(held_.begin(), held_.end(), HeldRange::by_range);
+  std::vector<GroupRange> take() {
+    std::sort(held_.begin(), held_.end(), GroupRange::by_range);
     return std::move(held_);
   }
 
  private:
   std::map<std::vector<std::uint64_t>, std::uint32_t> parts_;  // by their ranges
-  std::vector<HeldRange> held_;
+  std::vector<GroupRange> held_;
 };
 
 // Makes the global tensors of what is held, tensor by tensor.
@@ -113,7 +111,7 @@ class Merger::TensorMerge {
     const auto& [dtype, shape, is_whole] = versions.front();
     const auto hash = hash_of(held);
     if (const auto* same = merged_like(tensor, held, hash)) {
-      state_.tensors.push_back({path, dtype, shape, same->holdings, same->chunk_shape});
+      state_.tensors.push_back({{path, dtype, shape}, same->chunk_shape, same->ranges});
       return;
     }
     if (is_whole) {
@@ -129,10 +127,10 @@ class Merger::TensorMerge {
     }
     const auto merged = state_.tensors.size();
     if (const auto ranges = row_major(shape, held)) {
-      merge_ranges({path, dtype, shape, {}}, StorageOrder(shape), *ranges);
+      merge_ranges({{path, dtype, shape}}, StorageOrder(shape), *ranges);
     } else {
       const StorageOrder order(shape, chunk_shape_of(shape, dtype, held));
-      merge_ranges({path, dtype, shape, {}, order.chunk_shape()}, order, in_chunks(order, held));
+      merge_ranges({{path, dtype, shape}, order.chunk_shape()}, order, in_chunks(order, held));
     }
     if (state_.tensors.size() > merged) merged_.emplace(hash, MergedTensor{&versions.front(), held, merged});
   }
@@ -189,8 +187,8 @@ class Merger::TensorMerge {
   }
 
   // The held shards as ranges of elements; nothing if one of them is a block that is no range.
-  [[nodiscard]] std::optional<std::vector<HeldRange>> row_major(const Shape& shape,
-                                                                std::span<const HeldShard> held) const {
+  [[nodiscard]] std::optional<std::vector<GroupRange>> row_major(const Shape& shape,
+                                                                 std::span<const HeldShard> held) const {
     CutRanges cut;
     for (const auto& each : held) {
       if (const auto range = contiguous_range(*shards_[each.shard], shape)) {
@@ -209,7 +207,7 @@ class Merger::TensorMerge {
   }
 
   // The held shards as ranges in the file.
-  [[nodiscard]] std::vector<HeldRange> in_chunks(const StorageOrder& order, std::span<const HeldShard> held) const {
+  [[nodiscard]] std::vector<GroupRange> in_chunks(const StorageOrder& order, std::span<const HeldShard> held) const {
     CutRanges cut;
     for (const auto& each : held) {
       std::vector<ElementRange> ranges;
@@ -223,14 +221,15 @@ class Merger::TensorMerge {
   }
 
   // `held` by range in the file, then by group.
-  void merge_ranges(GlobalTensor tensor, const StorageOrder& order, std::span<const HeldRange> held) {
+  void merge_ranges(GlobalTensor tensor, const StorageOrder& order, std::span<const GroupRange> held) {
     std::uint64_t covered = 0;
     RankSet before;
     for (std::size_t last = 0; last < held.size();) {
       const auto first = last;
-      const auto range = held[first].range;
+      const ElementRange range = held[first];
       const auto part = held[first].part;
-      while (last < held.size() && held[last].range == range && held[last].part == part) ++last;
+      while (last < held.size() && static_cast<const ElementRange&>(held[last]) == range && held[last].part == part)
+        ++last;
       if (range.count == 0) continue;
       const auto together = groups_of(held.subspan(first, last - first));
       if (range.first > covered) {
@@ -245,23 +244,23 @@ class Merger::TensorMerge {
         return;
       }
       covered += range.count;
-      tensor.holdings.push_back({range, unions_.id_of(together)});
+      tensor.ranges.push_back({range, unions_.id_of(together)});
       before = unions_.ranks_of(together);
     }
     if (covered != order.elements()) {
       hole(tensor.path, order, {covered, order.elements() - covered}, held);
       return;
     }
-    tensor.holdings.shrink_to_fit();
+    tensor.ranges.shrink_to_fit();
     state_.tensors.push_back(std::move(tensor));
   }
 
   // Nobody holds the range: who holds the rest is who may have been meant to.
   void hole(const std::string& path, const StorageOrder& order, const ElementRange& range,
-            std::span<const HeldRange> held) {
+            std::span<const GroupRange> held) {
     RankSet holders;
     for (const auto& each : held) {
-      if (each.range.count == 0) continue;
+      if (each.count == 0) continue;
       const auto& ranks = groups_[each.group];
       holders.insert(holders.end(), ranks.begin(), ranks.end());
     }
@@ -293,7 +292,7 @@ class Merger::TensorMerge {
   }
 
   // Good until the next call.
-  std::span<const std::uint32_t> groups_of(std::span<const HeldRange> held) {
+  std::span<const std::uint32_t> groups_of(std::span<const GroupRange> held) {
     together_.clear();
     for (const auto& each : held) together_.push_back(each.group);
     return together_;
@@ -325,13 +324,16 @@ class Merger::TensorMerge {
   std::size_t problem_count_ = 0;
 };
 
-void Merger::add(RankSet ranks, const std::vector<TensorDescription>& descriptions) {
+void Merger::add(RankSet ranks, const std::vector<ShardDescription>& descriptions) {
   const auto group = narrow<std::uint32_t>(groups_.size());
   groups_.push_back(std::move(ranks));
-  for (const auto& [path, dtype, shape, shard] : descriptions) {
-    auto known = index_.find(path);
+  for (const auto& description : descriptions) {
+    const auto& dtype = description.dtype;
+    const auto& shape = description.shape;
+    const auto& shard = description.shard;
+    auto known = index_.find(description.path);
     if (known == index_.end()) {
-      const auto& tensor = tensors_.emplace_back(Named{path, {}});
+      const auto& tensor = tensors_.emplace_back(Named{description.path, {}});
       known = index_.emplace(tensor.path, narrow<std::uint32_t>(tensors_.size() - 1)).first;
     }
     auto& versions = tensors_[known->second].versions;

@@ -15,7 +15,7 @@ namespace muster::plan {
 // Ranks that passed the same descriptions, and these.
 struct RankDescriptions {
   RankSet ranks;
-  std::vector<TensorDescription> descriptions;
+  std::vector<ShardDescription> descriptions;
 };
 
 // Brings the descriptions of all ranks together. A tensor held whole must be held whole by every rank of its holders'
@@ -32,7 +32,7 @@ class Merger {
   explicit Merger(int world_size) : Merger(std::vector<int>(static_cast<std::size_t>(world_size), 0)) {}
   // The number of each rank's group.
   explicit Merger(std::vector<int> peer_groups) : peer_groups_(std::move(peer_groups)) {}
-  void add(RankSet ranks, const std::vector<TensorDescription>& descriptions);
+  void add(RankSet ranks, const std::vector<ShardDescription>& descriptions);
   // Once.
   GlobalState finish();
 
@@ -58,7 +58,7 @@ class Merger {
   struct ShardHash {
     std::size_t operator()(const Shard& shard) const;
   };
-  struct HeldRange;
+  struct GroupRange;
   class CutRanges;
   class TensorMerge;
 

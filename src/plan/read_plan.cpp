@@ -14,7 +14,7 @@ namespace muster::plan {
 
 namespace {
 
-// The extents [first, last) of the catalog.
+// The extents [first, last) of the layout.
 struct Run {
   std::size_t first = 0;
   std::size_t last = 0;
@@ -26,10 +26,10 @@ struct Boundary {
   std::uint32_t rank_requests = 0;
 };
 
-std::vector<Run> extents_of_tensors(const Catalog& catalog) {
-  std::vector<Run> runs(catalog.tensors.size());
-  for (std::size_t i = 0; i < catalog.extents.size(); ++i) {
-    auto& [first, last] = runs[catalog.extents[i].tensor];
+std::vector<Run> extents_of_tensors(const Layout& layout) {
+  std::vector<Run> runs(layout.tensors.size());
+  for (std::size_t i = 0; i < layout.extents.size(); ++i) {
+    auto& [first, last] = runs[layout.extents[i].tensor];
     if (last == 0) first = i;
     last = i + 1;
   }
@@ -37,16 +37,15 @@ std::vector<Run> extents_of_tensors(const Catalog& catalog) {
 }
 
 // The runs of extents that the requests touch, in order; no two are adjacent.
-std::vector<Run> touched_by(const RankRequests& rank_requests, const Catalog& catalog,
+std::vector<Run> touched_by(const RankRequests& rank_requests, const Layout& layout,
                             const std::vector<Run>& extents_of) {
   std::vector<Run> touched;
   for (const auto& request : rank_requests.requests) {
-    const auto begin = catalog.tensors[request.tensor].offset + request.first_byte;
+    const auto begin = layout.tensors[request.tensor].offset + request.offset;
     const auto end = begin + request.bytes;
-    const auto at = [&](std::size_t i) { return catalog.extents.begin() + static_cast<std::ptrdiff_t>(i); };
+    const auto at = [&](std::size_t i) { return layout.extents.begin() + static_cast<std::ptrdiff_t>(i); };
     const auto [low, high] = extents_of[request.tensor];
-    const auto first =
-        std::partition_point(at(low), at(high), [&](const auto& e) { return e.offset + e.bytes <= begin; });
+    const auto first = std::partition_point(at(low), at(high), [&](const auto& e) { return e.end() <= begin; });
     const auto last = std::partition_point(first, at(high), [&](const auto& e) { return e.offset < end; });
     if (first == last || request.bytes == 0) continue;
     touched.push_back({static_cast<std::size_t>(first - at(0)), static_cast<std::size_t>(last - at(0))});
@@ -65,17 +64,17 @@ std::vector<Run> touched_by(const RankRequests& rank_requests, const Catalog& ca
 }
 
 // By extent, then by group of ranks.
-std::vector<Boundary> boundaries_of(const Catalog& catalog, const std::vector<RankRequests>& all_requests) {
-  const auto extents_of = extents_of_tensors(catalog);
+std::vector<Boundary> boundaries_of(const Layout& layout, const std::vector<RankRequests>& all_requests) {
+  const auto extents_of = extents_of_tensors(layout);
   std::vector<Boundary> boundaries;
   for (std::uint32_t rank_requests = 0; rank_requests < all_requests.size(); ++rank_requests) {
-    for (const auto& run : touched_by(all_requests[rank_requests], catalog, extents_of)) {
+    for (const auto& run : touched_by(all_requests[rank_requests], layout, extents_of)) {
       boundaries.push_back({narrow<std::uint32_t>(run.first), rank_requests});
       boundaries.push_back({narrow<std::uint32_t>(run.last), rank_requests});
     }
   }
   // A counting sort by extent: there are millions of boundaries, and as many extents.
-  std::vector<std::size_t> place(catalog.extents.size() + 2, 0);
+  std::vector<std::size_t> place(layout.extents.size() + 2, 0);
   for (const auto& boundary : boundaries) ++place[boundary.extent + std::size_t{1}];
   std::partial_sum(place.begin(), place.end(), place.begin());
   std::vector<Boundary> sorted(boundaries.size());
@@ -90,8 +89,8 @@ struct Cut {
   std::vector<RankSet> sets;
 };
 
-Cut cut_into_units(const Catalog& catalog, const std::vector<RankRequests>& all_requests) {
-  const auto boundaries = boundaries_of(catalog, all_requests);
+Cut cut_into_units(const Layout& layout, const std::vector<RankRequests>& all_requests) {
+  const auto boundaries = boundaries_of(layout, all_requests);
   std::vector<const RankSet*> ranks;
   for (const auto& rank_requests : all_requests) ranks.push_back(&rank_requests.ranks);
   RankSetUnions unions(std::move(ranks));
@@ -111,17 +110,16 @@ Cut cut_into_units(const Catalog& catalog, const std::vector<RankRequests>& all_
     if (wanting.empty()) continue;
     const auto set = unions.id_of(wanting);
     for (auto i = first; i < boundary->extent; ++i) {
-      const auto& extent = catalog.extents[i];
-      const auto end = extent.offset + extent.bytes;
+      const auto& extent = layout.extents[i];
       if (!cut.units.empty() && cut.set_of.back() == set) {
         auto& unit = cut.units.back();
-        if (unit.first_extent + unit.extents == i && end - unit.offset <= kMaxExtentBytes) {
+        if (unit.first_extent + unit.extents == i && extent.end() - unit.offset <= kMaxExtentBytes) {
           ++unit.extents;
-          unit.bytes = end - unit.offset;
+          unit.bytes = extent.end() - unit.offset;
           continue;
         }
       }
-      cut.units.push_back({narrow<std::uint32_t>(i), 1, extent.offset, extent.bytes, 0, {}});
+      cut.units.push_back({{extent, narrow<std::uint32_t>(i), 1}});
       cut.set_of.push_back(set);
     }
   }
@@ -183,51 +181,52 @@ void share_out(Cut& cut, const RankSet& readers) {
 
 }  // namespace
 
-void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard,
+void append_touched(const Layout& layout, std::uint32_t tensor, const ShardMap& shard,
                     std::vector<ReadRequest>& requests) {
-  const auto& [path, dtype, shape, bytes, offset, chunk] = catalog.tensors[tensor];
-  const auto in_file_of = [start = offset](const CatalogExtent& extent) { return extent.offset - start; };
-  const auto low = std::ranges::lower_bound(catalog.extents, offset, {}, &CatalogExtent::offset);
-  const auto high = std::ranges::lower_bound(low, catalog.extents.end(), offset + bytes, {}, &CatalogExtent::offset);
+  const auto& stored = layout.tensors[tensor];
+  const auto in_file_of = [&](const Extent& extent) { return extent.offset - stored.offset; };
+  const auto low = std::ranges::lower_bound(layout.extents, stored.offset, {}, &Extent::offset);
+  const auto high = std::ranges::lower_bound(low, layout.extents.end(), stored.end(), {}, &Extent::offset);
   std::vector<ReadRequest> touched;
-  shard.visit_some_runs([&, all = bytes](const ShardRun& run) {
+  shard.visit_some_runs([&](const ShardRun& run) {
     const auto first =
         std::partition_point(low, high, [&](const auto& e) { return in_file_of(e) + e.bytes <= run.in_file; });
     const auto last =
         std::partition_point(first, high, [&](const auto& e) { return in_file_of(e) < run.in_file + run.bytes; });
-    if (first == last) return all;
+    if (first == last) return stored.bytes;
     const auto end = in_file_of(*(last - 1)) + (last - 1)->bytes;
-    touched.push_back({tensor, in_file_of(*first), end - in_file_of(*first)});
+    touched.push_back({{in_file_of(*first), end - in_file_of(*first)}, tensor});
     return end;
   });
-  std::ranges::sort(touched, {}, &ReadRequest::first_byte);
+  std::ranges::sort(touched, {}, &ReadRequest::offset);
   const auto before = requests.size();
   for (const auto& request : touched) {
-    if (requests.size() > before && requests.back().first_byte + requests.back().bytes >= request.first_byte) {
+    if (requests.size() > before && requests.back().end() >= request.offset) {
       auto& joined = requests.back();
-      joined.bytes = std::max(joined.bytes, request.first_byte + request.bytes - joined.first_byte);
+      joined.bytes = std::max(joined.end(), request.end()) - joined.offset;
     } else {
       requests.push_back(request);
     }
   }
 }
 
-void append_requests(const Catalog& catalog, std::uint32_t tensor, const Shard& shard,
+void append_requests(const Layout& layout, std::uint32_t tensor, const Shard& shard,
                      std::vector<ReadRequest>& requests) {
-  const auto& [path, dtype, shape, bytes, offset, chunk] = catalog.tensors[tensor];
-  const auto range = contiguous_range(shard, shape);
+  const auto& stored = layout.tensors[tensor];
+  const auto range = contiguous_range(shard, stored.shape);
   if (range && range->count == 0) return;
-  if (range && chunk.empty()) {
-    const auto item = item_bytes(dtype);
-    requests.push_back({tensor, range->first * item, range->count * item});
+  if (range && stored.chunk_shape.empty()) {
+    const auto item = item_bytes(stored.dtype);
+    requests.push_back({{range->first * item, range->count * item}, tensor});
   } else {
-    append_touched(catalog, tensor, ShardMap(StorageOrder(shape, chunk), shard, dtype), requests);
+    const ShardMap map(StorageOrder(stored.shape, stored.chunk_shape), shard, stored.dtype);
+    append_touched(layout, tensor, map, requests);
   }
 }
 
-std::vector<ReadUnit> plan_reads(const Catalog& catalog, const std::vector<RankRequests>& all_requests,
+std::vector<ReadUnit> plan_reads(const Layout& layout, const std::vector<RankRequests>& all_requests,
                                  const RankSet& readers) {
-  auto cut = cut_into_units(catalog, all_requests);
+  auto cut = cut_into_units(layout, all_requests);
   share_out(cut, readers);
   const std::vector<SharedRanks> sets(std::make_move_iterator(cut.sets.begin()),
                                       std::make_move_iterator(cut.sets.end()));

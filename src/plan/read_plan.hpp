@@ -6,27 +6,25 @@
 #include <utility>
 #include <vector>
 
-#include "model/catalog.hpp"
+#include "model/layout.hpp"
 #include "model/plan.hpp"
 #include "model/shard_map.hpp"
 
 namespace muster::plan {
 
 // A range of a tensor's bytes in the file that a rank needs.
-struct ReadRequest {
-  std::uint32_t tensor = 0;  // index into Catalog::tensors
-  std::uint64_t first_byte = 0;
-  std::uint64_t bytes = 0;
+struct ReadRequest : ByteRange {
+  std::uint32_t tensor = 0;  // index into Layout::tensors
 };
 
 // Appends what to read of a tensor for a shard that is not one range of the file: the extents that hold any of it,
 // adjacent ones as one request.
-void append_touched(const Catalog& catalog, std::uint32_t tensor, const ShardMap& shard,
+void append_touched(const Layout& layout, std::uint32_t tensor, const ShardMap& shard,
                     std::vector<ReadRequest>& requests);
 
 // Appends what to read of a tensor for any shard of it; nothing for one without elements. Throws Error{usage} where the
 // shard does not lie inside the tensor.
-void append_requests(const Catalog& catalog, std::uint32_t tensor, const Shard& shard,
+void append_requests(const Layout& layout, std::uint32_t tensor, const Shard& shard,
                      std::vector<ReadRequest>& requests);
 
 // Ranks with the same requests, and these.
@@ -51,20 +49,17 @@ class SharedRanks {
   std::shared_ptr<const RankSet> ranks_;
 };
 
-// Extents that lie side by side in the file, read at once by one rank and handed to all that want any of them.
-struct ReadUnit {
-  std::uint32_t first_extent = 0;  // index into Catalog::extents
-  std::uint32_t extents = 0;
-  std::uint64_t offset = 0;  // in the file
-  std::uint64_t bytes = 0;   // up to kMaxExtentBytes, gaps included
+// Extents that lie side by side in the file, up to kMaxExtentBytes with the gaps, read at once by one rank and handed
+// to all that want any of them.
+struct ReadUnit : ExtentRun {
   int reader = 0;
-  SharedRanks wanted_by;
+  SharedRanks wanted_by = {};
 };
 
 // Each extent that anybody wants is in one unit; the units are in file order. A unit is read by a reader that wants it,
 // where there is one, so that nothing travels that need not; within that choice the readers' bytes are made even: units
 // with little choice first, each to the reader with the fewest bytes so far. `readers` is not empty.
-std::vector<ReadUnit> plan_reads(const Catalog& catalog, const std::vector<RankRequests>& all_requests,
+std::vector<ReadUnit> plan_reads(const Layout& layout, const std::vector<RankRequests>& all_requests,
                                  const RankSet& readers);
 
 }  // namespace muster::plan

@@ -6,15 +6,15 @@
 
 namespace muster::plan {
 
-std::vector<Bytes> pack_for_exchange(const Catalog& catalog, const std::vector<ReadRequest>& requests) {
+std::vector<Bytes> pack_for_exchange(const Layout& layout, const std::vector<ReadRequest>& requests) {
   std::map<std::pair<bool, std::string_view>, ByteWriter> writers;  // whether of parts, and the section
   for (const auto& request : requests) {
-    const auto& tensor = catalog.tensors[request.tensor];
+    const auto& tensor = layout.tensors[request.tensor];
     const std::string_view path = tensor.path;
     auto& writer = writers[{request.bytes != tensor.bytes, path.substr(0, path.find('/', 1))}];
     // One by one: the padding of a ReadRequest differs from rank to rank.
     writer.put(request.tensor);
-    writer.put(request.first_byte);
+    writer.put(request.offset);
     writer.put(request.bytes);
   }
   std::vector<Bytes> packed;
@@ -27,7 +27,7 @@ std::vector<ReadRequest> unpack_requests(std::span<const std::byte> bytes) {
   for (ByteReader reader(bytes); !reader.at_end();) {
     auto& request = requests.emplace_back();
     request.tensor = reader.get<std::uint32_t>();
-    request.first_byte = reader.get<std::uint64_t>();
+    request.offset = reader.get<std::uint64_t>();
     request.bytes = reader.get<std::uint64_t>();
   }
   return requests;

@@ -252,7 +252,7 @@ void BackgroundSaves::finish(const std::shared_ptr<SaveJob>& save, std::exceptio
   auto& job = *save;
   job.drop_part();  // if no commit did
   job.complete_report(failure == nullptr);
-  heartbeat_.post(*save, store::SavePhase::done);
+  heartbeat_.post(*save, SavePhase::done);
   {
     // At once for all that may look: what has ended is not in flight.
     const std::lock_guard lock(mutex_);

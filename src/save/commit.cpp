@@ -51,7 +51,7 @@ bool Commit::step() {
     return true;
   }
   // The others hear that this rank waits on purpose.
-  if (team_.is_root()) heartbeat_.post(job_, store::SavePhase::publish, post_interval_s(team_.comm.timeout_s()));
+  if (team_.is_root()) heartbeat_.post(job_, SavePhase::publish, post_interval_s(team_.comm.timeout_s()));
   if (deadline_.is_over()) give_up();
   return false;
 }
@@ -72,7 +72,7 @@ void Commit::wait() {
 }
 
 void Commit::give_up() const {
-  auto missing = heartbeat_.missing(job_, store::SavePhase::publish);
+  auto missing = heartbeat_.missing(job_, SavePhase::publish);
   if (missing.empty()) missing = "all wrote their part, and rank 0 has not sent the outcome";
   throw Error(ErrorKind::timeout,
               fmt::format("rank {}: {} of {}: not all of the ranks came in time: {}: {}", team_.comm.rank(),
@@ -126,7 +126,7 @@ SaveOutcome Commit::end(const std::vector<Bytes>& packed) {
       job.part_may_exist = false;
       outcome.publish_s = static_cast<double>(unix_ns() - last_durable_ns) / 1e9;
     } catch (...) {
-      outcome.phase = "publish";
+      outcome.phase = SavePhase::publish;
       outcome.failures.push_back(mpi::failure_of(0, std::current_exception()));
     }
   }
@@ -150,7 +150,7 @@ std::exception_ptr Commit::failure() const {
       failure.message = "async save of " + job_.options.tag + ": " + failure.message;
     }
   }
-  return std::make_exception_ptr(CollectiveError(outcome.phase, std::move(outcome.failures)));
+  return std::make_exception_ptr(CollectiveError(std::string(name(outcome.phase)), std::move(outcome.failures)));
 }
 
 }  // namespace muster::save

@@ -14,12 +14,12 @@ namespace muster::save {
 
 void publish_save(SaveJob& job, const std::vector<RankReport>& reports) {
   const auto& plan = *job.plan;
-  h5::TableContents contents;
+  TableContents contents;
   std::vector<std::size_t> next(reports.size());
   for (const auto& report : reports) contents.telemetry.push_back(report.telemetry);
   for (const auto& extent : plan.layout.extents) {
     const auto writer = static_cast<std::size_t>(extent.writer);
-    contents.extent_hashes.push_back(reports[writer].hashes.at(next[writer]++));
+    contents.hashes.push_back(reports[writer].hashes.at(next[writer]++));
   }
   contents.run = job.run;
   contents.documents = job.documents;
@@ -49,18 +49,16 @@ void note_in_history(const std::filesystem::path& directory, SaveJob& job, const
   try {
     // Columns, not rows: a job of thousands of ranks gets a line that is still quick to read.
     nlohmann::json ranks;
-    const auto column = [&](const char* name, auto&& get) {
+    const auto column = [&](const std::string& name, auto&& get) {
       auto& values = ranks[name] = nlohmann::json::array();
       for (const auto& report : reports) values.push_back(get(report));
     };
     column("node", [](const RankReport& report) { return report.telemetry.node; });
     column("bytes", [](const RankReport& report) { return report.telemetry.bytes; });
-    column("agree_s", [](const RankReport& report) { return report.telemetry.agree_s; });
-    column("plan_s", [](const RankReport& report) { return report.telemetry.plan_s; });
-    column("open_s", [](const RankReport& report) { return report.telemetry.open_s; });
-    column("stage_s", [](const RankReport& report) { return report.telemetry.stage_s; });
-    column("write_s", [](const RankReport& report) { return report.telemetry.write_s; });
-    column("sync_s", [](const RankReport& report) { return report.telemetry.sync_s; });
+    for (const auto phase : kTimedPhases) {
+      column(std::string(name(phase)) + "_s",
+             [phase](const RankReport& report) { return report.telemetry.seconds[phase]; });
+    }
     column("blocked_s", [](const RankReport& report) { return report.blocked_s; });
     column("memcpy_bytes_per_s", [](const RankReport& report) { return report.memcpy_bytes_per_s; });
     nlohmann::json failures = nlohmann::json::array();
@@ -76,7 +74,7 @@ void note_in_history(const std::filesystem::path& directory, SaveJob& job, const
                                       {"saved_at", job.run.saved_at},
                                       {"ended_at", utc_now_ms()},
                                       {"outcome", outcome.failures.empty() ? "published" : "failed"},
-                                      {"phase", outcome.phase},
+                                      {"phase", outcome.failures.empty() ? "" : name(outcome.phase)},
                                       {"failures", std::move(failures)},
                                       {"async", job.in_background},
                                       {"payload_bytes", job.plan->layout.payload_bytes},

@@ -29,7 +29,7 @@ void ProgressDeadline::listen() {
     const auto& post = posts[rank];
     if (!post || static_cast<int>(rank) == rank_) continue;
     posted_ns[rank] = post->unix_ns;
-    if (post->phase == store::SavePhase::gave_up) who_gave_up_ = static_cast<int>(rank);
+    if (post->phase == SavePhase::gave_up) who_gave_up_ = static_cast<int>(rank);
   }
   if (posted_ns != posted_ns_) heard_ = Stopwatch();
   posted_ns_ = std::move(posted_ns);

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "mpi/agree.hpp"
+
 namespace muster::save {
 
 namespace {
 
-constexpr std::size_t kMaxPhaseBytes = 16;
-constexpr std::size_t kTextBytes = kMaxPhaseBytes + RankReport::kMaxMessageBytes + 2 * sizeof(std::uint64_t);
+constexpr std::size_t kTextBytes = RankReport::kMaxMessageBytes + sizeof(std::uint64_t);
 
 struct FixedPart {
   TelemetryRow telemetry;
@@ -17,6 +18,7 @@ struct FixedPart {
   double memcpy_bytes_per_s = 0;
   bool failed = false;
   ErrorKind kind = ErrorKind::internal;
+  SavePhase phase = SavePhase::write;
 };
 
 // UTF-8 is not cut inside a character.
@@ -39,9 +41,9 @@ Bytes pack(const RankReport& report, std::size_t extents) {
                        .durable_ns = report.durable_ns,
                        .memcpy_bytes_per_s = report.memcpy_bytes_per_s,
                        .failed = report.failure.has_value(),
-                       .kind = report.failure ? report.failure->kind : ErrorKind::internal});
+                       .kind = report.failure ? report.failure->kind : ErrorKind::internal,
+                       .phase = report.phase});
   for (std::size_t i = 0; i < extents; ++i) writer.put(i < report.hashes.size() ? report.hashes[i] : std::uint64_t{0});
-  writer.put_text(cut(report.phase, kMaxPhaseBytes));
   writer.put_text(report.failure ? cut(report.failure->message, RankReport::kMaxMessageBytes) : std::string_view());
   auto bytes = writer.take();
   bytes.resize(report_bytes(extents));
@@ -57,10 +59,9 @@ RankReport unpack_report(std::span<const std::byte> bytes, int rank, std::size_t
                     .memcpy_bytes_per_s = fixed.memcpy_bytes_per_s,
                     .hashes = {},
                     .failure = std::nullopt,
-                    .phase = {}};
+                    .phase = fixed.phase};
   report.hashes.reserve(extents);
   for (std::size_t i = 0; i < extents; ++i) report.hashes.push_back(reader.get<std::uint64_t>());
-  report.phase = reader.get_text();
   auto message = reader.get_text();
   if (fixed.failed) report.failure = RankFailure{rank, fixed.kind, std::move(message)};
   return report;
@@ -71,16 +72,14 @@ Bytes pack(const SaveOutcome& outcome) {
   ByteWriter writer;
   writer.put(outcome.sequence);
   writer.put(outcome.publish_s);
-  writer.put_text(cut(outcome.phase, kMaxPhaseBytes));
+  writer.put(outcome.phase);
   // As many as fit; of the others the number.
   ByteWriter reports;
   std::uint64_t told = 0;
   for (const auto& failure : outcome.failures) {
-    const auto message = cut(failure.message, RankReport::kMaxMessageBytes);
+    const std::string message(cut(failure.message, RankReport::kMaxMessageBytes));
     if (reports.bytes().size() + message.size() + kRoomForTheRest > SaveOutcome::kBytes - 2 * kRoomForTheRest) break;
-    reports.put(std::int32_t{failure.rank});
-    reports.put(failure.kind);
-    reports.put_text(message);
+    mpi::put(reports, {failure.rank, failure.kind, message});
     ++told;
   }
   writer.put(std::uint64_t{outcome.failures.size()});
@@ -96,15 +95,11 @@ SaveOutcome unpack_outcome(std::span<const std::byte> bytes) {
   SaveOutcome outcome;
   outcome.sequence = reader.get<std::uint64_t>();
   outcome.publish_s = reader.get<double>();
-  outcome.phase = reader.get_text();
+  outcome.phase = reader.get<SavePhase>();
   const auto failures = reader.get<std::uint64_t>();
   const auto told = reader.get<std::uint64_t>();
   for (std::uint64_t i = 0; i < told; ++i) {
-    RankFailure failure;
-    failure.rank = reader.get<std::int32_t>();
-    failure.kind = reader.get<ErrorKind>();
-    failure.message = reader.get_text();
-    outcome.failures.push_back(std::move(failure));
+    outcome.failures.push_back(mpi::get_failure(reader));
   }
   if (failures > told && !outcome.failures.empty()) {
     outcome.failures.back().message += " (and " + std::to_string(failures - told) + " ranks more failed)";

@@ -23,7 +23,7 @@ struct RankReport {
   double memcpy_bytes_per_s = 0;       // what memcpy reaches on this rank; 0: not measured
   std::vector<std::uint64_t> hashes;   // of the rank's extents, in the layout's order; of no meaning in a failure
   std::optional<RankFailure> failure;  // of this rank
-  std::string phase;                   // and in which phase
+  SavePhase phase = SavePhase::write;  // and in which phase
 };
 
 std::size_t report_bytes(std::size_t extents);
@@ -33,8 +33,8 @@ RankReport unpack_report(std::span<const std::byte> bytes, int rank, std::size_t
 // How a save ended, as rank 0 tells all. Of fixed size on the way: what does not fit is cut short.
 struct SaveOutcome {
   static constexpr std::size_t kBytes = 16 << 10;
-  std::string phase;                  // of the failures
-  std::vector<RankFailure> failures;  // none: published
+  SavePhase phase = SavePhase::publish;  // of the failures
+  std::vector<RankFailure> failures;     // none: published
   std::uint64_t sequence = 0;
   double publish_s = 0;  // from the last rank durable to the tag published
 };

@@ -80,7 +80,7 @@ void make_readable(const State& state) {
   for (const auto& [description, memory] : state.tensors()) {
     if (memory.before_save) memory.before_save();
     if (memory.data != nullptr || memory.read) continue;
-    if (elements_held(description.shard, description.global_shape) > 0)
+    if (elements_held(description.shard, description.shape) > 0)
       throw Error(ErrorKind::usage, description.path + ": nothing to read it from");
   }
 }

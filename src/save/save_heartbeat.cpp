@@ -4,7 +4,7 @@
 
 namespace muster::save {
 
-void SaveHeartbeat::post(const SaveJob& job, store::SavePhase phase, double interval_s) {
+void SaveHeartbeat::post(const SaveJob& job, SavePhase phase, double interval_s) {
   const std::lock_guard lock(mutex_);
   if (ended_) return;
   longest_silence_s_ = job.number == save_ ? std::max(longest_silence_s_, since_post_.seconds()) : 0;
@@ -21,7 +21,7 @@ void SaveHeartbeat::post(const SaveJob& job, store::SavePhase phase, double inte
 void SaveHeartbeat::end(const SaveJob& job, bool notify) {
   const std::lock_guard lock(mutex_);
   ended_ = true;
-  if (notify) heartbeats_.post(lane_, {.save = job.number, .phase = store::SavePhase::gave_up});
+  if (notify) heartbeats_.post(lane_, {.save = job.number, .phase = SavePhase::gave_up});
 }
 
 double SaveHeartbeat::longest_silence_s() const {
@@ -29,7 +29,7 @@ double SaveHeartbeat::longest_silence_s() const {
   return std::max(longest_silence_s_, since_post_.seconds());
 }
 
-std::string SaveHeartbeat::missing(const SaveJob& job, store::SavePhase phase) const {
+std::string SaveHeartbeat::missing(const SaveJob& job, SavePhase phase) const {
   return heartbeats_.missing(lane_, {.save = job.number, .phase = phase});
 }
 

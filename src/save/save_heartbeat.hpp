@@ -16,13 +16,13 @@ class SaveHeartbeat {
   SaveHeartbeat(store::Heartbeats& heartbeats, store::HeartbeatLane lane) : heartbeats_(heartbeats), lane_(lane) {}
 
   // How far a save is on this rank; at most once in so many seconds.
-  void post(const SaveJob& job, store::SavePhase phase, double interval_s = 0);
+  void post(const SaveJob& job, SavePhase phase, double interval_s = 0);
   // Nothing is posted from now on. notify: the others see that this rank gave this save up, and need not wait for it.
   void end(const SaveJob& job, bool notify);
   // Between two posts for the save that was posted for last, and since the last one.
   [[nodiscard]] double longest_silence_s() const;
   // The ranks that were not seen as far as this phase of the save, for a message; empty if all were.
-  [[nodiscard]] std::string missing(const SaveJob& job, store::SavePhase phase) const;
+  [[nodiscard]] std::string missing(const SaveJob& job, SavePhase phase) const;
 
  private:
   store::Heartbeats& heartbeats_;

@@ -1,5 +1,5 @@
 #pragma once
-// One save on its way through the phases agree, plan, open, write, sync, publish.
+// One save on its way through its phases.
 
 #include <atomic>
 #include <chrono>
@@ -33,11 +33,11 @@ class SaveJob {
  public:
   explicit SaveJob(const SaveOptions& save_options) : options(save_options) {}
 
-  // Seconds since the last phase ended.
-  double end_phase(const char* ended) {
+  // Notes how long it took, since the phase before it ended.
+  void end_phase(SavePhase ended) {
     const double seconds = watch.lap();
-    report.phase_s[ended] = seconds;
-    return seconds;
+    rank_report.telemetry.seconds[ended] = seconds;
+    report.phase_s[std::string(name(ended))] = seconds;
   }
 
   // Rank 0: removes the part file, if there may be one that is not published.
@@ -52,25 +52,26 @@ class SaveJob {
 
   // At the end of the save on this rank.
   void complete_report(bool published) {
-    const auto& telemetry = rank_report.telemetry;
     report.published = published;
     report.direct_bytes = written.direct_bytes;
     report.write_through_bytes = write ? write->write_through_bytes() : 0;
     report.collective_transfers = written.collective_transfers;
     report.independent_transfers = written.independent_transfers;
     report.first_byte_s = write_begun_s + written.first_byte_s.value_or(0);
-    if (in_background) report.phase_s["stage"] = telemetry.stage_s;
-    report.phase_s["write"] = telemetry.write_s;
-    report.phase_s["sync"] = telemetry.sync_s;
-    report.phase_s["publish"] = static_cast<double>(unix_ns() - rank_report.durable_ns) / 1e9;
+    for (const auto timed : kTimedPhases) {
+      if (timed == SavePhase::stage && !in_background) continue;
+      report.phase_s[std::string(name(timed))] = rank_report.telemetry.seconds[timed];
+    }
+    report.phase_s[std::string(name(SavePhase::publish))] =
+        static_cast<double>(unix_ns() - rank_report.durable_ns) / 1e9;
     report.total_s = watch.seconds();
   }
 
   [[nodiscard]] bool is_collective() const { return plan->choice.engine == EngineChoice::collective; }
 
   const SaveOptions options;
-  std::uint64_t number = 0;          // of the saves of this Checkpointer, from 1; the same on all ranks
-  std::string_view phase = "agree";  // in which this rank is while it prepares
+  std::uint64_t number = 0;            // of the saves of this Checkpointer, from 1; the same on all ranks
+  SavePhase phase = SavePhase::agree;  // in which this rank is while it prepares
   const State* state = nullptr;
   State kept_state;  // of a background save, until staged: `state` points to it
   Grid grid;         // resolved

@@ -7,19 +7,22 @@
 namespace muster::save {
 
 engine::LocalShards local_shards(const SavePlan& plan, const State& state) {
-  engine::LocalShards shards(plan.layout.datasets.size());
+  engine::LocalShards shards(plan.layout.tensors.size());
   for (std::size_t i = 0; i < state.tensors().size(); ++i) {
     const auto& [description, memory] = state.tensors()[i];
-    const auto& [path, dtype, shape, shard] = description;
-    const auto dataset = plan.dataset_of_tensor[i];
-    const auto& chunk = plan.layout.datasets[dataset].chunk_shape;
-    const auto range = contiguous_range(shard, shape);
-    if (!range || !chunk.empty()) {
-      shards[dataset] = {&memory, 0, 0, std::make_shared<const ShardMap>(StorageOrder(shape, chunk), shard, dtype)};
+    const auto& shape = description.shape;
+    const auto& chunk_shape = plan.layout.tensors[plan.stored_as[i]].chunk_shape;
+    auto& local = shards[plan.stored_as[i]];
+    const auto range = contiguous_range(description.shard, shape);
+    if (!range || !chunk_shape.empty()) {
+      local = {
+          {},
+          &memory,
+          std::make_shared<const ShardMap>(StorageOrder(shape, chunk_shape), description.shard, description.dtype)};
       continue;
     }
-    const auto item = item_bytes(dtype);
-    shards[dataset] = {&memory, range->first * item, range->count * item, nullptr};
+    const auto item = item_bytes(description.dtype);
+    local = {{range->first * item, range->count * item}, &memory, nullptr};
   }
   return shards;
 }

@@ -23,13 +23,13 @@ using DocumentContributions = std::map<std::string, std::vector<std::string>>;
 struct SavePlan {
   std::uint64_t fingerprint = 0;
   Layout layout;
-  std::vector<std::uint32_t> dataset_of_tensor;  // index into layout.datasets of each tensor of this rank's state
+  std::vector<std::uint32_t> stored_as;  // index into layout.tensors of each tensor of this rank's state
   engine::ChosenEngine choice;
   DocumentContributions contributions = {};
   std::optional<h5::Head> head = std::nullopt;  // rank 0
 };
 
-// Local. Where the bytes of each dataset of the layout come from on this rank. `state` must outlive what is returned.
+// Local. Where the bytes of each tensor of the layout come from on this rank. `state` must outlive what is returned.
 engine::LocalShards local_shards(const SavePlan& plan, const State& state);
 
 }  // namespace muster::save

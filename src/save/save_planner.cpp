@@ -20,12 +20,12 @@ namespace muster::save {
 
 namespace {
 
-std::vector<std::uint32_t> datasets_of(const State& state, const Layout& layout) {
+std::vector<std::uint32_t> stored_as(const State& state, const Layout& layout) {
   std::unordered_map<std::string_view, std::uint32_t> by_path;
-  for (std::uint32_t i = 0; i < layout.datasets.size(); ++i) by_path[layout.datasets[i].path] = i;
-  std::vector<std::uint32_t> datasets;
-  for (const auto& tensor : state.tensors()) datasets.push_back(by_path.at(tensor.description.path));
-  return datasets;
+  for (std::uint32_t i = 0; i < layout.tensors.size(); ++i) by_path[layout.tensors[i].path] = i;
+  std::vector<std::uint32_t> indices;
+  for (const auto& tensor : state.tensors()) indices.push_back(by_path.at(tensor.description.path));
+  return indices;
 }
 
 // Who is to hold the same tensors whole.
@@ -49,15 +49,14 @@ DocumentContributions SavePlanner::contributions(std::uint64_t fingerprint) cons
 bool SavePlanner::plan_fits(const SaveJob& job) const {
   if (!has_plan_for(job.fingerprint)) return false;
   if (!team_.is_root()) return true;
-  std::size_t texts = 0;
-  for (const auto& dataset : kept_->layout.datasets) {
-    if (dataset.kind == DatasetKind::tensor) break;  // texts and tables come first
-    if (dataset.kind != DatasetKind::text || dataset.path == kRunPath) continue;
-    ++texts;
-    const auto document = job.documents.find(dataset.path);
-    if (document == job.documents.end() || document->second.size() >= dataset.bytes) return false;
+  std::size_t documents = 0;
+  for (const auto& table : kept_->layout.tables) {
+    if (table.kind != Table::Kind::document || table.path == kRunPath) continue;
+    ++documents;
+    const auto document = job.documents.find(table.path);
+    if (document == job.documents.end() || document->second.size() >= table.bytes) return false;
   }
-  return texts == job.documents.size();
+  return documents == job.documents.size();
 }
 
 std::vector<DocumentSlot> SavePlanner::slots_for(const std::map<std::string, std::string>& documents) const {
@@ -65,10 +64,8 @@ std::vector<DocumentSlot> SavePlanner::slots_for(const std::map<std::string, std
   for (const auto& [path, text] : documents) {
     auto capacity = plan::document_capacity_bytes(text.size());
     // Never smaller than last time, so that a text around a power of two does not change the plan again and again.
-    const auto* kept = kept_ ? kept_->layout.find(path) : nullptr;
-    if (kept != nullptr && kept->kind == DatasetKind::text) {
-      capacity = std::max(capacity, kept->bytes);
-    }
+    const auto* kept = kept_ ? kept_->layout.find_table(path) : nullptr;
+    if (kept != nullptr && kept->kind == Table::Kind::document) capacity = std::max(capacity, kept->bytes);
     slots.push_back({path, capacity});
   }
   return slots;
@@ -145,9 +142,9 @@ void SavePlanner::make(SaveJob& job) {
                                        .writers_per_node = job.options.num_workers.value_or(0),
                                        .alignment_bytes = alignment_bytes_};
     auto layout = plan::lay_out(plan::balance(global, balance), alignment_bytes_);
-    auto datasets = datasets_of(*job.state, layout);
+    auto indices = stored_as(*job.state, layout);
     kept_ = std::make_shared<SavePlan>(
-        SavePlan{job.fingerprint, std::move(layout), std::move(datasets),
+        SavePlan{job.fingerprint, std::move(layout), std::move(indices),
                  engine::choose_engine(job.options.engine, file_system, mpi::node_count(team_), mpi::library_version()),
                  std::move(contributions)});
   });

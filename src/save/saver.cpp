@@ -122,7 +122,7 @@ void Saver::throw_if_superseded(const SaveJob& job, const CollectiveError& error
   mpi::run_on_root(team_.comm, error.phase(), [&] { store::throw_if_superseded(*ownership_); });
 }
 
-void Saver::post(const SaveJob& job, store::SavePhase phase) {
+void Saver::post(const SaveJob& job, SavePhase phase) {
   at_ = {.save = job.number, .phase = phase};
   heartbeats_.post(kForeground, at_);
 }
@@ -143,10 +143,10 @@ void Saver::prepare(SaveJob& job, const Describe& describe, bool gives_handle) c
   failpoint::pass("save.agree");
   check_options(job.options, gives_handle);
   job.state = &describe();
-  job.phase = "plan";
+  job.phase = SavePhase::plan;
   failpoint::pass("save.plan");
   job.fingerprint = fingerprint(*job.state, job.options);
-  job.phase = "agree";
+  job.phase = SavePhase::agree;
   // What was checked once need not be checked again.
   if (!planner_.has_plan_for(job.fingerprint)) check_state(*job.state, job.options);
   make_readable(*job.state);
@@ -178,7 +178,7 @@ void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
   const auto& comm = team_.comm;
   const auto& options = job.options;
   job.number = saves_ + 1;
-  post(job, store::SavePhase::agree);
+  post(job, SavePhase::agree);
   const bool room = !may_find_no_room(options) || has_room(options);
   std::exception_ptr failure;
   try {
@@ -193,7 +193,7 @@ void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
   const auto option_hash = hash_bytes(as_bytes(text));
   const bool reusable = room && !failure && planner_.plan_fits(job);
   std::array<std::uint64_t, mpi::CallHeader::kValues> values{
-      !failure ? kReady : (job.phase == "plan" ? kFailedInPlan : kFailedInAgree),
+      !failure ? kReady : (job.phase == SavePhase::plan ? kFailedInPlan : kFailedInAgree),
       team_.is_root() ? job.generation : kNone,
       background_ ? background_->first_failure() : kNone,
       tag,
@@ -225,11 +225,11 @@ void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
   auto& telemetry = job.rank_report.telemetry;
   telemetry.rank = comm.rank();
   telemetry.node = team_.node_of_rank[static_cast<std::size_t>(comm.rank())];
-  telemetry.agree_s = job.end_phase("agree");
+  job.end_phase(SavePhase::agree);
 }
 
 void Saver::plan(SaveJob& job) {
-  post(job, store::SavePhase::plan);
+  post(job, SavePhase::plan);
   if (!job.report.plan_reused) planner_.make(job);
   job.plan = planner_.kept();
   job.in_background = job.options.async_save && !job.is_collective();
@@ -238,7 +238,7 @@ void Saver::plan(SaveJob& job) {
                                   job.plan->choice.reason);
     background_->drain();
   }
-  job.rank_report.telemetry.plan_s = job.end_phase("plan");
+  job.end_phase(SavePhase::plan);
 }
 
 void Saver::own() { claim_directory(); }
@@ -259,7 +259,7 @@ void Saver::open(SaveJob& job) {
   if (job.generation == 0) job.generation = claim_directory();
   job.part = store::part_file(directory_.path(), job.options.tag, job.generation);
   mpi::run_agreed(team_.comm, "open", [&] { open_part(job); });
-  post(job, store::SavePhase::open);
+  post(job, SavePhase::open);
   // Staging comes on top of what planning leaves behind.
   if (!job.report.plan_reused) ::malloc_trim(0);
   if (job.is_collective()) {
@@ -281,7 +281,7 @@ void Saver::open(SaveJob& job) {
     }
   }
   mpi::run_agreed(team_.comm, "open", [&] { open_write(job); });
-  job.rank_report.telemetry.open_s = job.end_phase("open");
+  job.end_phase(SavePhase::open);
   begin_report(job);
 }
 
@@ -358,7 +358,7 @@ void Saver::finish(SaveJob& job) {
     job.write->on_staged([&job] { job.set_staged(); });
     write_rank(job, team_, heartbeats_, kForeground, heartbeat_);
   }
-  at_ = {.save = job.number, .phase = store::SavePhase::publish};
+  at_ = {.save = job.number, .phase = SavePhase::publish};
   job.rank_report.blocked_s = job.called.seconds();
   failpoint::pass("save.commit");
   Commit commit(team_, directory_, heartbeats_, kForeground, heartbeat_, job);
@@ -366,7 +366,7 @@ void Saver::finish(SaveJob& job) {
   if (const auto failure = commit.failure()) std::rethrow_exception(failure);
   job.complete_report(true);
   job.report.blocked_s = job.report.total_s;
-  post(job, store::SavePhase::done);
+  post(job, SavePhase::done);
 }
 
 // ---- saves in the background

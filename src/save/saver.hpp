@@ -64,7 +64,7 @@ class Saver {
   std::uint64_t default_limit_bytes();
   void throw_failure(std::uint64_t number);
 
-  void post(const SaveJob& job, store::SavePhase phase);
+  void post(const SaveJob& job, SavePhase phase);
   // To be called in a catch block.
   [[noreturn]] void rethrow_with_missing_ranks();
   void throw_if_superseded(const SaveJob& job, const CollectiveError& error) const;

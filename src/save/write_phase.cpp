@@ -16,8 +16,6 @@ namespace muster::save {
 
 namespace {
 
-using store::SavePhase;
-
 // A slot of the node. Whoever has one may take long, so the wait ends only when no progress is heard of any more.
 mpi::WriterSlots::Slot wait_for_slot(const SaveJob& job, const mpi::Team& team, const store::Heartbeats& heartbeats,
                                      store::HeartbeatLane lane, SaveHeartbeat& heartbeat) {
@@ -64,10 +62,10 @@ engine::WriteResult write_direct(SaveJob& job) {
 }
 
 void take_times(SaveJob& job, double waited_for_slot_s) {
-  auto& telemetry = job.rank_report.telemetry;
-  telemetry.write_s = waited_for_slot_s + job.write->write_s();
-  telemetry.sync_s = job.write->sync_s();
-  if (job.in_background) telemetry.stage_s = job.write->stage_s();
+  auto& seconds = job.rank_report.telemetry.seconds;
+  seconds[SavePhase::write] = waited_for_slot_s + job.write->write_s();
+  seconds[SavePhase::sync] = job.write->sync_s();
+  if (job.in_background) seconds[SavePhase::stage] = job.write->stage_s();
 }
 
 }  // namespace
@@ -84,9 +82,9 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
                 SaveHeartbeat& heartbeat) {
   auto& report = job.rank_report;
   job.write->on_progress([&] { heartbeat.post(job, SavePhase::write, post_interval_s(team.comm.timeout_s())); });
-  job.write->on_phase([&](const char* phase) {
-    if (phase == std::string_view("write")) job.write_begun_s = job.watch.seconds();
-    heartbeat.post(job, phase == std::string_view("sync") ? SavePhase::sync : SavePhase::write);
+  job.write->on_phase([&](SavePhase phase) {
+    if (phase == SavePhase::write) job.write_begun_s = job.watch.seconds();
+    heartbeat.post(job, phase);
   });
   heartbeat.post(job, SavePhase::stage);
   double waited_for_slot_s = 0;
@@ -106,7 +104,7 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
     report.failure = mpi::failure_of(team.comm.rank(), std::current_exception());
     report.phase = job.write->phase();
     // In the foreground the state is read as it is written.
-    if (!job.in_background && report.phase == "stage") report.phase = "write";
+    if (!job.in_background && report.phase == SavePhase::stage) report.phase = SavePhase::write;
   }
   heartbeat.post(job, SavePhase::publish);
   take_times(job, waited_for_slot_s);
@@ -120,7 +118,7 @@ void write_collectively(SaveJob& job, const mpi::Team& team, SaveHeartbeat& hear
   auto& report = job.rank_report;
   const auto& comm = team.comm;
   heartbeat.post(job, SavePhase::write);
-  const Stopwatch watch;
+  Stopwatch watch;
   job.write_begun_s = job.watch.seconds();
   // A rank that could not even begin must say so before the others wait for it inside HDF5.
   const auto shards = mpi::run_agreed(comm, "write", [&] {
@@ -128,13 +126,13 @@ void write_collectively(SaveJob& job, const mpi::Team& team, SaveHeartbeat& hear
     return local_shards(*job.plan, *job.state);
   });
   mpi::run_agreed(comm, "write", [&] { job.written = job.collective_write->write(shards); });
-  report.telemetry.write_s = watch.seconds();
+  report.telemetry.seconds[SavePhase::write] = watch.lap();
   mpi::run_agreed(comm, "sync", [&] { failpoint::pass("save.sync"); });
   mpi::run_agreed(comm, "sync", [&] {
     heartbeat.post(job, SavePhase::sync);
     job.collective_write->sync();
   });
-  report.telemetry.sync_s = watch.seconds() - report.telemetry.write_s;
+  report.telemetry.seconds[SavePhase::sync] = watch.lap();
   report.hashes = job.written.hashes;
   report.telemetry.bytes = job.written.bytes;
   heartbeat.post(job, SavePhase::publish);

@@ -46,13 +46,6 @@ std::string told(int rank, const std::optional<Progress>& progress, std::uint64_
 
 }  // namespace
 
-std::string_view name(SavePhase phase) {
-  constexpr std::array<std::string_view, 9> kNames{"agree", "plan",    "open", "stage",  "write",
-                                                   "sync",  "publish", "done", "gave up"};
-  const auto index = static_cast<std::size_t>(phase);
-  return index < kNames.size() ? kNames.at(index) : "unknown";
-}
-
 void Heartbeats::post(HeartbeatLane lane, const Progress& progress) {
   const std::lock_guard lock(mutex_);
   try {

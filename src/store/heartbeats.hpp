@@ -13,12 +13,9 @@
 #include <vector>
 
 #include "base/posix.hpp"
+#include "model/save_phase.hpp"
 
 namespace muster::store {
-
-// In the order in which a save goes through them.
-enum class SavePhase : std::uint32_t { agree, plan, open, stage, write, sync, publish, done, gave_up };
-std::string_view name(SavePhase phase);
 
 // What a rank's program is at, and what its background saves are: they go on side by side.
 enum class HeartbeatLane : std::uint8_t { foreground, background };

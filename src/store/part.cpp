@@ -23,7 +23,7 @@ PartFile::PartFile(const std::filesystem::path& path, const Layout& layout, std:
   }
 }
 
-void PartFile::seal(const Layout& layout, const h5::Head& head, const h5::TableContents& contents) {
+void PartFile::seal(const Layout& layout, const h5::Head& head, const TableContents& contents) {
   if (when_ == HeadWhen::first) {
     Bytes found(layout.head_bytes);
     file_.read_at(found, 0);

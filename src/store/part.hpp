@@ -24,7 +24,7 @@ class PartFile {
 
   // After the payload: writes head and tables, or checks that a head written first is still what it was and writes the
   // tables; then makes the file durable. Throws Error{io}; Error{internal} where the head has changed.
-  void seal(const Layout& layout, const h5::Head& head, const h5::TableContents& contents);
+  void seal(const Layout& layout, const h5::Head& head, const TableContents& contents);
 
  private:
   posix::File file_;  // open from start to end: an error of writing back is reported to whoever had it open

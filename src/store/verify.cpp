@@ -15,19 +15,14 @@ namespace muster::store {
 
 namespace {
 
-struct Gap {
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-};
-
-std::vector<Gap> gaps_of(const Catalog& catalog) {
-  std::vector<Gap> gaps;
+std::vector<ByteRange> gaps_of(const Catalog& catalog) {
+  std::vector<ByteRange> gaps;
   std::uint64_t end = catalog.head_bytes + catalog.tables_bytes;
   for (const auto& extent : catalog.extents) {
     if (extent.offset > end) gaps.push_back({end, extent.offset - end});
-    end = std::max(end, extent.offset + extent.bytes);
+    end = std::max(end, extent.end());
   }
-  if (catalog.run.file_bytes > end) gaps.push_back({end, catalog.run.file_bytes - end});
+  if (catalog.file_bytes > end) gaps.push_back({end, catalog.file_bytes - end});
   return gaps;
 }
 
@@ -37,23 +32,24 @@ class Verifier {
            const std::function<void(std::uint64_t)>& progress)
       : file_(file, O_RDONLY), catalog_(catalog), progress_(progress), buffer_(kMaxExtentBytes) {}
 
-  void check(const CatalogExtent& extent) {
+  void check_extent(std::size_t index) {
+    const auto& extent = catalog_.extents[index];
+    const auto saved = catalog_.hashes[index];
     Hasher hasher;
-    read(extent.offset, extent.bytes, [&](std::span<const std::byte> part) { hasher.add(part); });
-    if (hasher.value() == extent.hash) return;
+    read(extent, [&](std::span<const std::byte> part) { hasher.add(part); });
+    if (hasher.value() == saved) return;
     const auto& tensor = catalog_.tensors[extent.tensor];
-    result_.damages.push_back(
-        {tensor.path, extent.offset - tensor.offset, extent.bytes, extent.offset, extent.writer,
-         fmt::format("hashes to {}, saved was {}", hash_text(hasher.value()), hash_text(extent.hash))});
+    result_.damages.push_back({extent, tensor.path, extent.offset - tensor.offset, extent.writer,
+                               fmt::format("hashes to {}, saved was {}", hash_text(hasher.value()), hash_text(saved))});
   }
 
-  void check(const Gap& gap) {
+  void check_gap(const ByteRange& gap) {
     std::uint64_t at = gap.offset;
-    read(gap.offset, gap.bytes, [&](std::span<const std::byte> part) {
+    read(gap, [&](std::span<const std::byte> part) {
       const auto first = std::find_if(part.begin(), part.end(), [](std::byte b) { return b != std::byte{0}; });
       if (first != part.end()) {
         const auto offset = at + static_cast<std::uint64_t>(first - part.begin());
-        result_.damages.push_back({"", offset, 1, offset, -1, "not zero between two tensors"});
+        result_.damages.push_back({{offset, 1}, "", 0, -1, "not zero between two tensors"});
       }
       at += part.size();
     });
@@ -63,13 +59,12 @@ class Verifier {
 
  private:
   template <class Use>
-  void read(std::uint64_t offset, std::uint64_t bytes, Use&& use) {
-    while (bytes > 0) {
-      const std::span part(buffer_.data(), std::min<std::uint64_t>(bytes, buffer_.size()));
-      file_.read_at(part, offset);
+  void read(ByteRange range, Use&& use) {
+    while (range.bytes > 0) {
+      const std::span part(buffer_.data(), std::min<std::uint64_t>(range.bytes, buffer_.size()));
+      file_.read_at(part, range.offset);
       use(std::span<const std::byte>(part));
-      offset += part.size();
-      bytes -= part.size();
+      range = {range.offset + part.size(), range.bytes - part.size()};
       result_.bytes += part.size();
       if (progress_) progress_(result_.bytes);
     }
@@ -85,9 +80,9 @@ class Verifier {
 }  // namespace
 
 std::string Damage::text() const {
-  if (dataset.empty()) return fmt::format("byte {} of the file: {}", file_offset, cause);
-  return fmt::format("{} bytes [{}, {}) (file bytes [{}, {}), written by rank {}): {}", dataset, first_byte,
-                     first_byte + bytes, file_offset, file_offset + bytes, writer, cause);
+  if (tensor.empty()) return fmt::format("byte {} of the file: {}", offset, cause);
+  return fmt::format("{} bytes [{}, {}) (file bytes [{}, {}), written by rank {}): {}", tensor, in_tensor,
+                     in_tensor + bytes, offset, end(), writer, cause);
 }
 
 VerifyResult verify(const std::filesystem::path& file, const Catalog& catalog, Share share,
@@ -95,9 +90,9 @@ VerifyResult verify(const std::filesystem::path& file, const Catalog& catalog, S
   Verifier verifier(file, catalog, progress);
   const auto count = static_cast<std::size_t>(share.count);
   const auto index = static_cast<std::size_t>(share.index);
-  for (std::size_t i = index; i < catalog.extents.size(); i += count) verifier.check(catalog.extents[i]);
+  for (std::size_t i = index; i < catalog.extents.size(); i += count) verifier.check_extent(i);
   const auto gaps = gaps_of(catalog);
-  for (std::size_t i = index; i < gaps.size(); i += count) verifier.check(gaps[i]);
+  for (std::size_t i = index; i < gaps.size(); i += count) verifier.check_gap(gaps[i]);
   return verifier.take();
 }
 

@@ -12,12 +12,10 @@
 namespace muster::store {
 
 // A run of bytes that is not what was saved.
-struct Damage {
-  std::string dataset;           // path of the tensor, or "" for bytes between tensors
-  std::uint64_t first_byte = 0;  // of the tensor; of the file where dataset is ""
-  std::uint64_t bytes = 0;
-  std::uint64_t file_offset = 0;
-  int writer = -1;  // the rank that wrote them; -1 where nobody did
+struct Damage : ByteRange {     // of the file
+  std::string tensor;           // its path, or "" for bytes between tensors
+  std::uint64_t in_tensor = 0;  // offset in the tensor
+  int writer = -1;              // the rank that wrote them; -1 where nobody did
   std::string cause;
 
   // One line for people, without the file's name.

@@ -40,7 +40,7 @@ class LoadBuilder {
     return load::renamed(args_->renames, saved_key).value_or(saved_key);
   }
   // Null where the checkpoint has no such tensor.
-  [[nodiscard]] const SavedTensor* saved(const std::string& path) const {
+  [[nodiscard]] const TensorDescription* saved(const std::string& path) const {
     const auto found = saved_.find(path);
     return found == saved_.end() ? nullptr : found->second;
   }
@@ -77,7 +77,7 @@ class LoadBuilder {
  private:
   const CheckpointContents* contents_;
   const LoadArgs* args_;
-  std::unordered_map<std::string_view, const SavedTensor*> saved_;
+  std::unordered_map<std::string_view, const TensorDescription*> saved_;
   LoadTarget target_;
   std::vector<std::function<void()>> commits_;
 };

@@ -31,13 +31,13 @@ class SavedSlots {
   }
   [[nodiscard]] bool has_key(const std::string& key) const { return keys_.contains(key); }
   // Null where there is none.
-  [[nodiscard]] const SavedTensor* find(const std::string& path) const {
+  [[nodiscard]] const TensorDescription* find(const std::string& path) const {
     const auto found = slots_.find(path);
     return found == slots_.end() ? nullptr : found->second;
   }
 
  private:
-  std::unordered_map<std::string, const SavedTensor*> slots_;
+  std::unordered_map<std::string, const TensorDescription*> slots_;
   std::unordered_set<std::string> keys_;
 };
 
@@ -63,7 +63,7 @@ struct Expected {
 
 // A tensor that only states what is expected: the core reports it as missing or as not fitting, and never fills it.
 Tensor expectation(std::string path, DType dtype, Shape shape) {
-  return {.description = {std::move(path), dtype, std::move(shape), Shard::whole()},
+  return {.description = {{std::move(path), dtype, std::move(shape)}},
           .memory = {.data = nullptr, .read = {}, .write = [](std::uint64_t, std::span<const std::byte>) {
                        throw Error(ErrorKind::internal, "a tensor that does not fit was filled");
                      }}};
@@ -173,7 +173,7 @@ class SlotReader {
   }
 
   // What is as large as the parameter has its dtype, as Torch makes it, or the one that it has already.
-  [[nodiscard]] DType wanted_dtype(const Slot& slot, const torch::Tensor& place, const SavedTensor* saved) const {
+  [[nodiscard]] DType wanted_dtype(const Slot& slot, const torch::Tensor& place, const TensorDescription* saved) const {
     if (place.defined()) return to_dtype(place.scalar_type());
     if (slot.shape == SlotShape::parameter || saved == nullptr) return to_dtype(expected_.parameter.scalar_type());
     return saved->dtype;

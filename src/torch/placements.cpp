@@ -92,7 +92,7 @@ Placement Placements::optimizer_placement(const std::string& global_key, const t
 }
 
 void add_placed(State& state, Tensor described, Placement placement) {
-  described.description.global_shape = std::move(placement.global_shape);
+  described.description.shape = std::move(placement.global_shape);
   described.description.shard = std::move(placement.shard);
   state.add(std::move(described));
 }

@@ -85,8 +85,7 @@ Tensor describe_tensor(std::string path, const torch::Tensor& tensor) {
   if (const char* why = obstacle(tensor)) {
     throw Error(ErrorKind::usage, fmt::format("the tensor {} cannot be saved or loaded: {}", path, why));
   }
-  Tensor described{.description = {.path = std::move(path), .global_shape = shape_of(tensor), .shard = Shard::whole()},
-                   .memory = {}};
+  Tensor described{.description = {{.path = std::move(path), .shape = shape_of(tensor)}}, .memory = {}};
   auto& [description, memory] = described;
   try {
     description.dtype = to_dtype(tensor.scalar_type());

@@ -71,7 +71,7 @@ GlobalState merged(const SimulatedJob& job, const std::vector<plan::RankDescript
 GlobalState merged(const SimulatedJob& job) { return merged(job, groups_of(job)); }
 
 // Of what a rank holds of a tensor, in the order of the file.
-std::vector<ElementRange> ranges_in_file(const TensorDescription& description, const GlobalTensor& tensor) {
+std::vector<ElementRange> ranges_in_file(const ShardDescription& description, const GlobalTensor& tensor) {
   std::vector<ElementRange> ranges;
   const StorageOrder order(tensor.shape, tensor.chunk_shape);
   const ShardMap map(order, description.shard, DType::uint8);
@@ -92,28 +92,28 @@ WritePlan balanced(const GlobalState& state) {
   return plan::balance(state, options);
 }
 
-// Every byte of every tensor in one piece, by a rank that says it holds that byte.
+// Every byte of every tensor in one extent, by a rank that says it holds that byte.
 void expect_every_byte_once(const GlobalState& state, const WritePlan& plan) {
   std::map<std::string_view, const GlobalTensor*> by_path;
   for (const auto& tensor : state.tensors) by_path[tensor.path] = &tensor;
-  auto piece = plan.pieces.begin();
+  auto extent = plan.extents.begin();
   for (std::uint32_t i = 0; i < plan.tensors.size(); ++i) {
     const auto& tensor = *by_path.at(plan.tensors[i].path);
     const auto item = item_bytes(tensor.dtype);
     std::uint64_t covered = 0;
-    for (const auto& [range, holders] : tensor.holdings) {
-      const auto& ranks = state.rank_sets[holders];
-      for (const auto end = (range.first + range.count) * item; covered < end; ++piece) {
-        ASSERT_NE(piece, plan.pieces.end());
-        ASSERT_EQ(std::tie(piece->tensor, piece->first_byte), std::tie(i, covered));
-        covered += piece->bytes;
+    for (const auto& range : tensor.ranges) {
+      const auto& ranks = state.rank_sets[range.rank_set];
+      for (const auto end = (range.first + range.count) * item; covered < end; ++extent) {
+        ASSERT_NE(extent, plan.extents.end());
+        ASSERT_EQ(std::tie(extent->tensor, extent->offset), std::tie(i, covered));
+        covered += extent->bytes;
         ASSERT_LE(covered, end);
-        ASSERT_TRUE(std::binary_search(ranks.begin(), ranks.end(), piece->writer));
+        ASSERT_TRUE(std::binary_search(ranks.begin(), ranks.end(), extent->writer));
       }
     }
     ASSERT_EQ(covered, storage_bytes(tensor.dtype, tensor.shape, tensor.chunk_shape));
   }
-  ASSERT_EQ(piece, plan.pieces.end());
+  ASSERT_EQ(extent, plan.extents.end());
 }
 
 TEST_P(PlanScale, GivesEveryByteOnceAndEvenly) {
@@ -130,36 +130,36 @@ TEST_P(PlanScale, MergesWhatItsRanksSay) {
   const auto job = job_of(128, 200);
   const auto state = merged(job);
   std::map<std::string_view, const GlobalTensor*> by_path;
-  std::map<std::string_view, std::vector<RankSet>> held;  // by path; who holds each holding
+  std::map<std::string_view, std::vector<RankSet>> held;  // by path; who holds each range
   for (const auto& tensor : state.tensors) {
     by_path[tensor.path] = &tensor;
-    held[tensor.path].resize(tensor.holdings.size());
+    held[tensor.path].resize(tensor.ranges.size());
   }
   for (int rank = 0; rank < job.ranks(); ++rank) {
     const auto own = job.state_of(rank);
     for (const auto& [description, memory] : own.tensors()) {
       ASSERT_TRUE(by_path.contains(description.path)) << description.path;
-      const auto& holdings = by_path[description.path]->holdings;
+      const auto& ranges = by_path[description.path]->ranges;
       auto& holders = held[description.path];
       for (const auto& [first, count] : ranges_in_file(description, *by_path[description.path])) {
-        auto holding = std::ranges::lower_bound(holdings, first, {}, [](const auto& one) { return one.range.first; });
-        for (auto covered = first; covered < first + count; ++holding) {
-          ASSERT_NE(holding, holdings.end());
-          ASSERT_EQ(holding->range.first, covered) << description.path;
-          covered += holding->range.count;
-          holders[static_cast<std::size_t>(holding - holdings.begin())].push_back(rank);
+        auto range = std::ranges::lower_bound(ranges, first, {}, &HeldRange::first);
+        for (auto covered = first; covered < first + count; ++range) {
+          ASSERT_NE(range, ranges.end());
+          ASSERT_EQ(range->first, covered) << description.path;
+          covered += range->count;
+          holders[static_cast<std::size_t>(range - ranges.begin())].push_back(rank);
         }
       }
     }
   }
   for (const auto& tensor : state.tensors) {
-    for (std::size_t i = 0; i < tensor.holdings.size(); ++i) {
-      ASSERT_EQ(state.rank_sets[tensor.holdings[i].holders], held[tensor.path][i]) << tensor.path;
+    for (std::size_t i = 0; i < tensor.ranges.size(); ++i) {
+      ASSERT_EQ(state.rank_sets[tensor.ranges[i].rank_set], held[tensor.path][i]) << tensor.path;
     }
   }
 }
 
-TEST_P(PlanScale, DoesNotDependOnTheOrderOfTheVoices) {
+TEST_P(PlanScale, DoesNotDependOnTheOrderOfTheGroups) {
   const auto job = job_of(kManyRanks, 500);
   auto groups = groups_of(job);
   const auto layout = plan::lay_out(balanced(merged(job, groups)), kAlignment);
@@ -167,7 +167,7 @@ TEST_P(PlanScale, DoesNotDependOnTheOrderOfTheVoices) {
   std::shuffle(groups.begin(), groups.end(), random);
   const auto again = plan::lay_out(balanced(merged(job, groups)), kAlignment);
   EXPECT_EQ(layout.file_bytes, again.file_bytes);
-  EXPECT_TRUE(std::equal(layout.datasets.begin(), layout.datasets.end(), again.datasets.begin(), again.datasets.end(),
+  EXPECT_TRUE(std::equal(layout.tensors.begin(), layout.tensors.end(), again.tensors.begin(), again.tensors.end(),
                          [](const auto& a, const auto& b) { return a.path == b.path && a.offset == b.offset; }));
   EXPECT_TRUE(std::equal(layout.extents.begin(), layout.extents.end(), again.extents.begin(), again.extents.end(),
                          [](const auto& a, const auto& b) {
@@ -175,21 +175,19 @@ TEST_P(PlanScale, DoesNotDependOnTheOrderOfTheVoices) {
                          }));
 }
 
-Catalog saved_by(const SimulatedJob& job) {
-  return bench::catalog_of(plan::lay_out(balanced(merged(job)), kAlignment));
-}
+Layout saved_by(const SimulatedJob& job) { return plan::lay_out(balanced(merged(job)), kAlignment); }
 
-std::vector<plan::RankRequests> wishes_of(const SimulatedJob& job, const Catalog& catalog) {
+std::vector<plan::RankRequests> requests_of(const SimulatedJob& job, const Layout& layout) {
   std::vector<plan::RankRequests> all_requests;
-  for (const auto& each : job.all_requests(catalog).distinct) {
+  for (const auto& each : job.all_requests(layout).distinct) {
     all_requests.push_back({each.ranks, plan::unpack_requests(each.bytes)});
   }
   return all_requests;
 }
 
-bool holds_elements(const Catalog& catalog, std::size_t extent) {
-  const auto& [index, writer, offset, bytes, hash] = catalog.extents[extent];
-  const auto& tensor = catalog.tensors[index];
+bool holds_elements(const Layout& layout, std::size_t extent) {
+  const auto& [offset, bytes] = static_cast<const ByteRange&>(layout.extents[extent]);
+  const auto& tensor = layout.tensors[layout.extents[extent].tensor];
   const ShardMap all(StorageOrder(tensor.shape, tensor.chunk_shape), Shard::whole(), tensor.dtype);
   bool any = false;
   all.visit_runs(offset - tensor.offset, bytes, [&](const ShardRun& run) { any = any || run.bytes > 0; });
@@ -198,19 +196,19 @@ bool holds_elements(const Catalog& catalog, std::size_t extent) {
 
 // What each reader reads of a plan in which each extent is read once, by one that wants it, but for those that are
 // nothing but padding of chunks.
-std::vector<std::uint64_t> read_bytes(const SimulatedJob& job, const Catalog& catalog) {
+std::vector<std::uint64_t> read_bytes(const SimulatedJob& job, const Layout& layout) {
   RankSet readers(static_cast<std::size_t>(job.ranks()));
   std::iota(readers.begin(), readers.end(), 0);
   std::vector<std::uint64_t> read(readers.size(), 0);
   std::uint64_t extents = 0;
-  for (const auto& unit : plan::plan_reads(catalog, wishes_of(job, catalog), readers)) {
-    for (; extents < unit.first_extent; ++extents) EXPECT_FALSE(holds_elements(catalog, extents));
+  for (const auto& unit : plan::plan_reads(layout, requests_of(job, layout), readers)) {
+    for (; extents < unit.first_extent; ++extents) EXPECT_FALSE(holds_elements(layout, extents));
     EXPECT_EQ(unit.first_extent, extents);
     extents += unit.extents;
     EXPECT_TRUE(std::binary_search(unit.wanted_by.begin(), unit.wanted_by.end(), unit.reader));
     read[static_cast<std::size_t>(unit.reader)] += unit.bytes;
   }
-  for (; extents < catalog.extents.size(); ++extents) EXPECT_FALSE(holds_elements(catalog, extents));
+  for (; extents < layout.extents.size(); ++extents) EXPECT_FALSE(holds_elements(layout, extents));
   return read;
 }
 
@@ -220,31 +218,31 @@ TEST_P(PlanScale, ReadsWhatWasSavedWhereItIsWantedAndEvenly) {
 }
 
 TEST_P(PlanScale, ReadsEverythingOnceInAnotherGrid) {
-  const auto catalog = saved_by(job_of(256, 300));
+  const auto layout = saved_by(job_of(256, 300));
   for (const Grid& grid : {Grid{.tensor = 4, .pipeline = 2}, Grid{.tensor = 2}, Grid{.tensor = 16, .pipeline = 4}}) {
     const SimulatedJob job(512, 300, grid, GetParam().held);
-    const auto read = read_bytes(job, catalog);
-    EXPECT_GE(std::accumulate(read.begin(), read.end(), std::uint64_t{0}), catalog.run.payload_bytes);
+    const auto read = read_bytes(job, layout);
+    EXPECT_GE(std::accumulate(read.begin(), read.end(), std::uint64_t{0}), layout.payload_bytes);
   }
 }
 
 TEST_P(PlanScale, FindsForAllRanksWhatEachWouldWant) {
   // As MergesWhatItsRanksSay, of a load in another grid.
-  const auto catalog = saved_by(job_of(128, 100));
+  const auto layout = saved_by(job_of(128, 100));
   const SimulatedJob job(64, 100, {.tensor = 4, .pipeline = 2}, GetParam().held);
   std::map<int, std::vector<plan::ReadRequest>> requests;
-  for (const auto& rank_requests : wishes_of(job, catalog)) {
+  for (const auto& rank_requests : requests_of(job, layout)) {
     for (const int rank : rank_requests.ranks)
       requests[rank].insert(requests[rank].end(), rank_requests.requests.begin(), rank_requests.requests.end());
   }
   const auto as_tuples = [](const std::vector<plan::ReadRequest>& some) {
     std::vector<std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>> tuples;
-    for (const auto& [tensor, first, bytes] : some) tuples.emplace_back(tensor, first, bytes);
+    for (const auto& request : some) tuples.emplace_back(request.tensor, request.offset, request.bytes);
     std::ranges::sort(tuples);
     return tuples;
   };
   for (int rank = 0; rank < job.ranks(); ++rank) {
-    ASSERT_EQ(as_tuples(requests[rank]), as_tuples(job.wants_of(rank, catalog))) << "rank " << rank;
+    ASSERT_EQ(as_tuples(requests[rank]), as_tuples(job.wants_of(rank, layout))) << "rank " << rank;
   }
 }
 

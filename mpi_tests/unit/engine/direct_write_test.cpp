@@ -29,25 +29,23 @@ using test::replicated;
 // One rank's state in host memory, and the part file that it is to go to.
 struct Job {
   explicit Job(const std::vector<std::uint64_t>& sizes, std::uint64_t alignment = 4096) {
-    std::vector<PlannedTensor> tensors;
+    std::vector<GlobalTensor> tensors;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       tensors.push_back({"/model/t" + std::to_string(1000 + i), DType::uint8, {sizes[i]}});
     }
     layout = layout_of(replicated(1, tensors), alignment);
-    memory.resize(layout.datasets.size());
-    values.resize(layout.datasets.size());
-    shards.resize(layout.datasets.size());
+    memory.resize(layout.tensors.size());
+    values.resize(layout.tensors.size());
+    shards.resize(layout.tensors.size());
     test::Random random(3);
-    for (std::size_t i = 0; i < layout.datasets.size(); ++i) {
-      const auto& dataset = layout.datasets[i];
-      if (dataset.kind != DatasetKind::tensor) continue;
-      values[i].resize(dataset.bytes);
+    for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+      values[i].resize(layout.tensors[i].bytes);
       for (std::size_t at = 0; at < values[i].size(); at += sizeof(std::uint64_t)) {
         const std::uint64_t word = random();
         std::memcpy(values[i].data() + at, &word, std::min(sizeof word, values[i].size() - at));
       }
       memory[i].data = values[i].data();
-      shards[i] = {&memory[i], 0, dataset.bytes};
+      shards[i] = {{0, layout.tensors[i].bytes}, &memory[i]};
     }
     posix::File file(part, O_WRONLY | O_CREAT);
     file.resize(layout.file_bytes);
@@ -58,8 +56,8 @@ struct Job {
     ASSERT_EQ(result.hashes.size(), layout.extents.size());
     for (std::size_t i = 0; i < layout.extents.size(); ++i) {
       const auto& extent = layout.extents[i];
-      const auto& saved = values[extent.dataset];
-      const auto first = extent.offset - layout.datasets[extent.dataset].offset;
+      const auto& saved = values[extent.tensor];
+      const auto first = extent.offset - layout.tensors[extent.tensor].offset;
       const std::span expected(saved.data() + first, extent.bytes);
       EXPECT_EQ(result.hashes[i], hash_bytes(expected));
       EXPECT_EQ(std::memcmp(expected.data(), file.data() + extent.offset, expected.size()), 0) << "extent " << i;
@@ -137,7 +135,7 @@ TEST(DirectWrite, EndsWithWhatStagingFailedWith) {
   std::thread stager([&] { EXPECT_THROW(write.stage(), Error); });
   EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
   stager.join();
-  EXPECT_STREQ(write.phase(), "stage");
+  EXPECT_EQ(write.phase(), SavePhase::stage);
 }
 
 TEST(DirectWrite, EndsWithAWriteThatFailsAndGivesAllBuffersBack) {
@@ -287,7 +285,7 @@ TEST(DirectWrite, EndsByItselfWhereWritingThroughFails) {
     DirectWrite write(job.part, job.layout, 0, job.shards, pool);
     write.write_through();
     EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.run(); }), "the device is gone");
-    EXPECT_STREQ(write.phase(), "stage");
+    EXPECT_EQ(write.phase(), SavePhase::stage);
     EXPECT_EQ(test::error_of(ErrorKind::io, [&] { write.stage(); }), "the device is gone");
   }
   {
@@ -318,7 +316,7 @@ TEST(DirectWrite, EndsByItselfWhereWritingThroughFails) {
     EXPECT_THAT(test::error_of(ErrorKind::io, [&] { write.run(); }), testing::HasSubstr("File too large"));
     program.join();
     setrlimit(RLIMIT_FSIZE, &before);
-    EXPECT_STREQ(write.phase(), "write");
+    EXPECT_EQ(write.phase(), SavePhase::write);
     EXPECT_TRUE(told);
   }
   EXPECT_TRUE(pool.try_take() && pool.try_take());

@@ -39,7 +39,7 @@ TEST(ExtentHasher, HashesExtentsWhateverWayTheirPartsCome) {
         std::ranges::copy(part, memory.begin() + 64);
         StagingBuffer buffer;
         buffer.borrowed = memory;
-        buffer.pieces.push_back({64, bytes, ends});
+        buffer.parts.push_back({{64, bytes}, ends});
         hasher.add(buffer);
       }
     }

@@ -43,7 +43,7 @@ void expect_sound(const Layout& layout) {
 TEST(ExtentRuns, OfAnyLayoutCoverEachExtentOnce) {
   Random random(5);
   for (int round = 0; round < 200; ++round) {
-    std::vector<PlannedTensor> tensors;
+    std::vector<GlobalTensor> tensors;
     const auto count = pick(random, 0, 40);
     for (std::uint64_t i = 0; i < count; ++i) {
       tensors.push_back({"/model/t" + std::to_string(i), test::random_dtype(random), {pick(random, 0, 200000)}});
@@ -56,7 +56,7 @@ TEST(ExtentRuns, OfAnyLayoutCoverEachExtentOnce) {
 TEST(ExtentRuns, EndWhereAnotherWriterBegins) {
   Layout layout;
   layout.world_size = 2;
-  layout.extents = {{0, 0, 4096, 100}, {0, 1, 4196, 100}, {0, 0, 4296, 100}, {1, 0, 8192, 50}};
+  layout.extents = {{{4096, 100}, 0, 0}, {{4196, 100}, 0, 1}, {{4296, 100}, 0, 0}, {{8192, 50}, 1, 0}};
   const auto runs = extent_runs(layout, 0);
   ASSERT_EQ(runs.size(), 2U);
   EXPECT_EQ(runs[0].offset, 4096U);
@@ -67,14 +67,14 @@ TEST(ExtentRuns, EndWhereAnotherWriterBegins) {
 }
 
 TEST(ExtentRuns, MakeOneRunAWriterOfManySmallTensors) {
-  std::vector<PlannedTensor> tensors;
+  std::vector<GlobalTensor> tensors;
   for (int i = 0; i < 5000; ++i) tensors.push_back({"/model/t" + std::to_string(10000 + i), DType::float32, {64, 64}});
   const auto layout = layout_of(replicated(4, tensors), 4096);
   for (int writer = 0; writer < 4; ++writer) EXPECT_EQ(extent_runs(layout, writer).size(), 1U);
 }
 
 TEST(ExtentRuns, AreFewAtThousandsOfRanks) {
-  std::vector<PlannedTensor> tensors;
+  std::vector<GlobalTensor> tensors;
   for (int i = 0; i < 3000; ++i)
     tensors.push_back({"/model/t" + std::to_string(10000 + i), DType::float32, {700, 700}});
   const auto layout = layout_of(replicated(4096, tensors), 4096);

@@ -52,13 +52,23 @@ TEST_F(CatalogReader, FindsWhatWasSaved) {
   EXPECT_EQ(catalog.run.step, 1);
   EXPECT_EQ(catalog.run.sequence, 1U);
   EXPECT_EQ(catalog.run.world_size, 3);
+  EXPECT_EQ(catalog.world_size, 3);
+  EXPECT_EQ(catalog.payload_bytes, layout_.payload_bytes);
+  EXPECT_EQ(catalog.file_bytes, layout_.file_bytes);
   EXPECT_EQ(catalog.head_bytes, layout_.head_bytes);
   EXPECT_EQ(catalog.tables_bytes, layout_.tables_bytes);
   EXPECT_EQ(catalog.telemetry.size(), 3U);
   ASSERT_EQ(catalog.documents.size(), 2U);
-  EXPECT_EQ(catalog.documents[0].path, "/scheduler");
-  EXPECT_EQ(catalog.documents[0].text, R"({"last_epoch":3})");
-  std::map<std::string, CatalogTensor> by_path;
+  EXPECT_EQ(catalog.documents.at("/scheduler"), R"({"last_epoch":3})");
+  ASSERT_EQ(catalog.tables.size(), layout_.tables.size());
+  for (std::size_t i = 0; i < catalog.tables.size(); ++i) {
+    EXPECT_EQ(catalog.tables[i].path, layout_.tables[i].path);
+    EXPECT_EQ(catalog.tables[i].kind, layout_.tables[i].kind);
+    EXPECT_EQ(catalog.tables[i].rows, layout_.tables[i].rows);
+    EXPECT_EQ(catalog.tables[i].offset, layout_.tables[i].offset);
+    EXPECT_EQ(catalog.tables[i].bytes, layout_.tables[i].bytes);
+  }
+  std::map<std::string, StoredTensor> by_path;
   for (const auto& tensor : catalog.tensors) by_path[tensor.path] = tensor;
   const auto expected = test::Sample::default_tensors();
   ASSERT_EQ(by_path.size(), expected.size());
@@ -82,7 +92,7 @@ TEST_F(CatalogReader, PackedCatalogComesBackEqual) {
   const auto again = unpack_catalog(pack(catalog));
   EXPECT_EQ(pack(again), pack(catalog));
   EXPECT_EQ(again.tensors.size(), catalog.tensors.size());
-  EXPECT_EQ(again.extents.back().hash, catalog.extents.back().hash);
+  EXPECT_EQ(again.hashes, catalog.hashes);
   EXPECT_EQ(again.run.step, catalog.run.step);
 }
 
@@ -102,7 +112,7 @@ TEST_F(CatalogReader, RefusesAnyByteOfHeadAndTablesChanged) {
 // Tables whose hash is right, but whose rows do not cover every tensor from its first byte to its last.
 TEST_F(CatalogReader, RefusesExtentsThatDoNotCoverTheTensors) {
   const auto sound = test::read_file(file_);
-  const auto first_row = layout_.find(kIntegrityPath)->offset;
+  const auto first_row = layout_.find_table(kIntegrityPath)->offset;
   const auto place_of = [&](std::size_t row) { return sound.data() + first_row + row * kIntegrityRowBytes; };
   // Writes the file with this row instead; the error of reading it.
   const auto error_with = [&](std::size_t row, const h5::IntegrityRow& changed) {
@@ -126,8 +136,8 @@ TEST_F(CatalogReader, RefusesExtentsThatDoNotCoverTheTensors) {
     h5::IntegrityRow saved;
     std::memcpy(&saved, place_of(row), sizeof(saved));
     const bool is_last_of_tensor =
-        i + 1 == layout_.extents.size() || layout_.extents[i + 1].dataset != layout_.extents[i].dataset;
-    const auto& path = layout_.datasets[layout_.extents[i].dataset].path;
+        i + 1 == layout_.extents.size() || layout_.extents[i + 1].tensor != layout_.extents[i].tensor;
+    const auto& path = layout_.tensors[layout_.extents[i].tensor].path;
     auto changed = saved;
     if (saved.bytes > 1) {
       --changed.bytes;
@@ -242,14 +252,14 @@ TEST_F(CatalogReader, VerifyFindsAnyPayloadByteThatChanged) {
     test::flip(file_, offset);
     ASSERT_EQ(result.damages.size(), 1U) << offset;
     const auto& damage = result.damages.front();
-    EXPECT_LE(damage.file_offset, offset);
-    EXPECT_GT(damage.file_offset + damage.bytes, offset);
-    const auto* dataset = layout_.find(damage.dataset);
-    if (damage.dataset.empty()) {
+    EXPECT_LE(damage.offset, offset);
+    EXPECT_GT(damage.end(), offset);
+    const auto tensor = std::ranges::find(layout_.tensors, damage.tensor, &StoredTensor::path);
+    if (damage.tensor.empty()) {
       EXPECT_EQ(damage.writer, -1);
     } else {
-      ASSERT_NE(dataset, nullptr);
-      EXPECT_EQ(dataset->offset + damage.first_byte, damage.file_offset);
+      ASSERT_NE(tensor, layout_.tensors.end());
+      EXPECT_EQ(tensor->offset + damage.in_tensor, damage.offset);
       EXPECT_GE(damage.writer, 0);
     }
   }

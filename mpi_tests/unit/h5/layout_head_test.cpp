@@ -33,8 +33,9 @@ class LayoutHead : public testing::Test {
 
   static std::string describe(const Layout& layout) {
     std::size_t longest = 0;
-    for (const auto& dataset : layout.datasets) longest = std::max(longest, dataset.path.size());
-    return std::to_string(layout.datasets.size()) + " datasets, alignment " + std::to_string(layout.alignment_bytes) +
+    for (const auto& table : layout.tables) longest = std::max(longest, table.path.size());
+    for (const auto& tensor : layout.tensors) longest = std::max(longest, tensor.path.size());
+    return std::to_string(layout.tensors.size()) + " tensors, alignment " + std::to_string(layout.alignment_bytes) +
            ", longest path " + std::to_string(longest) + ", world " + std::to_string(layout.world_size);
   }
 
@@ -63,7 +64,7 @@ Shape random_chunk_shape(Random& random, const Shape& shape) {
 }
 
 Layout random_layout(Random& random, std::uint64_t tensors, std::uint64_t longest_name) {
-  std::vector<PlannedTensor> planned;
+  std::vector<GlobalTensor> planned;
   for (std::uint64_t i = 0; i < tensors; ++i) {
     const auto key = std::to_string(i) + random_name(random, longest_name);
     const auto kind = random() % 4;
@@ -96,7 +97,7 @@ TEST_F(LayoutHead, AgreesWithHdf5OnRandomLayouts) {
 TEST_F(LayoutHead, AgreesWithHdf5AtEveryNumberOfSmallGroups) {
   // From eight links on a group changes from a list of links to a heap with an index.
   for (std::uint64_t tensors = 0; tensors < 40; ++tensors) {
-    std::vector<PlannedTensor> planned;
+    std::vector<GlobalTensor> planned;
     for (std::uint64_t i = 0; i < tensors; ++i) {
       planned.push_back({"/model/w" + std::to_string(i), DType::float32, {i}});
     }
@@ -113,7 +114,7 @@ TEST_F(LayoutHead, AgreesWithHdf5OnThousandsOfTensors) {
 TEST_F(LayoutHead, AgreesWithHdf5OnOneGroupOfThousandsOfTensors) {
   for (const std::uint64_t tensors : {64U, 65U, 512U, 5000U}) {
     for (const std::size_t length : {1U, 30U, 300U}) {
-      std::vector<PlannedTensor> planned;
+      std::vector<GlobalTensor> planned;
       for (std::uint64_t i = 0; i < tensors; ++i) {
         planned.push_back({"/model/" + std::to_string(i) + std::string(length, 'n'), DType::float32, {4, 4}});
       }
@@ -126,7 +127,7 @@ TEST_F(LayoutHead, AgreesWithHdf5OnOneGroupOfThousandsOfTensors) {
 TEST_F(LayoutHead, AgreesWithHdf5OnTheLongestKeys) {
   for (const std::size_t tensors : {1U, 3U, 8U, 9U, 12U, 30U}) {
     for (const std::size_t length : {300U, 2000U, 4000U}) {
-      std::vector<PlannedTensor> planned;
+      std::vector<GlobalTensor> planned;
       for (std::size_t i = 0; i < tensors; ++i) {
         const std::string key = std::to_string(10 + i) + std::string(length - 2, 'k');
         planned.push_back({object_path({"model", key}), DType::int8, {3}});
@@ -139,11 +140,11 @@ TEST_F(LayoutHead, AgreesWithHdf5OnTheLongestKeys) {
 }
 
 TEST_F(LayoutHead, AgreesWithHdf5OnOddShapes) {
-  std::vector<PlannedTensor> planned = {{"/scalar", DType::complex128, {}},
-                                        {"/empty", DType::float64, {0}},
-                                        {"/empty_and_huge", DType::float64, {std::uint64_t{1} << 40, 0}},
-                                        {"/many_dims", DType::bfloat16, Shape(32, 1)},
-                                        {"/large", DType::float16, {3, std::uint64_t{1} << 30}}};
+  std::vector<GlobalTensor> planned = {{"/scalar", DType::complex128, {}},
+                                       {"/empty", DType::float64, {0}},
+                                       {"/empty_and_huge", DType::float64, {std::uint64_t{1} << 40, 0}},
+                                       {"/many_dims", DType::bfloat16, Shape(32, 1)},
+                                       {"/large", DType::float16, {3, std::uint64_t{1} << 30}}};
   for (std::uint64_t alignment = 512; alignment <= std::uint64_t{64} << 20; alignment *= 2) {
     build(test::layout_of(test::replicated(3, planned), alignment));
   }
@@ -167,11 +168,11 @@ TEST_F(LayoutHead, HasTheSameBytesWheneverItIsBuilt) {
 // Whatever release of HDF5 builds it: the head is a function of the layout alone (docs/reference/format.md). Of each
 // kind of dataset and group.
 TEST_F(LayoutHead, HasTheSameBytesWithEveryHdf5) {
-  std::vector<PlannedTensor> planned = {{"/scalar", DType::float64, {}},
-                                        {"/empty", DType::float64, {0, 3}},
-                                        {"/many_dims", DType::bfloat16, Shape(32, 1)},
-                                        {"/large", DType::float16, {3, std::uint64_t{1} << 30}},
-                                        {"/chunked_and_large", DType::float32, {1 << 14, 1 << 14}, {1 << 14, 1 << 13}}};
+  std::vector<GlobalTensor> planned = {{"/scalar", DType::float64, {}},
+                                       {"/empty", DType::float64, {0, 3}},
+                                       {"/many_dims", DType::bfloat16, Shape(32, 1)},
+                                       {"/large", DType::float16, {3, std::uint64_t{1} << 30}},
+                                       {"/chunked_and_large", DType::float32, {1 << 14, 1 << 14}, {1 << 14, 1 << 13}}};
   for (const auto dtype : kAllDTypes) {
     const std::string key(name(dtype));
     planned.push_back({"/model/" + key, dtype, {5, 7}});

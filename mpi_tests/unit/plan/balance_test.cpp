@@ -35,8 +35,8 @@ std::uint64_t bytes_of(const GlobalTensor& tensor) { return element_count(tensor
 void expect_sound(const GlobalState& state, const BalanceOptions& options, const WritePlan& plan) {
   ASSERT_EQ(plan.tensors.size(), state.tensors.size());
   ASSERT_EQ(plan.world_size, state.world_size);
-  ASSERT_TRUE(std::is_sorted(plan.pieces.begin(), plan.pieces.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.tensor, a.first_byte) < std::pair(b.tensor, b.first_byte);
+  ASSERT_TRUE(std::is_sorted(plan.extents.begin(), plan.extents.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.tensor, a.offset) < std::pair(b.tensor, b.offset);
   }));
   std::map<std::string, const GlobalTensor*> by_path;
   for (const auto& tensor : state.tensors) by_path[tensor.path] = &tensor;
@@ -50,32 +50,38 @@ void expect_sound(const GlobalState& state, const BalanceOptions& options, const
     ASSERT_EQ(plan.tensors[index].dtype, tensor.dtype);
     ASSERT_EQ(plan.tensors[index].shape, tensor.shape);
     const auto item = item_bytes(tensor.dtype);
-    for (const auto& holding : tensor.holdings) {
-      const auto& holders = state.rank_sets[holding.holders];
-      auto cursor = holding.range.first * item;
-      const auto end = cursor + holding.range.count * item;
+    for (const auto& range : tensor.ranges) {
+      const auto& holders = state.rank_sets[range.rank_set];
+      auto cursor = range.first * item;
+      const auto end = cursor + range.count * item;
       while (cursor < end) {
-        ASSERT_LT(at, plan.pieces.size());
-        const auto& piece = plan.pieces[at++];
-        ASSERT_EQ(piece.tensor, index);
-        ASSERT_EQ(piece.first_byte, cursor);
-        ASSERT_GT(piece.bytes, 0U);
-        ASSERT_LE(piece.first_byte + piece.bytes, end);
-        ASSERT_TRUE(std::binary_search(holders.begin(), holders.end(), piece.writer));
-        const bool is_cut = piece.bytes != holding.range.count * item;
+        ASSERT_LT(at, plan.extents.size());
+        const auto writer = plan.extents[at].writer;
+        // What one writer has of the range, in one extent or more.
+        const auto first = cursor;
+        for (; cursor < end && at < plan.extents.size() && plan.extents[at].writer == writer; ++at) {
+          const auto& extent = plan.extents[at];
+          ASSERT_EQ(extent.tensor, index);
+          ASSERT_EQ(extent.offset, cursor);
+          ASSERT_GT(extent.bytes, 0U);
+          ASSERT_LE(extent.bytes, kMaxExtentBytes);
+          cursor += extent.bytes;
+        }
+        ASSERT_LE(cursor, end);
+        ASSERT_TRUE(std::binary_search(holders.begin(), holders.end(), writer));
+        const bool is_cut = cursor - first != range.count * item;
         if (is_cut) {
-          ASSERT_GE(piece.bytes, kMinPart);
+          ASSERT_GE(cursor - first, kMinPart);
         }
-        if (piece.first_byte + piece.bytes != end) {
-          ASSERT_EQ((piece.first_byte + piece.bytes) % options.alignment_bytes, 0U);
+        if (cursor != end) {
+          ASSERT_EQ(cursor % options.alignment_bytes, 0U);
         }
-        cursor += piece.bytes;
-        const auto node = options.node_of_rank[static_cast<std::size_t>(piece.writer)];
-        writers_on_node[{holding.holders, node}].insert(piece.writer);
+        const auto node = options.node_of_rank[static_cast<std::size_t>(writer)];
+        writers_on_node[{range.rank_set, node}].insert(writer);
       }
     }
   }
-  ASSERT_EQ(at, plan.pieces.size());
+  ASSERT_EQ(at, plan.extents.size());
   if (options.writers_per_node > 0) {
     for (const auto& [where, writers] : writers_on_node) {
       ASSERT_LE(writers.size(), static_cast<std::size_t>(options.writers_per_node));
@@ -84,11 +90,11 @@ void expect_sound(const GlobalState& state, const BalanceOptions& options, const
 }
 
 bool same(const WritePlan& a, const WritePlan& b) {
-  const auto same_piece = [](const Piece& x, const Piece& y) {
-    return std::tie(x.tensor, x.first_byte, x.bytes, x.writer) == std::tie(y.tensor, y.first_byte, y.bytes, y.writer);
+  const auto same_extent = [](const Extent& x, const Extent& y) {
+    return std::tie(x.tensor, x.offset, x.bytes, x.writer) == std::tie(y.tensor, y.offset, y.bytes, y.writer);
   };
   const auto same_tensor = [](const auto& x, const auto& y) { return x.path == y.path; };
-  return std::equal(a.pieces.begin(), a.pieces.end(), b.pieces.begin(), b.pieces.end(), same_piece) &&
+  return std::equal(a.extents.begin(), a.extents.end(), b.extents.begin(), b.extents.end(), same_extent) &&
          std::equal(a.tensors.begin(), a.tensors.end(), b.tensors.begin(), b.tensors.end(), same_tensor);
 }
 
@@ -113,17 +119,17 @@ GlobalState random_state(Random& random, int world_size) {
     const auto elements = pick(random, 0, scale);
     tensor.shape = {elements};
     if (elements > 0 && random() % 2 == 0) {
-      tensor.holdings.push_back({{0, elements}, 0});
+      tensor.ranges.push_back({{0, elements}, 0});
     } else if (elements > 0) {
       const auto parts = pick(random, 1, 5);
       std::uint64_t first = 0;
       for (std::uint64_t part = 0; part < parts && first < elements; ++part) {
         const auto count = part + 1 == parts ? elements - first : pick(random, 1, elements - first);
-        tensor.holdings.push_back(
+        tensor.ranges.push_back(
             {{first, count}, static_cast<std::uint32_t>(pick(random, 0, state.rank_sets.size() - 1))});
         first += count;
       }
-      tensor.holdings.back().range.count += elements - first;
+      tensor.ranges.back().count += elements - first;
     }
     state.tensors.push_back(std::move(tensor));
   }
@@ -168,7 +174,7 @@ TEST(Balance, IsEvenForLargeReplicatedTensors) {
       auto options = on_nodes_of(8, world_size);
       options.alignment_bytes = alignment;
       Random random(static_cast<std::uint64_t>(world_size));
-      std::vector<PlannedTensor> tensors;
+      std::vector<GlobalTensor> tensors;
       for (int i = 0; i < 50; ++i) {
         const auto elements = static_cast<std::uint64_t>(world_size) * pick(random, 10000, 2000000);
         tensors.push_back({"/t/" + std::to_string(i), DType::float32, {elements}});
@@ -188,7 +194,7 @@ TEST(Balance, IsEvenForASingleTensor) {
 TEST(Balance, IsEvenForManyTensorsTooSmallToCut) {
   for (const int world_size : {2, 3, 16, 500, 3000}) {
     for (const std::uint64_t kib : {1U, 7U, 60U, 100U, 127U}) {
-      std::vector<PlannedTensor> tensors;
+      std::vector<GlobalTensor> tensors;
       // About one and a half of the larger ones a rank, so that no share is a whole number of tensors.
       const auto count = static_cast<std::uint64_t>(world_size) * 3 / 2 * (kib < 60 ? 20 : 1) + 1;
       for (std::uint64_t i = 0; i < count; ++i) {
@@ -206,8 +212,9 @@ TEST(Balance, FillsUpTheRanksThatHaveLessOfTheirOwn) {
   for (std::uint64_t rank = 0; rank < kWorld; ++rank) {
     state.rank_sets.push_back({static_cast<int>(rank)});
     const auto bytes = (rank + 1) * kMiB;
-    state.tensors.push_back(
-        {"/own/" + std::to_string(rank), DType::uint8, {bytes}, {{{0, bytes}, static_cast<std::uint32_t>(rank + 1)}}});
+    state.tensors.push_back({{"/own/" + std::to_string(rank), DType::uint8, {bytes}},
+                             {},
+                             {{{0, bytes}, static_cast<std::uint32_t>(rank + 1)}}});
   }
   expect_even(state, on_nodes_of(4, kWorld));
 }
@@ -216,12 +223,12 @@ TEST(Balance, GivesPartsWithOneHolderToThatHolder) {
   auto state = test::replicated(3, {});
   state.rank_sets = {{0}, {1}, {2}};
   state.tensors.push_back(
-      {"/rows", DType::uint8, {3, kMiB}, {{{0, kMiB}, 0}, {{kMiB, kMiB}, 1}, {{2 * kMiB, kMiB}, 2}}});
+      {{"/rows", DType::uint8, {3, kMiB}}, {}, {{{0, kMiB}, 0}, {{kMiB, kMiB}, 1}, {{2 * kMiB, kMiB}, 2}}});
   auto options = on_nodes_of(3, 3);
   options.writers_per_node = 1;
   const auto plan = balance(state, options);
-  ASSERT_EQ(plan.pieces.size(), 3U);
-  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(plan.pieces[i].writer, static_cast<int>(i));
+  ASSERT_EQ(plan.extents.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(plan.extents[i].writer, static_cast<int>(i));
 }
 
 TEST(Balance, LetsTheGivenNumberOfRanksOfANodeWrite) {
@@ -232,16 +239,16 @@ TEST(Balance, LetsTheGivenNumberOfRanksOfANodeWrite) {
   const auto plan = balance(state, options);
   expect_sound(state, options, plan);
   std::set<int> writers;
-  for (const auto& piece : plan.pieces) writers.insert(piece.writer);
+  for (const auto& extent : plan.extents) writers.insert(extent.writer);
   EXPECT_EQ(writers.size(), 6U);
 }
 
 TEST(Balance, PutsTheBytesOfAWriterSideBySide) {
-  std::vector<PlannedTensor> tensors;
+  std::vector<GlobalTensor> tensors;
   for (int i = 0; i < 300; ++i) tensors.push_back({"/t/" + std::to_string(1000 + i), DType::uint8, {50 * kKiB}});
   tensors.push_back({"/large", DType::uint8, {30 * kMiB}});
   const auto plan = balance(test::replicated(8, tensors), on_nodes_of(8, 8));
-  EXPECT_TRUE(std::is_sorted(plan.pieces.begin(), plan.pieces.end(),
+  EXPECT_TRUE(std::is_sorted(plan.extents.begin(), plan.extents.end(),
                              [](const auto& a, const auto& b) { return a.writer < b.writer; }));
 }
 

@@ -113,7 +113,7 @@ TEST(Describe, SortsByPathAndPartsWholeFromShards) {
 }
 
 TEST(Describe, PackedDescriptionsComeBackEqual) {
-  const std::vector<TensorDescription> given = {
+  const std::vector<ShardDescription> given = {
       {"/a", DType::bfloat16, {}, Shard::whole()},
       {"/b", DType::complex128, {3, 0, 9}, Shard::flat(7, 0)},
       {std::string("/c\0\xff", 4), DType::boolean, {1U << 31, 5}, Shard::block({1, 0}, {2, 5})}};
@@ -122,13 +122,13 @@ TEST(Describe, PackedDescriptionsComeBackEqual) {
   for (std::size_t i = 0; i < given.size(); ++i) {
     EXPECT_EQ(again[i].path, given[i].path);
     EXPECT_EQ(again[i].dtype, given[i].dtype);
-    EXPECT_EQ(again[i].global_shape, given[i].global_shape);
+    EXPECT_EQ(again[i].shape, given[i].shape);
     EXPECT_EQ(again[i].shard, given[i].shard);
   }
 }
 
 TEST(Describe, PacksWhatManyTensorsHaveInCommonOnce) {
-  std::vector<TensorDescription> layers;
+  std::vector<ShardDescription> layers;
   for (int layer = 0; layer < 1000; ++layer) {
     const auto prefix = "/optimizer/model.layers." + std::to_string(layer) + ".self_attn.qkv_proj.weight/";
     for (const auto* moment : {"exp_avg", "exp_avg_sq"}) {
@@ -147,17 +147,17 @@ TEST(Describe, PacksWhatManyTensorsHaveInCommonOnce) {
   for (std::size_t i = 0; i < layers.size(); ++i) {
     ASSERT_EQ(again[i].path, layers[i].path);
     ASSERT_EQ(again[i].dtype, layers[i].dtype);
-    ASSERT_EQ(again[i].global_shape, layers[i].global_shape);
+    ASSERT_EQ(again[i].shape, layers[i].shape);
     ASSERT_EQ(again[i].shard, layers[i].shard);
   }
 }
 
 TEST(Describe, AnyDifferenceChangesThePackedBytes) {
-  const TensorDescription base{"/a", DType::float32, {4, 4}, Shard::flat(0, 8)};
-  std::vector<TensorDescription> others(5, base);
+  const ShardDescription base{"/a", DType::float32, {4, 4}, Shard::flat(0, 8)};
+  std::vector<ShardDescription> others(5, base);
   others[0].path = "/b";
   others[1].dtype = DType::int32;
-  others[2].global_shape = {2, 8};
+  others[2].shape = {2, 8};
   others[3].shard = Shard::flat(8, 8);
   others[4].shard = Shard::block({0, 0}, {2, 4});
   for (const auto& other : others) EXPECT_NE(plan::pack({base}), plan::pack({other}));

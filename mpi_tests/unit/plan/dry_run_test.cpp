@@ -23,23 +23,22 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-PlannedTensor parameter(const std::string& key, Shape shape) {
+GlobalTensor parameter(const std::string& key, Shape shape) {
   return {object_path({"model", key}), DType::float32, std::move(shape)};
 }
 
-PlannedTensor moment(const std::string& key, Shape shape, const std::string& slot = "exp_avg") {
+GlobalTensor moment(const std::string& key, Shape shape, const std::string& slot = "exp_avg") {
   return {object_path({"optimizer", key, slot}), DType::float32, std::move(shape)};
 }
 
-Catalog catalog_with(std::vector<PlannedTensor> tensors) {
-  return test::catalog_of(test::layout_of(test::replicated(3, std::move(tensors)), 4096));
+Catalog catalog_with(std::vector<GlobalTensor> tensors) {
+  return {test::layout_of(test::replicated(3, std::move(tensors)), 4096), {}};
 }
 
 // Of four layers, big enough that several ranks wrote each.
 Catalog small_model() {
-  std::vector<PlannedTensor> tensors{parameter("token_emb.weight", {1024, 128}),
-                                     moment("token_emb.weight", {1024, 128}), parameter("head.weight", {1024, 128}),
-                                     moment("head.weight", {1024, 128})};
+  std::vector<GlobalTensor> tensors{parameter("token_emb.weight", {1024, 128}), moment("token_emb.weight", {1024, 128}),
+                                    parameter("head.weight", {1024, 128}), moment("head.weight", {1024, 128})};
   for (int layer = 0; layer < 4; ++layer) {
     const auto prefix = "blocks." + std::to_string(layer) + ".";
     for (const auto& [name, shape] : {std::pair<std::string, Shape>{"up.weight", {512, 128}},
@@ -255,7 +254,7 @@ TEST(DryRun, CountsWhatGoesFromNodeToNode) {
 }
 
 TEST(DryRun, NamesWhatTheProgramWantsAndTheFileLacks) {
-  const PlannedTensor master{object_path({"optimizer", "b", "master"}), DType::float32, {8}};
+  const GlobalTensor master{object_path({"optimizer", "b", "master"}), DType::float32, {8}};
   const auto catalog = catalog_with({parameter("a", {8}), moment("a", {8}), master});
   auto job = job_of(1);
   job.wanted = {"/model/a", "/model/b", "/model/c", "/optimizer/a/exp_avg_sq"};
@@ -289,7 +288,7 @@ TEST(DryRun, TellsOfOneCauseOnce) {
 
 // Weights that were left out are made from masters, which every rank then reads, and not its chunk alone.
 TEST(DryRun, MakesLeftOutWeightsFromMasters) {
-  const PlannedTensor master{object_path({"optimizer", "w", "master"}), DType::float32, {64, 8}};
+  const GlobalTensor master{object_path({"optimizer", "w", "master"}), DType::float32, {64, 8}};
   const auto told = dry_run(catalog_with({master, moment("w", {64, 8})}), zero1(job_of(4)));
   EXPECT_THAT(told.problems, IsEmpty());
   EXPECT_THAT(told.notes, ElementsAre("tensors of the model made from masters, counted as float32: 1"));

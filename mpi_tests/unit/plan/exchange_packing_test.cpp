@@ -35,32 +35,32 @@ TEST(PackedDescriptions, PutWholeTensorsBeforePartsBySection) {
 TEST(PackedDescriptions, AreNoneForNoTensors) { EXPECT_TRUE(plan::pack_for_exchange(plan::describe(State{})).empty()); }
 
 TEST(PackedRequests, PutWholeTensorsBeforePartsBySection) {
-  const auto catalog = test::catalog_of(test::layout_of(
+  const auto layout = test::layout_of(
       test::replicated(1, {{"/m/a", DType::uint8, {9}}, {"/m/b", DType::uint8, {9}}, {"/o/c", DType::uint8, {9}}}),
-      4096));
-  const auto packed = plan::pack_for_exchange(catalog, {{0, 0, 4}, {1, 0, 9}, {2, 3, 6}});
+      4096);
+  const auto packed = plan::pack_for_exchange(layout, {{{0, 4}, 0}, {{0, 9}, 1}, {{3, 6}, 2}});
   ASSERT_EQ(packed.size(), 3U);
-  const std::vector<ReadRequest> expected{{1, 0, 9}, {0, 0, 4}, {2, 3, 6}};
+  const std::vector<ReadRequest> expected{{{0, 9}, 1}, {{0, 4}, 0}, {{3, 6}, 2}};
   for (std::size_t i = 0; i < 3; ++i) {
     const auto requests = plan::unpack_requests(packed[i]);
     ASSERT_EQ(requests.size(), 1U);
     EXPECT_EQ(requests[0].tensor, expected[i].tensor);
-    EXPECT_EQ(requests[0].first_byte, expected[i].first_byte);
+    EXPECT_EQ(requests[0].offset, expected[i].offset);
     EXPECT_EQ(requests[0].bytes, expected[i].bytes);
   }
-  EXPECT_TRUE(plan::pack_for_exchange(catalog, {}).empty());
+  EXPECT_TRUE(plan::pack_for_exchange(layout, {}).empty());
 }
 
 TEST(PackedRequests, OfTheModelAreTheSameWhateverIsWantedOfTheOptimizer) {
-  const auto catalog = test::catalog_of(test::layout_of(
+  const auto layout = test::layout_of(
       test::replicated(1, {{"/m/a", DType::uint8, {9}}, {"/m/b", DType::uint8, {9}}, {"/o/c", DType::uint8, {9}}}),
-      4096));
-  const auto model = plan::pack_for_exchange(catalog, {{0, 0, 9}, {1, 0, 9}});
+      4096);
+  const auto model = plan::pack_for_exchange(layout, {{{0, 9}, 0}, {{0, 9}, 1}});
   ASSERT_EQ(model.size(), 1U);
-  const auto with_whole = plan::pack_for_exchange(catalog, {{0, 0, 9}, {1, 0, 9}, {2, 0, 9}});
+  const auto with_whole = plan::pack_for_exchange(layout, {{{0, 9}, 0}, {{0, 9}, 1}, {{0, 9}, 2}});
   ASSERT_EQ(with_whole.size(), 2U);
   EXPECT_EQ(with_whole[0], model[0]);
-  EXPECT_EQ(plan::pack_for_exchange(catalog, {{0, 0, 9}, {1, 0, 9}, {2, 3, 6}}).at(0), model[0]);
+  EXPECT_EQ(plan::pack_for_exchange(layout, {{{0, 9}, 0}, {{0, 9}, 1}, {{3, 6}, 2}}).at(0), model[0]);
 }
 
 }  // namespace

@@ -24,52 +24,44 @@ void expect_sound(const Layout& layout) {
   std::uint64_t end = layout.head_bytes;
   ASSERT_EQ(layout.head_bytes % layout.alignment_bytes, 0U);
   std::uint64_t payload = 0;
-  bool tensors_began = false;
-  for (const auto& dataset : layout.datasets) {
-    const bool is_tensor = dataset.kind == DatasetKind::tensor;
-    ASSERT_TRUE(is_tensor || !tensors_began) << "a table behind a tensor";
-    tensors_began = is_tensor;
-    if (dataset.bytes == 0) continue;
-    ASSERT_GE(dataset.offset, end) << dataset.path;
+  const auto expect_placed = [&](const ByteRange& dataset, const std::string& path) {
+    if (dataset.bytes == 0) return;
+    ASSERT_GE(dataset.offset, end) << path;
     const bool large = dataset.bytes >= aligned_threshold_bytes(layout.alignment_bytes);
     if (large) {
-      ASSERT_EQ(dataset.offset % layout.alignment_bytes, 0U) << dataset.path;
-      ASSERT_LT(dataset.offset - end, layout.alignment_bytes) << dataset.path;
+      ASSERT_EQ(dataset.offset % layout.alignment_bytes, 0U) << path;
+      ASSERT_LT(dataset.offset - end, layout.alignment_bytes) << path;
     } else {
-      ASSERT_EQ(dataset.offset, end) << dataset.path;
+      ASSERT_EQ(dataset.offset, end) << path;
     }
-    end = dataset.offset + dataset.bytes;
-    if (is_tensor) {
-      ASSERT_GE(dataset.offset, payload_start(layout));
-      payload += dataset.bytes;
-    } else {
-      ASSERT_LE(end, payload_start(layout));
-    }
+    end = dataset.end();
+  };
+  for (const auto& table : layout.tables) ASSERT_NO_FATAL_FAILURE(expect_placed(table, table.path));
+  ASSERT_EQ(end, payload_start(layout));
+  for (const auto& tensor : layout.tensors) {
+    ASSERT_NO_FATAL_FAILURE(expect_placed(tensor, tensor.path));
+    payload += tensor.bytes;
   }
   ASSERT_EQ(layout.file_bytes, end);
   ASSERT_EQ(layout.payload_bytes, payload);
 
-  std::vector<std::uint64_t> covered(layout.datasets.size(), 0);
+  std::vector<std::uint64_t> covered(layout.tensors.size(), 0);
   std::uint64_t last_end = 0;
   for (const auto& extent : layout.extents) {
-    const auto& dataset = layout.datasets[extent.dataset];
-    const auto item = item_bytes(dataset.dtype);
-    ASSERT_EQ(dataset.kind, DatasetKind::tensor);
+    const auto& tensor = layout.tensors[extent.tensor];
+    const auto item = item_bytes(tensor.dtype);
     ASSERT_GE(extent.offset, last_end);
-    last_end = extent.offset + extent.bytes;
+    last_end = extent.end();
     ASSERT_GT(extent.bytes, 0U);
     ASSERT_LE(extent.bytes, kMaxExtentBytes);
     ASSERT_EQ(extent.bytes % item, 0U);
-    ASSERT_EQ(extent.offset, dataset.offset + covered[extent.dataset]);
-    covered[extent.dataset] += extent.bytes;
+    ASSERT_EQ(extent.offset, tensor.offset + covered[extent.tensor]);
+    covered[extent.tensor] += extent.bytes;
     ASSERT_GE(extent.writer, 0);
     ASSERT_LT(extent.writer, layout.world_size);
   }
-  for (std::size_t i = 0; i < layout.datasets.size(); ++i) {
-    if (layout.datasets[i].kind != DatasetKind::tensor) continue;
-    ASSERT_EQ(covered[i], layout.datasets[i].bytes);
-  }
-  const auto* integrity = layout.find(kIntegrityPath);
+  for (std::size_t i = 0; i < layout.tensors.size(); ++i) ASSERT_EQ(covered[i], layout.tensors[i].bytes);
+  const auto* integrity = layout.find_table(kIntegrityPath);
   ASSERT_NE(integrity, nullptr);
   ASSERT_EQ(integrity->bytes, (kIntegrityLeadRows + layout.extents.size()) * kIntegrityRowBytes);
 }
@@ -77,7 +69,7 @@ void expect_sound(const Layout& layout) {
 TEST(Layout, HoldsItsPromisesWhateverThePlan) {
   Random random(5);
   for (int i = 0; i < 300; ++i) {
-    std::vector<PlannedTensor> tensors;
+    std::vector<GlobalTensor> tensors;
     const auto count = pick(random, 0, 40);
     for (std::uint64_t t = 0; t < count; ++t) {
       Shape shape(pick(random, 0, 3));
@@ -123,7 +115,7 @@ TEST(Layout, IsAFunctionOfThePlan) {
 }
 
 TEST(Layout, GivesAWriterFewRunsInTheFile) {
-  std::vector<PlannedTensor> tensors;
+  std::vector<GlobalTensor> tensors;
   for (std::uint64_t i = 0; i < 500; ++i) {
     tensors.push_back({"/t/" + std::to_string(i), DType::float32, {1000 + i * 7}});
   }

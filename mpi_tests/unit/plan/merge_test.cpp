@@ -21,11 +21,11 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-TensorDescription whole(std::string path, Shape shape = {4}, DType dtype = DType::float32) {
+ShardDescription whole(std::string path, Shape shape = {4}, DType dtype = DType::float32) {
   return {std::move(path), dtype, std::move(shape), Shard::whole()};
 }
 
-TensorDescription flat(std::string path, std::uint64_t first, std::uint64_t count, Shape shape = {12}) {
+ShardDescription flat(std::string path, std::uint64_t first, std::uint64_t count, Shape shape = {12}) {
   return {std::move(path), DType::float32, std::move(shape), Shard::flat(first, count)};
 }
 
@@ -33,12 +33,12 @@ std::string mismatch(int world_size, const std::vector<RankDescriptions>& groups
   return error_of(ErrorKind::mismatch, [&] { merge(world_size, groups); });
 }
 
-TEST(Merge, TakesReplicasAsOneHoldingOfAllRanks) {
+TEST(Merge, TakesReplicasAsOneRangeOfAllRanks) {
   const auto state = merge(3, {{{0, 1, 2}, {whole("/b"), whole("/a", {})}}});
   ASSERT_EQ(state.tensors.size(), 2U);
   EXPECT_EQ(state.tensors[0].path, "/a");
-  ASSERT_EQ(state.tensors[1].holdings.size(), 1U);
-  EXPECT_EQ(state.tensors[1].holdings[0].range, (ElementRange{0, 4}));
+  ASSERT_EQ(state.tensors[1].ranges.size(), 1U);
+  EXPECT_EQ(state.tensors[1].ranges[0], (ElementRange{0, 4}));
   EXPECT_EQ(state.rank_sets, (std::vector<RankSet>{{0, 1, 2}}));
 }
 
@@ -46,23 +46,23 @@ TEST(Merge, PutsPartsTogetherWithTheirHolders) {
   // Ranks 0 and 1 hold the same half; rank 2 the other one; rank 3 an empty part.
   const auto state = merge(4, {{{0, 1}, {flat("/a", 0, 6)}}, {{2}, {flat("/a", 6, 6)}}, {{3}, {flat("/a", 12, 0)}}});
   ASSERT_EQ(state.tensors.size(), 1U);
-  const auto& holdings = state.tensors[0].holdings;
-  ASSERT_EQ(holdings.size(), 2U);
-  EXPECT_EQ(holdings[0].range, (ElementRange{0, 6}));
-  EXPECT_EQ(state.rank_sets[holdings[0].holders], (RankSet{0, 1}));
-  EXPECT_EQ(holdings[1].range, (ElementRange{6, 6}));
-  EXPECT_EQ(state.rank_sets[holdings[1].holders], (RankSet{2}));
+  const auto& ranges = state.tensors[0].ranges;
+  ASSERT_EQ(ranges.size(), 2U);
+  EXPECT_EQ(ranges[0], (ElementRange{0, 6}));
+  EXPECT_EQ(state.rank_sets[ranges[0].rank_set], (RankSet{0, 1}));
+  EXPECT_EQ(ranges[1], (ElementRange{6, 6}));
+  EXPECT_EQ(state.rank_sets[ranges[1].rank_set], (RankSet{2}));
 }
 
 TEST(Merge, UnitesRanksThatDescribeTheSameRangeDifferently) {
-  const TensorDescription block{"/a", DType::float32, {4, 3}, Shard::block({0, 0}, {2, 3})};
+  const ShardDescription block{"/a", DType::float32, {4, 3}, Shard::block({0, 0}, {2, 3})};
   const auto state = merge(3, {{{0}, {block}}, {{1}, {flat("/a", 0, 6, {4, 3})}}, {{2}, {flat("/a", 6, 6, {4, 3})}}});
-  EXPECT_EQ(state.rank_sets[state.tensors[0].holdings[0].holders], (RankSet{0, 1}));
+  EXPECT_EQ(state.rank_sets[state.tensors[0].ranges[0].rank_set], (RankSet{0, 1}));
 }
 
 TEST(Merge, AcceptsAnEmptyTensorHeldByAll) {
   const auto state = merge(2, {{{0, 1}, {whole("/a", {0, 5})}}});
-  EXPECT_EQ(state.tensors[0].holdings.size(), 0U);
+  EXPECT_EQ(state.tensors[0].ranges.size(), 0U);
 }
 
 TEST(Merge, NamesTheRankWithAnotherDtype) {
@@ -110,7 +110,7 @@ TEST(Merge, NamesElementsThatTwoPartsShare) {
   EXPECT_THAT(mismatch(2, {{{0}, {flat("/a", 0, 12)}}, {{1}, {flat("/a", 0, 6)}}}), HasSubstr("two different parts"));
 }
 
-TensorDescription block(const std::string& path, Shape offset, Shape shape) {
+ShardDescription block(const std::string& path, Shape offset, Shape shape) {
   return {path, DType::float32, {4, 6}, Shard::block(std::move(offset), std::move(shape))};
 }
 
@@ -120,18 +120,18 @@ TEST(Merge, PutsBlocksIntoTilesOfTheirOwn) {
                                {{2}, {block("/a", {0, 4}, {4, 2})}}});
   ASSERT_EQ(state.tensors.size(), 1U);
   EXPECT_EQ(state.tensors[0].chunk_shape, (Shape{4, 2}));
-  const auto& holdings = state.tensors[0].holdings;
-  ASSERT_EQ(holdings.size(), 3U);
+  const auto& ranges = state.tensors[0].ranges;
+  ASSERT_EQ(ranges.size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(holdings[i].range, (ElementRange{8 * i, 8}));
-    EXPECT_EQ(state.rank_sets[holdings[i].holders], RankSet{static_cast<int>(i)});
+    EXPECT_EQ(ranges[i], (ElementRange{8 * i, 8}));
+    EXPECT_EQ(state.rank_sets[ranges[i].rank_set], RankSet{static_cast<int>(i)});
   }
 }
 
 TEST(Merge, LeavesBlocksThatAreRangesOfElementsRowMajor) {
   const auto state = merge(2, {{{0}, {block("/a", {0, 0}, {1, 6})}}, {{1}, {block("/a", {1, 0}, {3, 6})}}});
   EXPECT_TRUE(state.tensors.at(0).chunk_shape.empty());
-  EXPECT_EQ(state.tensors.at(0).holdings.size(), 2U);
+  EXPECT_EQ(state.tensors.at(0).ranges.size(), 2U);
 }
 
 TEST(Merge, PutsBlocksAndRangesOfOneTensorTogether) {
@@ -141,7 +141,7 @@ TEST(Merge, PutsBlocksAndRangesOfOneTensorTogether) {
                                {{2}, {{"/a", DType::float32, {4, 6}, Shard::flat(12, 12)}}}});
   EXPECT_EQ(state.tensors.at(0).chunk_shape, (Shape{2, 3}));
   std::vector<ElementRange> ranges;
-  for (const auto& holding : state.tensors.at(0).holdings) ranges.push_back(holding.range);
+  for (const auto& range : state.tensors.at(0).ranges) ranges.push_back(range);
   EXPECT_THAT(ranges, testing::ElementsAre(ElementRange{0, 6}, ElementRange{6, 6}, ElementRange{12, 12}));
 }
 
@@ -154,7 +154,7 @@ TEST(Merge, AsksOnlyThePeersOfAHolderForATensorHeldWhole) {
   };
   const auto state = merged({{{0, 1}, {whole("/first")}}, {{2, 3}, {whole("/second")}}});
   ASSERT_EQ(state.tensors.size(), 2U);
-  EXPECT_EQ(state.rank_sets[state.tensors[1].holdings.at(0).holders], (RankSet{2, 3}));
+  EXPECT_EQ(state.rank_sets[state.tensors[1].ranges.at(0).rank_set], (RankSet{2, 3}));
   EXPECT_EQ(test::error_of(ErrorKind::mismatch,
                            [&] {
                              merged({{{0, 1}, {whole("/first")}}, {{2}, {whole("/second")}}});
@@ -179,30 +179,30 @@ TEST(Merge, NamesBlocksThatTwoPartsShareWhicheverIsCut) {
 
 TEST(Merge, LeavesFusedRowsRowMajor) {
   const auto fused = [](int part) {
-    return TensorDescription{"/qkv", DType::float32, {8, 3}, split_fused({8, 3}, {4, 2, 2}, part, 2)};
+    return ShardDescription{"/qkv", DType::float32, {8, 3}, split_fused({8, 3}, {4, 2, 2}, part, 2)};
   };
   const auto state = merge(3, {{{0, 2}, {fused(0)}}, {{1}, {fused(1)}}});
   EXPECT_TRUE(state.tensors.at(0).chunk_shape.empty());
   std::vector<ElementRange> of_rank_1;
-  for (const auto& [range, holders] : state.tensors[0].holdings) {
-    if (state.rank_sets[holders] == RankSet{1}) of_rank_1.push_back(range);
+  for (const auto& range : state.tensors[0].ranges) {
+    if (state.rank_sets[range.rank_set] == RankSet{1}) of_rank_1.push_back(range);
   }
   EXPECT_THAT(of_rank_1, testing::ElementsAre(ElementRange{6, 6}, ElementRange{15, 3}, ElementRange{21, 3}));
-  EXPECT_EQ(state.tensors[0].holdings.size(), 6U);
+  EXPECT_EQ(state.tensors[0].ranges.size(), 6U);
 }
 
-TEST(Merge, GivesTensorsThatAreHeldAlikeTheSameHoldings) {
+TEST(Merge, GivesTensorsThatAreHeldAlikeTheSameRanges) {
   // Layers of a model, but for one that other ranks hold and one of another shape: none is taken for another.
   const auto halves = [](const std::string& path, int part, Shape shape = {4, 6}) {
     auto shard = split(shape, 1, part, 2);
-    return TensorDescription{path, DType::float32, std::move(shape), std::move(shard)};
+    return ShardDescription{path, DType::float32, std::move(shape), std::move(shard)};
   };
   const auto state = merge(2, {{{0}, {halves("/a", 0), halves("/b", 0), halves("/c", 1), halves("/d", 0, {4, 8})}},
                                {{1}, {halves("/a", 1), halves("/b", 1), halves("/c", 0), halves("/d", 1, {4, 8})}}});
   const auto holders = [&](std::size_t tensor) {
     std::vector<std::pair<std::uint64_t, int>> all;  // first element in the file, rank
-    for (const auto& [range, set] : state.tensors.at(tensor).holdings) {
-      all.emplace_back(range.first, state.rank_sets[set].at(0));
+    for (const auto& range : state.tensors.at(tensor).ranges) {
+      all.emplace_back(range.first, state.rank_sets[range.rank_set].at(0));
     }
     return all;
   };
@@ -228,7 +228,7 @@ TEST(Merge, NamesBlocksThatTwoPartsShare) {
 }
 
 TEST(Merge, ListsEveryTensorThatIsWrongUpToALimit) {
-  std::vector<TensorDescription> some;
+  std::vector<ShardDescription> some;
   for (int i = 0; i < 30; ++i) some.push_back(whole("/only/" + std::to_string(100 + i)));
   const auto message = mismatch(2, {{{0}, some}, {{1}, {whole("/b")}}});
   EXPECT_THAT(message, AllOf(HasSubstr("/b: held by rank 1"), HasSubstr("/only/100"), HasSubstr("/only/118"),

@@ -40,10 +40,10 @@ std::byte value_of(const std::string& path, std::uint64_t element, std::uint64_t
 }
 
 // A rank's memory of a tensor, with the right values.
-Bytes right_values(const TensorDescription& held) {
+Bytes right_values(const ShardDescription& held) {
   Bytes bytes;
   const auto item = item_bytes(held.dtype);
-  for (const auto element : test::elements_of(held.shard, held.global_shape)) {
+  for (const auto element : test::elements_of(held.shard, held.shape)) {
     for (std::uint64_t byte = 0; byte < item; ++byte) bytes.push_back(value_of(held.path, element, byte));
   }
   return bytes;
@@ -68,8 +68,8 @@ std::vector<Rank> ranks_of(const HeldByRanks& held, Fill fill) {
       if (fill == Fill::wrong) std::ranges::transform(bytes, bytes.begin(), [](std::byte byte) { return ~byte; });
     }
     for (std::size_t k = 0; k < held[i].size(); ++k) {
-      const auto& [path, dtype, shape, shard] = held[i][k];
-      state.add_mutable(path, dtype, shape, memory[k].data(), shard);
+      const auto& description = held[i][k];
+      state.add_mutable(description.path, description.dtype, description.shape, memory[k].data(), description.shard);
     }
   }
   return ranks;
@@ -126,12 +126,12 @@ constexpr auto kUntouched = std::byte{0xA5};
 Bytes written(const Layout& layout, const std::vector<Rank>& ranks) {
   Bytes file(layout.file_bytes, kUntouched);
   std::vector<std::uint8_t> times(file.size(), 0);
-  std::map<std::string, std::uint32_t> datasets;
-  for (std::uint32_t i = 0; i < layout.datasets.size(); ++i) datasets[layout.datasets[i].path] = i;
+  std::map<std::string, std::uint32_t> index_of;
+  for (std::uint32_t i = 0; i < layout.tensors.size(); ++i) index_of[layout.tensors[i].path] = i;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
-    save::SavePlan plan{.layout = layout, .dataset_of_tensor = {}, .choice = {}};
+    save::SavePlan plan{.layout = layout, .stored_as = {}, .choice = {}};
     for (const auto& tensor : ranks[rank].state.tensors()) {
-      plan.dataset_of_tensor.push_back(datasets.at(tensor.description.path));
+      plan.stored_as.push_back(index_of.at(tensor.description.path));
     }
     const auto shards = save::local_shards(plan, ranks[rank].state);
     engine::ExtentBytes bytes;
@@ -145,9 +145,8 @@ Bytes written(const Layout& layout, const std::vector<Rank>& ranks) {
   }
   // Every byte of every tensor once, and no other.
   std::vector<std::uint8_t> expected(file.size(), 0);
-  for (const auto& dataset : layout.datasets) {
-    if (dataset.kind != DatasetKind::tensor) continue;
-    for (std::uint64_t at = 0; at < dataset.bytes; ++at) ++expected[dataset.offset + at];
+  for (const auto& tensor : layout.tensors) {
+    for (std::uint64_t at = tensor.offset; at < tensor.end(); ++at) ++expected[at];
   }
   EXPECT_TRUE(times == expected) << "not every byte of the tensors is written once, and nothing else";
   return file;
@@ -156,39 +155,39 @@ Bytes written(const Layout& layout, const std::vector<Rank>& ranks) {
 // What HDF5 would find of each tensor.
 void expect_tensors_in(const Bytes& file, const Layout& layout, const std::vector<TensorDescription>& tensors) {
   for (const auto& tensor : tensors) {
-    const auto* dataset = layout.find(tensor.path);
-    ASSERT_NE(dataset, nullptr) << tensor.path;
-    const auto& shape = tensor.global_shape;
-    ASSERT_EQ(dataset->shape, shape);
-    ASSERT_EQ(dataset->dtype, tensor.dtype);
+    const auto stored = std::ranges::find(layout.tensors, tensor.path, &StoredTensor::path);
+    ASSERT_NE(stored, layout.tensors.end()) << tensor.path;
+    const auto& shape = tensor.shape;
+    ASSERT_EQ(stored->shape, shape);
+    ASSERT_EQ(stored->dtype, tensor.dtype);
     const auto item = item_bytes(tensor.dtype);
-    std::vector<bool> is_element(dataset->bytes, false);
+    std::vector<bool> is_element(stored->bytes, false);
     for (std::uint64_t element = 0; element < element_count(shape); ++element) {
-      const auto place = dataset->chunk_shape.empty()
+      const auto place = stored->chunk_shape.empty()
                              ? element
-                             : test::place_of(test::index_of(element, shape), shape, dataset->chunk_shape);
+                             : test::place_of(test::index_of(element, shape), shape, stored->chunk_shape);
       for (std::uint64_t byte = 0; byte < item; ++byte) {
         const auto at = place * item + byte;
-        ASSERT_EQ(file[dataset->offset + at], value_of(tensor.path, element, byte))
-            << tensor.path << " " << to_string(shape) << " in chunks " << to_string(dataset->chunk_shape)
-            << ", element " << element;
+        ASSERT_EQ(file[stored->offset + at], value_of(tensor.path, element, byte))
+            << tensor.path << " " << to_string(shape) << " in chunks " << to_string(stored->chunk_shape) << ", element "
+            << element;
         is_element[at] = true;
       }
     }
-    for (std::uint64_t at = 0; at < dataset->bytes; ++at) {
+    for (std::uint64_t at = 0; at < stored->bytes; ++at) {
       if (!is_element[at]) {
-        ASSERT_EQ(file[dataset->offset + at], std::byte{0}) << "padding of " << tensor.path;
+        ASSERT_EQ(file[stored->offset + at], std::byte{0}) << "padding of " << tensor.path;
       }
     }
   }
 }
 
-std::string told(const std::vector<std::vector<TensorDescription>>& held) {
+std::string told(const HeldByRanks& held) {
   std::string text;
   for (std::size_t rank = 0; rank < held.size(); ++rank) {
-    for (const auto& [path, dtype, shape, shard] : held[rank]) {
-      text += "\n  rank " + std::to_string(rank) + ": " + path + " " + std::string(name(dtype)) + " " +
-              to_string(shape) + " " + to_string(shard);
+    for (const auto& one : held[rank]) {
+      text += "\n  rank " + std::to_string(rank) + ": " + one.path + " " + std::string(name(one.dtype)) + " " +
+              to_string(one.shape) + " " + to_string(one.shard);
     }
   }
   return text;
@@ -200,7 +199,7 @@ void place(const Bytes& file, const Catalog& catalog, const plan::ReadUnit& unit
   for (std::size_t i = unit.first_extent; i < unit.first_extent + unit.extents; ++i) {
     const auto& extent = catalog.extents[i];
     ASSERT_GE(extent.offset, unit.offset);
-    ASSERT_LE(extent.offset + extent.bytes, unit.offset + unit.bytes);
+    ASSERT_LE(extent.end(), unit.end());
     const auto& tensor = catalog.tensors[extent.tensor];
     const auto in_tensor = extent.offset - tensor.offset;
     for (const auto& to : destinations) {
@@ -214,9 +213,9 @@ void place(const Bytes& file, const Catalog& catalog, const plan::ReadUnit& unit
                            [&](const ShardRun& run) { copy(run.in_file, run.in_shard, run.bytes); });
         continue;
       }
-      const auto first = std::max(in_tensor, to.request.first_byte);
-      const auto last = std::min(in_tensor + extent.bytes, to.request.first_byte + to.request.bytes);
-      if (first < last) copy(first, first - to.request.first_byte, last - first);
+      const auto first = std::max(in_tensor, to.request.offset);
+      const auto last = std::min(in_tensor + extent.bytes, to.request.end());
+      if (first < last) copy(first, first - to.request.offset, last - first);
     }
   }
 }
@@ -248,7 +247,7 @@ std::uint64_t load(Random& random, const Bytes& file, const Catalog& catalog, st
   std::uint64_t end = 0;
   for (const auto& unit : plan::plan_reads(catalog, all_requests, readers)) {
     EXPECT_GE(unit.offset, end);  // nothing twice
-    end = unit.offset + unit.bytes;
+    end = unit.end();
     read += unit.bytes;
     EXPECT_TRUE(std::ranges::binary_search(readers, unit.reader));
     for (const int rank : unit.wanted_by) {
@@ -276,14 +275,13 @@ struct Seen {
   std::uint64_t loads = 0;
 
   void count(const Layout& layout, const RandomJob& job) {
-    for (std::uint32_t i = 0; i < layout.datasets.size(); ++i) {
-      const auto& dataset = layout.datasets[i];
-      if (dataset.kind != DatasetKind::tensor) continue;
-      chunked += dataset.chunk_shape.empty() ? 0U : 1U;
-      padded += dataset.bytes > element_count(dataset.shape) * item_bytes(dataset.dtype) ? 1U : 0U;
+    for (std::uint32_t i = 0; i < layout.tensors.size(); ++i) {
+      const auto& tensor = layout.tensors[i];
+      chunked += tensor.chunk_shape.empty() ? 0U : 1U;
+      padded += tensor.bytes > element_count(tensor.shape) * item_bytes(tensor.dtype) ? 1U : 0U;
       int writer = -1;
       for (const auto& extent : layout.extents) {
-        if (extent.dataset != i) continue;
+        if (extent.tensor != i) continue;
         if (writer != -1 && writer != extent.writer) {
           ++several_writers;
           break;
@@ -293,10 +291,10 @@ struct Seen {
     }
     std::map<std::string, std::uint64_t> held;
     for (const auto& rank : job.held) {
-      for (const auto& [path, dtype, shape, shard] : rank) held[path] += test::elements_of(shard, shape).size();
+      for (const auto& one : rank) held[one.path] += test::elements_of(one.shard, one.shape).size();
     }
-    for (const auto& dataset : layout.datasets) {
-      if (held[dataset.path] > element_count(dataset.shape)) ++replicas;
+    for (const auto& tensor : layout.tensors) {
+      if (held[tensor.path] > element_count(tensor.shape)) ++replicas;
     }
   }
 };
@@ -311,7 +309,7 @@ void run_case(Random& random, const std::vector<TensorDescription>& tensors, See
   expect_tensors_in(file, layout, tensors);
   if (testing::Test::HasFailure()) return;
   seen.count(layout, job);
-  const auto catalog = test::catalog_of(layout);
+  const Catalog catalog{layout, {}};
   for (const bool is_job : {true, false}) {
     const auto all_requests = is_job ? test::random_job(random, tensors).held : test::random_wishes(random, tensors);
     SCOPED_TRACE("loaded by" + told(all_requests));
@@ -350,8 +348,8 @@ TEST(PlanProperty, HoldsWhereReplicasAreCut) {
   for (int number = 0; number < kCases / 200; ++number) {
     SCOPED_TRACE("case " + std::to_string(number));
     const std::vector<TensorDescription> tensors{
-        {"/model/a", DType::float64, {pick(random, 100, 200), pick(random, 100, 200)}, Shard::whole()},
-        {"/model/b", DType::complex128, {pick(random, 10000, 20000)}, Shard::whole()}};
+        {"/model/a", DType::float64, {pick(random, 100, 200), pick(random, 100, 200)}},
+        {"/model/b", DType::complex128, {pick(random, 10000, 20000)}}};
     run_case(random, tensors, seen);
     if (testing::Test::HasFailure()) return;
   }

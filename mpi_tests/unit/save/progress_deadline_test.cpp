@@ -14,8 +14,6 @@ namespace muster::save::progress_deadline_test {
 namespace {
 
 using store::Heartbeats;
-using store::SavePhase;
-
 constexpr auto kLane = store::HeartbeatLane::background;
 constexpr double kTimeout_s = 1;
 

@@ -29,7 +29,7 @@ TEST(RankReport, ComesBackInTheSizeThatWasKnownBefore) {
 TEST(RankReport, OfAFailureHasTheSameSizeAndNoMoreThanSoManyWords) {
   RankReport report;
   report.failure = RankFailure{0, ErrorKind::io, std::string(5000, 'x')};
-  report.phase = "write";
+  report.phase = SavePhase::write;
   const auto bytes = pack(report, 3);
   EXPECT_EQ(bytes.size(), report_bytes(3));
   const auto again = unpack_report(bytes, 7, 3);
@@ -37,7 +37,7 @@ TEST(RankReport, OfAFailureHasTheSameSizeAndNoMoreThanSoManyWords) {
   EXPECT_EQ(again.failure->rank, 7);
   EXPECT_EQ(again.failure->kind, ErrorKind::io);
   EXPECT_EQ(again.failure->message, std::string(RankReport::kMaxMessageBytes, 'x'));
-  EXPECT_EQ(again.phase, "write");
+  EXPECT_EQ(again.phase, SavePhase::write);
 }
 
 TEST(RankReport, IsNotCutInsideACharacter) {
@@ -52,7 +52,7 @@ TEST(RankReport, IsNotCutInsideACharacter) {
 
 TEST(SaveOutcome, ComesBackWithAsManyFailuresAsFit) {
   SaveOutcome outcome;
-  outcome.phase = "sync";
+  outcome.phase = SavePhase::sync;
   outcome.sequence = 9;
   outcome.publish_s = 0.25;
   for (int rank = 0; rank < 1000; ++rank) {
@@ -61,7 +61,7 @@ TEST(SaveOutcome, ComesBackWithAsManyFailuresAsFit) {
   const auto bytes = pack(outcome);
   EXPECT_EQ(bytes.size(), SaveOutcome::kBytes);
   const auto again = unpack_outcome(bytes);
-  EXPECT_EQ(again.phase, "sync");
+  EXPECT_EQ(again.phase, SavePhase::sync);
   EXPECT_EQ(again.sequence, 9U);
   EXPECT_EQ(again.publish_s, 0.25);
   ASSERT_GT(again.failures.size(), 10U);
