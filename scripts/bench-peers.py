@@ -1,18 +1,18 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Other ways to save what muster-bench saves. Started by muster-bench under mpirun; not meant to be run by hand.
 
-usage: bench-peers.py PEER WORKLOAD.json DIRECTORY [--held sharded|replicated]
-       bench-peers.py --check PEER
+usage: bench-peers.py PEER WORKLOAD.json DIRECTORY sharded|replicated
 
-PEER is torch-save (a file per rank), torch-save-tensors (a file per tensor), h5py (one file, collective transfers) or
-h5py-independent (one file, independent transfers). WORKLOAD.json lists {"path", "dtype", "shape", "holder"}.
+PEER is torch-save (a file per rank), torch-save-tensors (a file per tensor) or h5py (one file, collective transfers).
+WORKLOAD.json lists {"path", "dtype", "shape", "holder"}.
 
-Rank 0 reads lines from standard input: "go N" saves once, durably, and is answered with a line
-`bench-peer {"seconds": ..., "phase_s": {...}, "peak_bytes": ...}`, the slowest rank's; the end of input ends the job.
---check prints "ok" or what is missing, without importing it.
+Rank 0 answers with lines `bench-peer {...}`: first what is "missing", or nothing; then reads lines from standard input:
+"go N" saves once, durably, and is answered with "seconds", "phase_s" and "peak_bytes", the slowest rank's. The end of
+input ends the job.
 """
 import importlib.util
 import json
+import math
 import os
 import sys
 import time
@@ -22,7 +22,6 @@ PACKAGES = {
     "h5py": {"h5py": "python3-h5py-mpi", "mpi4py": "python3-mpi4py", "numpy": "python3-numpy"},
 }
 PACKAGES["torch-save-tensors"] = PACKAGES["torch-save"]
-PACKAGES["h5py-independent"] = PACKAGES["h5py"]
 
 WAIT_TAG = 1
 IDLE_S = 0.01
@@ -70,13 +69,6 @@ def random_bytes(count, seed):
     return numpy.random.Generator(numpy.random.SFC64(seed)).integers(0, 256, count, dtype=numpy.uint8)
 
 
-def count_of(shape):
-    count = 1
-    for size in shape:
-        count *= size
-    return count
-
-
 class TorchSave:
     """Each rank saves a dict of its tensors; replicas are saved by rank 0 alone, as training scripts do."""
 
@@ -87,22 +79,17 @@ class TorchSave:
         self.rank = comm.Get_rank()
         self.directory = directory
         self.per_tensor = per_tensor
-        self.versions = {"torch": torch.__version__}
         self.save_one = torch.save
-        names = {"boolean": "bool"}
         self.tensors = {}
         for index, tensor in enumerate(tensors):
             holder = 0 if held == "replicated" else tensor["holder"]
             if holder != self.rank:
                 continue
-            dtype = getattr(torch, names.get(tensor["dtype"], tensor["dtype"]))
+            dtype = getattr(torch, tensor["dtype"])
             data = torch.empty(tensor["shape"], dtype=dtype)
             size = data.numel() * data.element_size()
             if size:
-                noise = random_bytes(size, index)
-                if dtype == torch.bool:
-                    noise &= 1
-                data.view(-1).view(torch.uint8).numpy()[:] = noise
+                data.view(-1).view(torch.uint8).numpy()[:] = random_bytes(size, index)
             self.tensors[tensor["path"]] = data
 
     def write(self, turn):
@@ -128,12 +115,7 @@ class TorchSave:
 class H5py:
     """One file for all ranks. Replicas are written by the rank that would hold the tensor if it were not replicated."""
 
-    # What numpy lacks is written as integers of the same size.
-    NUMPY = {"bfloat16": "uint16", "boolean": "bool"} | dict.fromkeys(
-        [f"float8_{kind}" for kind in ("e5m2", "e4m3fn", "e5m2fnuz", "e4m3fnuz", "e8m0fnu")], "uint8"
-    )
-
-    def __init__(self, comm, tensors, directory, collective):
+    def __init__(self, comm, tensors, directory):
         import h5py
         import numpy
 
@@ -143,14 +125,12 @@ class H5py:
         self.comm = comm
         self.rank = comm.Get_rank()
         self.directory = directory
-        self.collective = collective
-        self.versions = {"h5py": h5py.__version__, "hdf5": h5py.version.hdf5_version}
         self.tensors = []
         for index, tensor in enumerate(tensors):
-            dtype = numpy.dtype(self.NUMPY.get(tensor["dtype"], tensor["dtype"]))
+            dtype = numpy.dtype({"bfloat16": "uint16"}.get(tensor["dtype"], tensor["dtype"]))  # numpy has no bfloat16
             data = None
             if tensor["holder"] == self.rank:
-                noise = random_bytes(count_of(tensor["shape"]) * dtype.itemsize, index)
+                noise = random_bytes(math.prod(tensor["shape"]) * dtype.itemsize, index)
                 data = noise.view(dtype).reshape(tensor["shape"])
             self.tensors.append((tensor["path"], tuple(tensor["shape"]), dtype, data))
 
@@ -158,16 +138,13 @@ class H5py:
         h5py = self.h5py
         path = os.path.join(self.directory, f"{turn}.h5")
         transfer = h5py.h5p.create(h5py.h5p.DATASET_XFER)
-        mode = h5py.h5fd.MPIO_COLLECTIVE if self.collective else h5py.h5fd.MPIO_INDEPENDENT
-        transfer.set_dxpl_mpio(mode)
+        transfer.set_dxpl_mpio(h5py.h5fd.MPIO_COLLECTIVE)
         with h5py.File(path, "w", driver="mpio", comm=self.comm, libver="latest") as file:
             datasets = [file.create_dataset(name, shape, dtype) for name, shape, dtype, _ in self.tensors]
             for dataset, (_, shape, dtype, data) in zip(datasets, self.tensors):
-                if count_of(shape) == 0:
-                    continue
                 if data is not None:
                     dataset.id.write(h5py.h5s.ALL, h5py.h5s.ALL, data, dxpl=transfer)
-                elif self.collective:
+                else:
                     self.take_part(dataset, dtype, transfer)
             file.flush()
         return [path]
@@ -190,7 +167,7 @@ class H5py:
 def make_peer(name, comm, tensors, directory, held):
     if name.startswith("torch-save"):
         return TorchSave(comm, tensors, directory, held, per_tensor=name == "torch-save-tensors")
-    return H5py(comm, tensors, directory, collective=name == "h5py")
+    return H5py(comm, tensors, directory)
 
 
 def next_command(comm):
@@ -255,23 +232,21 @@ def run(name, workload, directory, held):
     if problems:
         answer(comm, {"missing": problems[0]})
         return
-    answer(comm, {"versions": peer.versions})
+    answer(comm, {})
     while command := next_command(comm):
         told = comm.gather(save_once(peer, comm, command[1]), root=0)
         answer(comm, summary(told) if told else None)
 
 
 def main(arguments):
-    if len(arguments) == 2 and arguments[0] == "--check" and arguments[1] in PACKAGES:
-        missing = missing_packages(arguments[1])
-        print("needs " + ", ".join(missing) if missing else "ok")
+    if len(arguments) != 4 or arguments[0] not in PACKAGES:
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    if missing := missing_packages(arguments[0]):
+        print("bench-peer " + json.dumps({"missing": "needs " + ", ".join(missing)}), flush=True)
         return 0
-    if len(arguments) in (3, 5) and arguments[0] in PACKAGES and arguments[3:4] in ([], ["--held"]):
-        run(arguments[0], arguments[1], arguments[2], arguments[4] if len(arguments) == 5 else "sharded")
-        return 0
-    asked = arguments[:1] in (["--help"], ["-h"])
-    print(__doc__.strip(), file=sys.stdout if asked else sys.stderr)
-    return 0 if asked else 2
+    run(*arguments)
+    return 0
 
 
 if __name__ == "__main__":

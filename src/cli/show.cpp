@@ -4,10 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/selection.hpp"
-#include "cli/text.hpp"
 #include "h5/catalog_reader.hpp"
 
 namespace muster::cli {
@@ -148,8 +146,7 @@ int show(const Arguments& arguments) {
   const auto file = selected_file(parser.path(), parser.get<std::string>("tag"));
   const auto catalog = h5::read_catalog(file);
   if (parser.json()) {
-    fmt::print("{}\n",
-               as_json(file, catalog, parser.has("tensors")).dump(2, ' ', false, json::error_handler_t::replace));
+    fmt::print("{}", json_text(as_json(file, catalog, parser.has("tensors"))));
   } else {
     print_text(file, catalog, parser.has("tensors"));
   }
