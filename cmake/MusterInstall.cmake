@@ -35,7 +35,7 @@ function(muster_component name file component)
 endfunction()
 
 get_property(modules GLOBAL PROPERTY MUSTER_MODULES)
-list(REMOVE_ITEM modules muster_torch)
+list(REMOVE_ITEM modules muster_torch muster_program)
 muster_component(core muster development ${modules} muster_failpoints_none)
 target_link_libraries(muster_core_library PUBLIC muster_headers MPI::MPI_CXX nlohmann_json::nlohmann_json
                                           PRIVATE muster_hdf5 muster_xxhash spdlog::spdlog Threads::Threads)

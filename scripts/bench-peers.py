@@ -1,18 +1,18 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Other ways to save what muster-bench saves. Started by muster-bench under mpirun; not meant to be run by hand.
 
-usage: bench-peers.py PEER WORKLOAD.json DIRECTORY [--held sharded|replicated]
-       bench-peers.py --check PEER
+usage: bench-peers.py PEER WORKLOAD.json DIRECTORY sharded|replicated
 
-PEER is torch-save (a file per rank), torch-save-tensors (a file per tensor), h5py (one file, collective transfers) or
-h5py-independent (one file, independent transfers). WORKLOAD.json lists {"path", "dtype", "shape", "holder"}.
+PEER is torch-save (a file per rank), torch-save-tensors (a file per tensor) or h5py (one file, collective transfers).
+WORKLOAD.json lists {"path", "dtype", "shape", "holder"}.
 
-Rank 0 reads lines from standard input: "go N" saves once, durably, and is answered with a line
-`bench-peer {"seconds": ..., "phase_s": {...}, "peak_bytes": ...}`, the slowest rank's; the end of input ends the job.
---check prints "ok" or what is missing, without importing it.
+Rank 0 answers with lines `bench-peer {...}`: first what is "missing", or nothing; then reads lines from standard input:
+"go N" saves once, durably, and is answered with "seconds", "phase_s" and "peak_bytes", the slowest rank's. The end of
+input ends the job.
 """
 import importlib.util
 import json
+import math
 import os
 import sys
 import time
@@ -22,18 +22,11 @@ PACKAGES = {
     "h5py": {"h5py": "python3-h5py-mpi", "mpi4py": "python3-mpi4py", "numpy": "python3-numpy"},
 }
 PACKAGES["torch-save-tensors"] = PACKAGES["torch-save"]
-PACKAGES["h5py-independent"] = PACKAGES["h5py"]
-
-WAIT_TAG = 1
-IDLE_S = 0.01
 
 
-def missing_packages(peer):
-    return [package for module, package in PACKAGES[peer].items() if importlib.util.find_spec(module) is None]
 
-
-def sync_path(path):
-    """fsync of a file or a directory."""
+def fsync(path):
+    """Of a file or a directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -43,25 +36,7 @@ def sync_path(path):
 
 def status_bytes(field):
     with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
-class PeakMemory:
-    """Bytes in use at the worst moment above those in use at the start."""
-
-    def __init__(self):
-        try:
-            with open("/proc/self/clear_refs", "w") as reset:
-                reset.write("5")
-            self.before = status_bytes("VmRSS")
-        except OSError:
-            self.before = None
-
-    def bytes(self):
-        return 0 if self.before is None else max(0, status_bytes("VmHWM") - self.before)
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
 
 
 def random_bytes(count, seed):
@@ -70,209 +45,139 @@ def random_bytes(count, seed):
     return numpy.random.Generator(numpy.random.SFC64(seed)).integers(0, 256, count, dtype=numpy.uint8)
 
 
-def count_of(shape):
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+# Both return a function that writes the tensors in turn N and returns the files to sync.
 
 
-class TorchSave:
+def torch_save(comm, tensors, directory, held, per_tensor):
     """Each rank saves a dict of its tensors; replicas are saved by rank 0 alone, as training scripts do."""
+    import torch
 
-    def __init__(self, comm, tensors, directory, held, per_tensor):
-        import torch
+    torch.set_num_threads(1)
+    own = {}
+    for index, tensor in enumerate(tensors):
+        if comm.Get_rank() == (0 if held == "replicated" else tensor["holder"]):
+            data = torch.empty(tensor["shape"], dtype=getattr(torch, tensor["dtype"]))
+            data.view(-1).view(torch.uint8).numpy()[:] = random_bytes(data.numel() * data.element_size(), index)
+            own[tensor["path"]] = data
+    contents = list(own.values()) if per_tensor else [own] if own else []
 
-        torch.set_num_threads(1)
-        self.rank = comm.Get_rank()
-        self.directory = directory
-        self.per_tensor = per_tensor
-        self.versions = {"torch": torch.__version__}
-        self.save_one = torch.save
-        names = {"boolean": "bool"}
-        self.tensors = {}
-        for index, tensor in enumerate(tensors):
-            holder = 0 if held == "replicated" else tensor["holder"]
-            if holder != self.rank:
-                continue
-            dtype = getattr(torch, names.get(tensor["dtype"], tensor["dtype"]))
-            data = torch.empty(tensor["shape"], dtype=dtype)
-            size = data.numel() * data.element_size()
-            if size:
-                noise = random_bytes(size, index)
-                if dtype == torch.bool:
-                    noise &= 1
-                data.view(-1).view(torch.uint8).numpy()[:] = noise
-            self.tensors[tensor["path"]] = data
+    def write(turn):
+        files = [os.path.join(directory, f"{turn}.rank_{comm.Get_rank()}.{i}.pt") for i in range(len(contents))]
+        for file, content in zip(files, contents):
+            torch.save(content, file)
+        return files
 
-    def write(self, turn):
-        if not self.tensors:
-            return []
-        if not self.per_tensor:
-            files = {os.path.join(self.directory, f"{turn}.rank_{self.rank}.pt"): self.tensors}
-        else:
-            files = {
-                os.path.join(self.directory, f"{turn}.rank_{self.rank}.{i}.pt"): tensor
-                for i, tensor in enumerate(self.tensors.values())
-            }
-        for path, content in files.items():
-            self.save_one(content, path)
-        return list(files)
-
-    def sync(self, files):
-        for path in files:
-            sync_path(path)
-        sync_path(self.directory)
+    return write
 
 
-class H5py:
+def h5py_save(comm, tensors, directory):
     """One file for all ranks. Replicas are written by the rank that would hold the tensor if it were not replicated."""
+    import h5py
+    import numpy
 
-    # What numpy lacks is written as integers of the same size.
-    NUMPY = {"bfloat16": "uint16", "boolean": "bool"} | dict.fromkeys(
-        [f"float8_{kind}" for kind in ("e5m2", "e4m3fn", "e5m2fnuz", "e4m3fnuz", "e8m0fnu")], "uint8"
-    )
+    if not h5py.get_config().mpi:
+        raise ImportError("this h5py has no MPI (python3-h5py-mpi)")
+    transfer = h5py.h5p.create(h5py.h5p.DATASET_XFER)
+    transfer.set_dxpl_mpio(h5py.h5fd.MPIO_COLLECTIVE)
+    held = []
+    for index, tensor in enumerate(tensors):
+        dtype = numpy.dtype({"bfloat16": "uint16"}.get(tensor["dtype"], tensor["dtype"]))  # numpy has no bfloat16
+        data = None
+        if tensor["holder"] == comm.Get_rank():
+            data = random_bytes(math.prod(tensor["shape"]) * dtype.itemsize, index).view(dtype).reshape(tensor["shape"])
+        held.append((tensor["path"], tuple(tensor["shape"]), dtype, data))
 
-    def __init__(self, comm, tensors, directory, collective):
-        import h5py
-        import numpy
-
-        if not h5py.get_config().mpi:
-            raise ImportError("this h5py has no MPI (python3-h5py-mpi)")
-        self.h5py = h5py
-        self.comm = comm
-        self.rank = comm.Get_rank()
-        self.directory = directory
-        self.collective = collective
-        self.versions = {"h5py": h5py.__version__, "hdf5": h5py.version.hdf5_version}
-        self.tensors = []
-        for index, tensor in enumerate(tensors):
-            dtype = numpy.dtype(self.NUMPY.get(tensor["dtype"], tensor["dtype"]))
-            data = None
-            if tensor["holder"] == self.rank:
-                noise = random_bytes(count_of(tensor["shape"]) * dtype.itemsize, index)
-                data = noise.view(dtype).reshape(tensor["shape"])
-            self.tensors.append((tensor["path"], tuple(tensor["shape"]), dtype, data))
-
-    def write(self, turn):
-        h5py = self.h5py
-        path = os.path.join(self.directory, f"{turn}.h5")
-        transfer = h5py.h5p.create(h5py.h5p.DATASET_XFER)
-        mode = h5py.h5fd.MPIO_COLLECTIVE if self.collective else h5py.h5fd.MPIO_INDEPENDENT
-        transfer.set_dxpl_mpio(mode)
-        with h5py.File(path, "w", driver="mpio", comm=self.comm, libver="latest") as file:
-            datasets = [file.create_dataset(name, shape, dtype) for name, shape, dtype, _ in self.tensors]
-            for dataset, (_, shape, dtype, data) in zip(datasets, self.tensors):
-                if count_of(shape) == 0:
-                    continue
-                if data is not None:
+    def write(turn):
+        path = os.path.join(directory, f"{turn}.h5")
+        with h5py.File(path, "w", driver="mpio", comm=comm, libver="latest") as file:
+            datasets = [file.create_dataset(name, shape, dtype) for name, shape, dtype, _ in held]
+            for dataset, (_, _, dtype, data) in zip(datasets, held):
+                space = dataset.id.get_space()
+                if data is None:  # takes part in the write of another rank
+                    space.select_none()
+                    dataset.id.write(space, space, numpy.empty((1,), dtype), dxpl=transfer)
+                else:
                     dataset.id.write(h5py.h5s.ALL, h5py.h5s.ALL, data, dxpl=transfer)
-                elif self.collective:
-                    self.take_part(dataset, dtype, transfer)
             file.flush()
         return [path]
 
-    def take_part(self, dataset, dtype, transfer):
-        """Enters the collective write of a tensor that another rank holds."""
-        import numpy
-
-        nothing = dataset.id.get_space()
-        nothing.select_none()
-        dataset.id.write(nothing, nothing, numpy.empty((1,), dtype), dxpl=transfer)
-
-    def sync(self, files):
-        for path in files:
-            sync_path(path)
-        if self.rank == 0:
-            sync_path(self.directory)
-
-
-def make_peer(name, comm, tensors, directory, held):
-    if name.startswith("torch-save"):
-        return TorchSave(comm, tensors, directory, held, per_tensor=name == "torch-save-tensors")
-    return H5py(comm, tensors, directory, collective=name == "h5py")
+    return write
 
 
 def next_command(comm):
     """Rank 0's next line on all ranks. Nobody spins meanwhile: muster and other peers are being measured."""
-    from mpi4py import MPI
-
     if comm.Get_rank() == 0:
         line = sys.stdin.readline()
         for rank in range(1, comm.Get_size()):
-            comm.send(line, dest=rank, tag=WAIT_TAG)
+            comm.send(line, dest=rank)
         return line.split()
-    while not comm.Iprobe(source=0, tag=WAIT_TAG):
-        time.sleep(IDLE_S)
-    return comm.recv(source=0, tag=WAIT_TAG).split()
+    while not comm.Iprobe(source=0):
+        time.sleep(0.01)
+    return comm.recv(source=0).split()
 
 
-def save_once(peer, comm, turn):
+def save_once(write, directory, comm, turn):
     """What happened on this rank."""
-    memory = PeakMemory()
+    with open("/proc/self/clear_refs", "w") as peak:
+        peak.write("5")
+    before = status_bytes("VmRSS")
     comm.Barrier()
     start = time.perf_counter()
     try:
-        files = peer.write(turn)
+        files = write(turn)
         written = time.perf_counter()
-        peer.sync(files)
+        for file in [*files, directory]:
+            fsync(file)
         done = time.perf_counter()
     except Exception as error:  # told to muster-bench, which knows what to do
         return {"failed": f"rank {comm.Get_rank()}: {error}"}
-    return {"seconds": done - start, "write": written - start, "sync": done - written, "peak_bytes": memory.bytes()}
+    return {"seconds": done - start, "write": written - start, "sync": done - written,
+            "peak_bytes": max(0, status_bytes("VmHWM") - before)}
 
 
 def summary(told):
-    failures = [rank["failed"] for rank in told if "failed" in rank]
-    if failures:
+    if failures := [rank["failed"] for rank in told if "failed" in rank]:
         return {"failed": "; ".join(failures)}
     most = {key: max(rank[key] for rank in told) for key in told[0]}
-    return {
-        "seconds": most["seconds"],
-        "phase_s": {"write": most["write"], "sync": most["sync"]},
-        "peak_bytes": most["peak_bytes"],
-    }
-
-
-def answer(comm, content):
-    if comm.Get_rank() == 0:
-        print("bench-peer " + json.dumps(content), flush=True)
+    return {"seconds": most["seconds"], "phase_s": {"write": most["write"], "sync": most["sync"]}, "peak_bytes": most["peak_bytes"]}
 
 
 def run(name, workload, directory, held):
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
+
+    def answer(content):
+        if comm.Get_rank() == 0:
+            print("bench-peer " + json.dumps(content), flush=True)
+
     with open(workload) as source:
         tensors = json.load(source)
-    problem = None
-    peer = None
+    problem = write = None
     try:
-        peer = make_peer(name, comm, tensors, directory, held)
+        if name == "h5py":
+            write = h5py_save(comm, tensors, directory)
+        else:
+            write = torch_save(comm, tensors, directory, held, per_tensor=name == "torch-save-tensors")
     except Exception as error:
         problem = str(error)
-    problems = [told for told in comm.allgather(problem) if told]
-    if problems:
-        answer(comm, {"missing": problems[0]})
+    if problems := [told for told in comm.allgather(problem) if told]:
+        answer({"missing": problems[0]})
         return
-    answer(comm, {"versions": peer.versions})
+    answer({})
     while command := next_command(comm):
-        told = comm.gather(save_once(peer, comm, command[1]), root=0)
-        answer(comm, summary(told) if told else None)
+        told = comm.gather(save_once(write, directory, comm, command[1]), root=0)
+        answer(summary(told) if told else None)
 
 
 def main(arguments):
-    if len(arguments) == 2 and arguments[0] == "--check" and arguments[1] in PACKAGES:
-        missing = missing_packages(arguments[1])
-        print("needs " + ", ".join(missing) if missing else "ok")
-        return 0
-    if len(arguments) in (3, 5) and arguments[0] in PACKAGES and arguments[3:4] in ([], ["--held"]):
-        run(arguments[0], arguments[1], arguments[2], arguments[4] if len(arguments) == 5 else "sharded")
-        return 0
-    asked = arguments[:1] in (["--help"], ["-h"])
-    print(__doc__.strip(), file=sys.stdout if asked else sys.stderr)
-    return 0 if asked else 2
+    if len(arguments) != 4 or arguments[0] not in PACKAGES:
+        sys.exit(__doc__)
+    if missing := [package for module, package in PACKAGES[arguments[0]].items() if importlib.util.find_spec(module) is None]:
+        print("bench-peer " + json.dumps({"missing": "needs " + ", ".join(missing)}), flush=True)
+    else:
+        run(*arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

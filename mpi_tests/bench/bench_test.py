@@ -54,27 +54,28 @@ class Bench(unittest.TestCase):
         self.assertGreater(thing["first"]["seconds"], 0)
 
     def plot(self, *runs):
+        """Where matplotlib is installed: no test needs it."""
+        if subprocess.run(["/usr/bin/python3", "-c", "import matplotlib"], capture_output=True).returncode != 0:
+            return
         figure = self.scratch / "figure.svg"
-        result = subprocess.run([sys.executable, PLOT, *runs, "-o", figure], capture_output=True, text=True, timeout=60)
-        self.expect(result, FINE)
-        return xml.etree.ElementTree.parse(figure).getroot()
+        self.expect(subprocess.run([PLOT, *runs, "-o", figure], capture_output=True, text=True, timeout=60), FINE)
+        self.assertEqual(xml.etree.ElementTree.parse(figure).getroot().tag, "{http://www.w3.org/2000/svg}svg")
 
     def test_save(self):
-        run, result = self.measure("save", "--workload", "small", "--size", "8MiB", "--rounds", 2, "--engine", "auto",
-                                   "--against", "limit,collective")
+        run, result = self.measure("save", "--workload", "small", "--size", "8MiB", "--rounds", 2, "--engine", "auto,collective")
         self.assertEqual(run["command"], "save")
         self.assertEqual(run["ranks"], 2)
-        self.assertEqual(run["workload"], {"name": "small", "tensors": 512, "payload_bytes": 8 << 20, "held": "sharded",
-                                           "seed": 1})
+        self.assertEqual(run["workload"], {"name": "small", "tensors": 512, "payload_bytes": 8 << 20,
+                                           "held": "sharded"})
         self.assertEqual([kind["kind"].split(",")[0] for kind in run["limit"]["kinds"]], ["a file per rank"] * 2)
         self.assertEqual(len(run["limit"]["samples_s"]), 2 * 3)
         self.assertEqual([thing["name"] for thing in run["things"]], ["auto", "collective"])
         for thing in run["things"]:
             self.check_thing(thing, 2)
             self.assertEqual(list(thing["phase_s"]), sorted(["agree", "plan", "open", "write", "sync", "publish"]))
-            self.assertFalse(thing["first"]["details"]["plan_reused"])
-            self.assertTrue(all(sample["details"]["plan_reused"] for sample in thing["samples"]))
-        for key in ("cores", "kernel", "file_system"):
+            self.assertFalse(thing["first"]["plan_reused"])
+            self.assertTrue(all(sample["plan_reused"] for sample in thing["samples"]))
+        for key in ("cores", "file_system"):
             self.assertIn(key, run["machine"])
         for key in ("muster", "hdf5", "mpi"):
             self.assertIn(key, run["versions"])
@@ -82,12 +83,10 @@ class Bench(unittest.TestCase):
         for words in ("OF LIMIT", "PHASES", "collective", "taken"):
             self.assertIn(words, result.stdout)
         self.assertIn("round 2 of 2", result.stderr)
-        self.assertEqual(self.plot(self.json, self.json).tag, "{http://www.w3.org/2000/svg}svg")
+        self.plot(self.json, self.json)
 
     def test_load(self):
         run, _ = self.measure("load", "--workload", "llm", "--size", "8MiB", "--rounds", 2)
-        self.assertTrue(run["verified"])
-        self.assertIn(run["cache_dropped_by"], ("drop_caches", "posix_fadvise"))
         self.assertEqual([thing["name"] for thing in run["things"]], ["load"])
         self.check_thing(run["things"][0], 2)
         self.plot(self.json)
@@ -95,54 +94,46 @@ class Bench(unittest.TestCase):
     def test_load_into_another_cut_reads_everything_once(self):
         run, _ = self.measure("load", "--workload", "small", "--size", "8MiB", "--rounds", 2, "--held", "columns", "--into",
                               "rows")
-        self.assertTrue(run["verified"])
         payload = run["workload"]["payload_bytes"]
         thing = run["things"][0]
         for sample in [thing["first"], *thing["samples"]]:
-            self.assertGreaterEqual(sample["details"]["read_bytes"], payload)
-            self.assertLessEqual(sample["details"]["read_bytes"], 1.05 * payload)
+            self.assertGreaterEqual(sample["read_bytes"], payload)
+            self.assertLessEqual(sample["read_bytes"], 1.05 * payload)
 
     def test_replicas_and_every_kind_of_limit(self):
-        run, _ = self.measure("save", "--workload", "large", "--size", "16MiB", "--rounds", 1, "--held", "replicated",
-                              "--limit-all")
+        run, _ = self.measure("save", "--workload", "large", "--size", "16MiB", "--rounds", 1, "--held", "replicated")
         self.assertEqual(len(run["limit"]["kinds"]), 4)
-        self.assertEqual(run["things"][0]["samples"][0]["details"]["file_bytes"] >> 24, 1)
+        self.assertEqual(run["things"][0]["samples"][0]["file_bytes"] >> 24, 1)
 
-    def test_a_workload_from_a_file_and_a_peer(self):
-        workload = self.scratch / "mine.json"
-        workload.write_text(json.dumps([{"path": f"/model/{i}", "dtype": "bfloat16", "shape": [32, i]} for i in range(1, 9)]))
-        run, result = self.measure("save", "--workload", workload, "--rounds", 1, "--against", "limit,h5py")
-        self.assertEqual(run["workload"]["tensors"], 8)
+    def test_saves_in_the_background(self):
+        run, result = self.measure("save", "--workload", "llm", "--size", "8MiB", "--rounds", 1, "--engine",
+                                   "async,async-overlap,async-writing")
+        self.assertIn("OF MEMCPY", result.stdout)
+        for thing in run["things"]:
+            self.check_thing(thing, 1)
+            for name in ("blocked_s", "blocked_of_memcpy", "cpu_s", "publish_s"):
+                self.assertGreater(thing[name]["median"], 0)
+            self.assertLessEqual(thing["blocked_s"]["median"], thing["seconds"]["median"])
+
+    def test_a_peer(self):
+        run, result = self.measure("save", "--workload", "small", "--size", "1MiB", "--rounds", 1, "--against", "h5py")
         names = [thing["name"] for thing in run["things"]]
         if "h5py" in names:
             self.check_thing(run["things"][names.index("h5py")], 1)
         else:  # not installed here
-            self.assertEqual([absence["name"] for absence in run["absent"]], ["h5py"])
+            self.assertEqual(list(run["absent"]), ["h5py"])
             self.assertIn("left out: h5py: ", result.stderr)
 
     def test_plan(self):
-        result = bench("plan", "--ranks", 64, "--tensors", 100, "--grid", "tp=2,pp=4", "--rounds", 2, "--json", self.json,
-                       ranks=0)
-        self.expect(result, FINE, "64 ranks", "dp=8", "fullest rank")
-        run = json.loads(self.json.read_text())
-        self.assertEqual(run["grid"], {"tp": 2, "pp": 4, "dp": 8, "ep": 1, "cp": 1})
-        self.assertEqual(len(run["samples"]), 2)
-        self.assertGreater(run["samples"][0]["plan_s"], 0)
-        self.assertEqual([load["ranks"] for load in run["samples"][0]["loads"]], [64])
-
-    def test_plan_of_a_load_by_others(self):
         for held in ("replicated", "zero1", "chunks"):
-            result = bench("plan", "--ranks", 64, "--tensors", 100, "--grid", "tp=4,pp=2", "--held", held, "--rounds", 1,
-                           "--load-ranks", "16,32,256,1024", "--load-grid", "tp=2,pp=4", "--json", self.json, ranks=0)
-            self.expect(result, FINE, "LOAD BY", "tp=2 pp=4 dp=32")
-            loads = json.loads(self.json.read_text())["samples"][0]["loads"]
-            self.assertEqual([load["ranks"] for load in loads], [16, 32, 256, 1024])
-            for load in loads:
-                self.assertGreater(load["wants"], 0)
-                self.assertGreater(load["units"], 0)
-            for fewer, more in zip(loads, loads[1:]):
-                for what in ("fullest_rank_bytes", "exchanged_bytes"):  # no faster than linearly in ranks
-                    self.assertLessEqual(more[what] * fewer["ranks"], fewer[what] * more["ranks"], (what, held, more))
+            result = bench("plan", "--ranks", 64, "--tensors", 100, "--grid", "tp=2,pp=4", "--held", held, "--rounds", 2,
+                           "--json", self.json, ranks=0)
+            self.expect(result, FINE, "64 ranks", "fullest_rank")
+            run = json.loads(self.json.read_text())
+            self.assertEqual(len(run["samples"]), 2)
+            for what in ("save", "load"):
+                for number in ("plan_s", "extents", "fullest_rank_bytes", "exchanged_bytes"):
+                    self.assertGreater(run["samples"][0][what][number], 0)
 
     def test_policy(self):
         result = bench("policy", "--steps", 50, "--work-us", 10, "--rounds", 2, "--json", self.json, ranks=2)
@@ -159,15 +150,13 @@ class Bench(unittest.TestCase):
             ([], "no command"),
             (["fly"], "no command 'fly'"),
             (["save"], "--dir is missing"),
-            (["save", "--dir", self.dir, "--workload", "huge"], "no workload 'huge'"),
+            (["save", "--dir", self.dir, "--workload", "huge"], "--workload is 'huge'"),
             (["save", "--dir", self.dir, "--size", "much"], "'much' is no size"),
-            (["save", "--dir", self.dir, "--engine", "steam"], "no engine 'steam'"),
+            (["save", "--dir", self.dir, "--engine", "steam"], "no 'steam'"),
             (["save", "--dir", self.dir, "--against", "pickle"], "no 'pickle'"),
             (["save", "--dir", self.dir, "--rounds", "0"], "--rounds is 0"),
-            (["load", "--dir", self.dir, "--engine", "direct,collective"], "several"),
+            (["load", "--dir", self.dir, "--engine", "direct"], "unrecognised option '--engine'"),
             (["plan", "--ranks", "10", "--grid", "tp=3"], "on 10 ranks"),
-            (["plan", "--ranks", "8", "--load-grid", "tp=2"], "--load-grid goes with --load-ranks"),
-            (["plan", "--ranks", "8", "--load-ranks", "6", "--load-grid", "tp=4"], "on 6 ranks"),
             (["plan", "--ranks", "8", "--held", "what"], "--held is 'what'"),
         ):
             result = bench(*arguments, ranks=0)

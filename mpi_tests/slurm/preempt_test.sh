@@ -88,10 +88,12 @@ preempt() { sbatch --parsable --partition=high --nodes=2 --exclusive --output=hi
 case $2 in
   preemption)
     start && signal preempt && ended 10 # KillWait
-    "$repository/scripts/draw-timeline" run -o timeline.svg
-    for what in "start 1: job $job (restart 0) on n1" "start 2: job $job (restart 1) on n1" "came to rank" "started again"; do
-      says timeline.svg "$what"
-    done
+    if /usr/bin/python3 -c "import matplotlib" 2>/dev/null; then
+      "$repository/scripts/draw-timeline" run -o timeline.svg
+      for what in "start 1: job $job (restart 0) on n1" "start 2: job $job (restart 1) on n1" "came to rank" "started again"; do
+        says timeline.svg "$what"
+      done
+    fi
     ;;
   grace)
     scontrol update PartitionName=low GraceTime=20

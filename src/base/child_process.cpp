@@ -1,8 +1,8 @@
 #include "base/child_process.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,58 +23,9 @@ namespace {
 
 constexpr double kEndTimeoutS = 10;
 
-void check_spawn(int error, const std::string& action) {
-  if (error != 0) throw Error(ErrorKind::io, action + ": " + std::strerror(error));
-}
-
-// What the child's descriptors become.
-class FileActions {
- public:
-  FileActions() { check_spawn(posix_spawn_file_actions_init(&actions_), "posix_spawn_file_actions_init"); }
-  ~FileActions() { posix_spawn_file_actions_destroy(&actions_); }
-  FileActions(const FileActions&) = delete;
-  FileActions& operator=(const FileActions&) = delete;
-  void dup(int from, int to) { check_spawn(posix_spawn_file_actions_adddup2(&actions_, from, to), "dup2"); }
-  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-};
-
-// No signal blocked in the child, whatever this thread blocks; SIGPIPE as usual.
-class Attributes {
- public:
-  Attributes() {
-    check_spawn(posix_spawnattr_init(&attributes_), "posix_spawnattr_init");
-    sigset_t none;
-    sigemptyset(&none);
-    sigset_t defaults;
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
-    check_spawn(posix_spawnattr_setsigmask(&attributes_, &none), "posix_spawnattr_setsigmask");
-    check_spawn(posix_spawnattr_setsigdefault(&attributes_, &defaults), "posix_spawnattr_setsigdefault");
-    check_spawn(posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
-                "posix_spawnattr_setflags");
-  }
-  ~Attributes() { posix_spawnattr_destroy(&attributes_); }
-  Attributes(const Attributes&) = delete;
-  Attributes& operator=(const Attributes&) = delete;
-  [[nodiscard]] const posix_spawnattr_t* get() const { return &attributes_; }
-
- private:
-  posix_spawnattr_t attributes_{};
-};
-
-std::vector<std::string> own_environment() {
-  std::vector<std::string> entries;
-  for (char** entry = environ; *entry != nullptr; ++entry) entries.emplace_back(*entry);
-  return entries;
-}
-
 // posix_spawn wants them so.
 std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   std::vector<char*> pointers;
-  pointers.reserve(texts.size() + 1);
   for (const auto& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
   pointers.push_back(nullptr);
   return pointers;
@@ -82,50 +33,49 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
 
 }  // namespace
 
-class ChildProcess::Pipe {
- public:
-  Pipe() {
-    if (::pipe2(ends_.data(), O_CLOEXEC) != 0) throw Error(ErrorKind::io, std::string("pipe: ") + std::strerror(errno));
+ChildProcess::ChildProcess(const std::vector<std::string>& arguments, char* const* environment, StderrTo stderr_to)
+    : program_(arguments.front()) {
+  const auto check = [&](int error) {
+    if (error != 0) throw Error(ErrorKind::io, "start " + program_ + ": " + std::strerror(error));
+  };
+  std::array<int, 2> ends{};
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0 ? 0 : errno);
+  socket_ = ends[0];
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  int error = 0;
+  for (const int to : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (to == STDERR_FILENO && stderr_to == StderrTo::parent) continue;
+    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, ends[1], to);
   }
-  ~Pipe() {
-    for (const int end : ends_) {
-      if (end >= 0) ::close(end);
-    }
+  // No signal blocked in the child, whatever this thread blocks; SIGPIPE as usual.
+  sigset_t signals;
+  sigemptyset(&signals);
+  posix_spawnattr_setsigmask(&attributes, &signals);
+  sigaddset(&signals, SIGPIPE);
+  posix_spawnattr_setsigdefault(&attributes, &signals);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  if (error == 0) {
+    error = ::posix_spawnp(&pid_, program_.c_str(), &actions, &attributes, pointers_to(arguments).data(), environment);
   }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  [[nodiscard]] int reader() const { return ends_[0]; }
-  [[nodiscard]] int writer() const { return ends_[1]; }
-  int take_reader() { return std::exchange(ends_[0], -1); }
-  int take_writer() { return std::exchange(ends_[1], -1); }
-
- private:
-  std::array<int, 2> ends_{-1, -1};
-};
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  ::close(ends[1]);
+  if (error != 0) ::close(socket_);
+  check(error);
+}
 
 ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
                            StderrTo stderr_to)
-    : program_(arguments.front()) {
-  Pipe input;
-  Pipe output;
-  FileActions actions;
-  actions.dup(input.reader(), STDIN_FILENO);
-  actions.dup(output.writer(), STDOUT_FILENO);
-  if (stderr_to == StderrTo::output) actions.dup(output.writer(), STDERR_FILENO);
-  const Attributes attributes;
-  check_spawn(::posix_spawnp(&pid_, program_.c_str(), actions.get(), attributes.get(), pointers_to(arguments).data(),
-                             pointers_to(environment).data()),
-              "start " + program_);
-  to_child_ = input.take_writer();
-  from_child_ = output.take_reader();
-}
+    : ChildProcess(arguments, pointers_to(environment).data(), stderr_to) {}
 
 ChildProcess::ChildProcess(const std::vector<std::string>& arguments, StderrTo stderr_to)
-    : ChildProcess(arguments, own_environment(), stderr_to) {}
+    : ChildProcess(arguments, environ, stderr_to) {}
 
 ChildProcess::~ChildProcess() {
-  ::close(to_child_);
-  ::close(from_child_);
+  ::close(socket_);
   if (pid_ < 0) return;
   try {
     wait(kEndTimeoutS);
@@ -154,7 +104,7 @@ int ChildProcess::wait(double timeout_s) {
 void ChildProcess::write_line(const std::string& line) {
   const auto text = line + '\n';
   for (std::size_t done = 0; done < text.size();) {
-    const auto put = ::write(to_child_, text.data() + done, text.size() - done);
+    const auto put = ::send(socket_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) throw Error(ErrorKind::io, "write to " + program_ + ": " + std::strerror(errno));
     done += static_cast<std::size_t>(put);
@@ -166,12 +116,12 @@ bool ChildProcess::receive(double timeout_s) {
   for (;;) {
     const double left_s = timeout_s - watch.seconds();
     if (left_s <= 0) throw Error(ErrorKind::timeout, program_ + " does not answer");
-    pollfd waited{from_child_, POLLIN, 0};
+    pollfd waited{socket_, POLLIN, 0};
     const int ready = ::poll(&waited, 1, static_cast<int>(left_s * 1000) + 1);
     if (ready < 0 && errno != EINTR) throw Error(ErrorKind::io, "poll " + program_ + ": " + std::strerror(errno));
     if (ready <= 0) continue;
     std::array<char, 4096> block{};
-    const auto got = ::read(from_child_, block.data(), block.size());
+    const auto got = ::read(socket_, block.data(), block.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw Error(ErrorKind::io, "read from " + program_ + ": " + std::strerror(errno));
     received_.append(block.data(), static_cast<std::size_t>(got));

@@ -6,8 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "base/posix.hpp"
-
 namespace muster {
 
 enum class StderrTo { parent, output };
@@ -35,12 +33,11 @@ class ChildProcess {
   int wait(double timeout_s);
 
  private:
-  class Pipe;
+  ChildProcess(const std::vector<std::string>& arguments, char* const* environment, StderrTo stderr_to);
   // More of the output into received_. False at its end.
   bool receive(double timeout_s);
   pid_t pid_ = -1;
-  int to_child_ = -1;
-  int from_child_ = -1;
+  int socket_ = -1;  // the child's standard input and output
   std::string program_;
   std::string received_;
 };

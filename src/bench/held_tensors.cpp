@@ -1,18 +1,17 @@
 #include "bench/held_tensors.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <muster/error.hpp>
 #include <muster/sharding.hpp>
-#include <utility>
+#include <new>
 
 namespace muster::bench {
 
 namespace {
 
 constexpr std::size_t kTorchAlignmentBytes = 64;
-constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+constexpr std::size_t kCheckedBytes = std::size_t{1} << 20;
 
 std::uint64_t mix(std::uint64_t value) {
   value ^= value >> 32;
@@ -24,7 +23,7 @@ std::uint64_t mix(std::uint64_t value) {
 // The bytes of one tensor. Any of them at once, so that checking needs no second copy.
 class Content {
  public:
-  Content(std::uint64_t seed, std::size_t tensor) : state_(mix(mix(seed + 1) + tensor)) {}
+  explicit Content(std::size_t tensor) : state_(mix(mix(2) + tensor)) {}
   void fill(std::uint64_t first_byte, std::span<std::byte> to) const {
     for (std::size_t done = 0; done < to.size();) {
       const auto at = first_byte + done;
@@ -40,39 +39,23 @@ class Content {
   std::uint64_t state_;
 };
 
-constexpr std::array<std::pair<std::string_view, Held>, 5> kHeld{{{"sharded", Held::sharded},
-                                                                  {"replicated", Held::replicated},
-                                                                  {"rows", Held::rows},
-                                                                  {"columns", Held::columns},
-                                                                  {"flat", Held::flat}}};
-
 }  // namespace
 
-Held held(std::string_view name) {
-  for (const auto& [known, held] : kHeld) {
-    if (known == name) return held;
-  }
-  throw Error(ErrorKind::usage,
-              "'" + std::string(name) + "' is no way to hold tensors: sharded, replicated, rows, columns or flat");
+std::string name(Held held) {
+  return std::ranges::find(kHeldNames, held, &std::pair<const char*, Held>::second)->first;
 }
 
-std::string_view name(Held held) {
-  return std::ranges::find(kHeld, held, &std::pair<std::string_view, Held>::second)->first;
-}
-
-HeldTensors::HeldTensors(const Workload& workload, Held held, std::uint64_t seed, int rank, int ranks)
-    : workload_(workload),
-      held_(held),
-      seed_(seed),
-      rank_(rank),
-      ranks_(ranks),
-      holders_(assign_holders(workload, ranks)) {
+HeldTensors::HeldTensors(const Workload& workload, Held held, int rank, int ranks)
+    : workload_(workload), held_(held), rank_(rank), ranks_(ranks), holders_(assign_holders(workload, ranks)) {
   memory_.reserve(workload.tensors.size());
   for (std::size_t i = 0; i < workload.tensors.size(); ++i) {
     const auto& tensor = workload.tensors[i];
+    void* allocated = nullptr;
     const auto bytes = elements_held(shard(i), tensor.shape) * item_bytes(tensor.dtype);
-    const auto memory = memory_.emplace_back(bytes, kTorchAlignmentBytes).span();
-    const Content content(seed_, i);
+    if (bytes > 0 && ::posix_memalign(&allocated, kTorchAlignmentBytes, bytes) != 0) throw std::bad_alloc();
+    memory_.emplace_back(static_cast<std::byte*>(allocated));
+    const auto memory = bytes_of(i);
+    const Content content(i);
     map(i).visit_runs(0, tensor.bytes(),
                       [&](const ShardRun& run) { content.fill(run.in_file, memory.subspan(run.in_shard, run.bytes)); });
   }
@@ -92,8 +75,6 @@ Shard HeldTensors::shard(std::size_t tensor) const {
       return split(shape, 0, rank_, ranks_);
     case Held::columns:
       return split(shape, shape.size() - 1, rank_, ranks_);
-    case Held::flat:
-      return split_flat(shape, rank_, ranks_);
   }
   throw Error(ErrorKind::internal, "unknown way to hold tensors");
 }
@@ -108,32 +89,39 @@ State HeldTensors::state() const {
   State state;
   for (std::size_t i = 0; i < workload_.tensors.size(); ++i) {
     const auto& tensor = workload_.tensors[i];
-    state.add_mutable(tensor.path, tensor.dtype, tensor.shape, memory_[i].data(), shard(i));
+    state.add_mutable(tensor.path, tensor.dtype, tensor.shape, memory_[i].get(), shard(i));
   }
   return state;
 }
 
+std::span<std::byte> HeldTensors::bytes_of(std::size_t tensor) const {
+  const auto& [path, dtype, shape] = workload_.tensors[tensor];
+  return {memory_[tensor].get(), elements_held(shard(tensor), shape) * item_bytes(dtype)};
+}
+
 std::uint64_t HeldTensors::bytes() const {
   std::uint64_t sum = 0;
-  for (const auto& buffer : memory_) sum += buffer.span().size();
+  for (std::size_t i = 0; i < memory_.size(); ++i) sum += bytes_of(i).size();
   return sum;
 }
 
+void HeldTensors::copy_to(std::byte* to) const {
+  for (std::size_t i = 0; i < memory_.size(); ++i) to = std::ranges::copy(bytes_of(i), to).out;
+}
+
 void HeldTensors::spoil() {
-  for (const auto& buffer : memory_) {
-    if (!buffer.span().empty()) std::memset(buffer.data(), 0xA5, buffer.span().size());
-  }
+  for (std::size_t i = 0; i < memory_.size(); ++i) std::ranges::fill(bytes_of(i), std::byte{0xA5});
 }
 
 void HeldTensors::verify() const {
-  std::vector<std::byte> expected(kBlockBytes);
+  std::vector<std::byte> expected(kCheckedBytes);
   for (std::size_t i = 0; i < memory_.size(); ++i) {
     const auto& tensor = workload_.tensors[i];
-    const Content content(seed_, i);
-    const auto held = memory_[i].span();
+    const Content content(i);
+    const auto held = bytes_of(i);
     map(i).visit_runs(0, tensor.bytes(), [&](const ShardRun& run) {
-      for (std::uint64_t done = 0; done < run.bytes; done += kBlockBytes) {
-        const auto bytes = std::min<std::uint64_t>(kBlockBytes, run.bytes - done);
+      for (std::uint64_t done = 0; done < run.bytes; done += kCheckedBytes) {
+        const auto bytes = std::min<std::uint64_t>(kCheckedBytes, run.bytes - done);
         content.fill(run.in_file + done, std::span(expected).first(bytes));
         if (std::memcmp(held.data() + run.in_shard + done, expected.data(), bytes) != 0) {
           throw Error(ErrorKind::corrupt, tensor.path + ": what was loaded is not what was saved");

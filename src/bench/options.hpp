@@ -1,44 +1,47 @@
 #pragma once
-// The command lines of `muster-bench save` and `muster-bench load`. Local.
+// The commands of muster-bench, and the command lines of `save` and `load`.
 
-#include <cstdint>
 #include <filesystem>
-#include <muster/error.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "bench/engine_variant.hpp"
 #include "bench/held_tensors.hpp"
-#include "bench/peer_contender.hpp"
-#include "bench/rounds.hpp"
+#include "bench/save_contender.hpp"
 #include "bench/workload.hpp"
+#include "program/command_line.hpp"
+#include "program/exit_code.hpp"
+#include "program/run.hpp"
+#include "program/text.hpp"
 
 namespace muster::bench {
 
-using Arguments = std::vector<std::string>;
+using program::Arguments;
+using program::UsageError;
+using enum program::ExitCode;
 
-// Wrong use of the command line: one line, exit code 2.
-class UsageError : public Error {
- public:
-  explicit UsageError(const std::string& message) : Error(ErrorKind::usage, message) {}
-};
+inline constexpr double kTimeoutS = 1800;  // for ranks to wait for each other
+
+// Collective over all processes started. MPI is initialised once the arguments are found right.
+int save(const Arguments& arguments);
+int load(const Arguments& arguments);
+int policy(const Arguments& arguments);
+// Local, without MPI; ranks other than 0 do nothing.
+int plan(const Arguments& arguments);
 
 struct Options {
+  Arguments arguments = {};
   std::filesystem::path directory = {};
   Workload workload = {};
-  std::vector<EngineVariant> engines = {};
-  bool with_limit = true;
-  std::vector<std::string> peers = {};
-  RoundsOptions rounds = {};
   Held held = Held::sharded;
-  std::optional<Held> into = std::nullopt;
-  std::uint64_t seed = 1;
-  PeerOptions peer = {};
-  std::optional<std::filesystem::path> json_file = std::nullopt;
+  int rounds = 7;
+  std::string json_file = {};               // empty: none
+  std::vector<SaveVariant> engines = {};    // of `save`
+  std::vector<std::string> peers = {};      // of `save`
+  std::optional<Held> into = std::nullopt;  // of `load`
 };
 
-// Nothing where help was asked for; it was printed then. Throws UsageError.
+// Nothing if help was asked for; it was printed then. Throws UsageError.
 std::optional<Options> parse_save(const Arguments& arguments);
 std::optional<Options> parse_load(const Arguments& arguments);
 

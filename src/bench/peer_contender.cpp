@@ -41,70 +41,40 @@ std::vector<std::string> clean_environment() {
   return kept;
 }
 
-std::filesystem::path find_script() {
+std::string find_script() {
   const auto program = std::filesystem::read_symlink("/proc/self/exe");
   auto installed = program.parent_path().parent_path() / "share" / "muster" / kScriptName;
   if (std::filesystem::exists(installed)) return installed;
   for (auto folder = program.parent_path(); folder != folder.root_path(); folder = folder.parent_path()) {
     if (std::filesystem::exists(folder / "scripts" / kScriptName)) return folder / "scripts" / kScriptName;
   }
-  throw Error(ErrorKind::not_found, std::string(kScriptName) + " was not found; name it with --peers-script");
-}
-
-// Asks interpreters, without importing anything, whether they have what the peer needs. The distribution's packages
-// are for its own interpreter, which is not always the first on the PATH.
-std::string find_python(const std::string& peer, const std::filesystem::path& script, const std::string& wanted) {
-  std::vector<std::string> candidates{"python3", "/usr/bin/python3"};
-  if (!wanted.empty()) candidates = {wanted};
-  std::string why;
-  for (const auto& python : candidates) {
-    try {
-      ChildProcess probe({python, script.string(), "--check", peer}, clean_environment());
-      const auto answer = probe.read_line(kAnswerTimeoutS);
-      if (answer == "ok") return python;
-      why = answer;
-    } catch (const Error& error) {
-      if (why.empty()) why = error.what();
-    }
-  }
-  throw Error(ErrorKind::not_found, why);
+  throw Error(ErrorKind::not_found, std::string(kScriptName) + " was not found");
 }
 
 }  // namespace
 
-const std::vector<std::string>& peer_names() {
-  static const std::vector<std::string> names{"torch-save", "torch-save-tensors", "h5py", "h5py-independent"};
-  return names;
-}
-
 PeerContender::PeerContender(const mpi::CommView& comm, std::string name, const std::filesystem::path& workload_file,
-                             std::filesystem::path directory, const std::string& held, const PeerOptions& options)
+                             std::filesystem::path directory, const std::string& held)
     : comm_(comm), name_(std::move(name)), directory_(std::move(directory)) {
   nlohmann::json answer;
   if (comm.rank() == 0) {
     try {
-      const auto script = options.script.empty() ? find_script() : options.script;
-      const auto python = find_python(name_, script, options.python);
       std::filesystem::create_directories(directory_);
       child_ = std::make_unique<ChildProcess>(
-          std::vector<std::string>{"mpirun", "-n", std::to_string(comm.size()), python, script.string(), name_,
-                                   workload_file.string(), directory_.string(), "--held", held},
+          std::vector<std::string>{"mpirun", "-n", std::to_string(comm.size()), find_script(), name_,
+                                   workload_file.string(), directory_.string(), held},
           clean_environment());
       answer = next_answer();
-      if (answer.contains("missing")) child_.reset();
     } catch (const std::exception& error) {
-      child_.reset();
       answer = {{"missing", error.what()}};
     }
   }
   // The peer takes a while to start and to fill its memory.
   quiet_barrier(comm);
   answer = broadcast_json(comm, answer);
-  if (answer.contains("missing")) {
-    absence_ = answer.at("missing").get<std::string>();
-  } else {
-    versions_ = answer.at("versions");
-  }
+  if (!answer.contains("missing")) return;
+  absence_ = answer.at("missing").get<std::string>();
+  child_.reset();
 }
 
 nlohmann::json PeerContender::next_answer() {
@@ -121,8 +91,8 @@ nlohmann::json PeerContender::next_answer() {
   }
 }
 
-Sample PeerContender::run_round(int round) {
-  nlohmann::json answer;
+nlohmann::json PeerContender::run_round(int round) {
+  auto answer = nlohmann::json::object();
   std::exception_ptr failure;
   // Our ranks must not take cores away from the peer's.
   quiet_barrier(comm_);
@@ -136,11 +106,7 @@ Sample PeerContender::run_round(int round) {
   }
   quiet_barrier(comm_);
   mpi::agree(comm_, name_, failure);
-  answer = broadcast_json(comm_, answer);
-  return {.seconds = answer.at("seconds").get<double>(),
-          .phase_s = answer.at("phase_s").get<std::map<std::string, double>>(),
-          .peak_bytes = answer.at("peak_bytes").get<std::uint64_t>(),
-          .details = {{"versions", versions_}}};
+  return answer;
 }
 
 void PeerContender::clean_up() {

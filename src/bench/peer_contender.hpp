@@ -2,6 +2,7 @@
 // Another way to save, run by scripts/bench-peers.py in an MPI job of its own that lives through all rounds.
 // A job of its own because one inside ours (MPI_Comm_spawn) would share our progress, settings and fate.
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -13,23 +14,18 @@
 namespace muster::bench {
 
 // Names of the peers that bench-peers.py knows.
-const std::vector<std::string>& peer_names();
-
-struct PeerOptions {
-  std::string python;            // interpreter; empty: the first of the usual ones that has the packages
-  std::filesystem::path script;  // empty: looked for beside the program
-};
+inline constexpr std::array kPeerNames{"torch-save", "torch-save-tensors", "h5py"};
 
 class PeerContender : public Contender {
  public:
   // Collective. Starts the peer's ranks, as many as ours, with the tensors of `workload_file` in memory; they write
-  // into `directory`. `held` is "sharded" or "replicated". Where the peer cannot run here, `absence` says why.
+  // into `directory`. `held` is "sharded" or "replicated". If the peer cannot run here, `absence` says why.
   PeerContender(const mpi::CommView& comm, std::string name, const std::filesystem::path& workload_file,
-                std::filesystem::path directory, const std::string& held, const PeerOptions& options);
+                std::filesystem::path directory, const std::string& held);
 
   [[nodiscard]] std::string name() const override { return name_; }
   [[nodiscard]] const std::optional<std::string>& absence() const { return absence_; }
-  Sample run_round(int round) override;
+  nlohmann::json run_round(int round) override;
   void clean_up() override;
 
  private:
@@ -40,7 +36,6 @@ class PeerContender : public Contender {
   std::string name_;
   std::filesystem::path directory_;
   std::optional<std::string> absence_;
-  nlohmann::json versions_;
   std::unique_ptr<ChildProcess> child_;  // on rank 0
 };
 

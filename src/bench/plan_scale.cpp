@@ -5,7 +5,7 @@
 
 #include "base/clock.hpp"
 #include "base/hash.hpp"
-#include "bench/peak_memory.hpp"
+#include "bench/memory.hpp"
 #include "model/catalog_bytes.hpp"
 #include "plan/balance.hpp"
 #include "plan/description.hpp"
@@ -32,15 +32,7 @@ double spread(const std::vector<std::uint64_t>& bytes) {
 class Steps {
  public:
   void begin() { watch_.lap(); }
-  double end(const char* name) {
-    seconds_.emplace_back(name, watch_.lap());
-    return seconds_.back().second;
-  }
-  [[nodiscard]] double total() const {
-    double all = 0;
-    for (const auto& [name, seconds] : seconds_) all += seconds;
-    return all;
-  }
+  void end(const char* name) { seconds_.emplace_back(name, watch_.lap()); }
   std::vector<std::pair<std::string, double>> take() { return std::move(seconds_); }
 
  private:
@@ -49,70 +41,54 @@ class Steps {
 };
 
 // As the saver goes about it on every rank.
-class SaveMeasurement {
- public:
-  explicit SaveMeasurement(const SimulatedJob& job) : job_(job) {}
+Layout plan_save(const SimulatedJob& job, PlanReport& report) {
+  plan::BalanceOptions options;
+  options.alignment_bytes = kAlignmentBytes;
+  for (int rank = 0; rank < job.ranks(); ++rank) options.node_of_rank.push_back(rank / kRanksOfANode);
+  const auto groups = job.peer_groups();
+  PeakMemory memory;
+  Steps steps;
+  const auto state = job.state_of(0);
+  auto distinct = job.distinct();
+  report.distinct = distinct.size();
+  for (const auto& each : distinct) report.exchanged_bytes += each.bytes.size();
+  memory.restart();
+  steps.begin();
 
-  Layout run(PlanScaleReport& report) {
-    const plan::BalanceOptions balance = balance_options();
-    const auto groups = job_.peer_groups();
-    PeakMemory memory;
-    const auto state = job_.state_of(0);
-    auto distinct = job_.distinct();
-    report.distinct_groups = distinct.size();
-    for (const auto& each : distinct) report.exchanged_bytes += each.bytes.size();
-    memory.restart();
-    steps_.begin();
+  std::uint64_t fingerprint = 0;
+  for (const auto& packed : plan::pack_for_exchange(plan::describe(state))) fingerprint ^= hash_bytes(packed);
+  if (fingerprint != 0) steps.end("describe_and_pack");
+  plan::Merger merger(groups);
+  for (auto& each : distinct) merger.add(std::move(each.ranks), plan::unpack(each.bytes));
+  distinct = {};
+  steps.end("unpack_and_add");
+  auto global = merger.finish();
+  merger = plan::Merger(std::vector<int>{});
+  steps.end("merge");
+  auto writes = plan::balance(global, options);
+  global = {};
+  steps.end("balance");
+  report.spread = spread(plan::written_bytes(writes));
+  steps.begin();
+  auto layout = plan::lay_out(std::move(writes), kAlignmentBytes);
+  steps.end("lay_out");
+  report.fullest_rank_bytes = memory.peak_bytes();
+  report.steps_s = steps.take();
 
-    std::uint64_t fingerprint = 0;
-    for (const auto& packed : plan::pack_for_exchange(plan::describe(state))) fingerprint ^= hash_bytes(packed);
-    if (fingerprint != 0) report.exchange_pack_s += steps_.end("describe_and_pack");
-    plan::Merger merger(groups);
-    for (auto& each : distinct) merger.add(std::move(each.ranks), plan::unpack(each.bytes));
-    distinct = {};
-    report.exchange_pack_s += steps_.end("unpack_and_add");
-    auto global = merger.finish();
-    merger = plan::Merger(std::vector<int>{});
-    steps_.end("merge");
-    auto writes = plan::balance(global, balance);
-    global = {};
-    steps_.end("balance");
-    report.balance_spread = spread(plan::written_bytes(writes));
-    steps_.begin();
-    auto layout = plan::lay_out(std::move(writes), kAlignmentBytes);
-    steps_.end("lay_out");
-    report.plan_s = steps_.total();
-    report.fullest_rank_bytes = memory.peak_bytes();
-    report.steps_s = steps_.take();
-
-    report.extents = layout.extents.size();
-    return layout;
-  }
-
- private:
-  [[nodiscard]] plan::BalanceOptions balance_options() const {
-    plan::BalanceOptions options;
-    options.alignment_bytes = kAlignmentBytes;
-    for (int rank = 0; rank < job_.ranks(); ++rank) options.node_of_rank.push_back(rank / kRanksOfANode);
-    return options;
-  }
-
-  const SimulatedJob& job_;
-  Steps steps_;
-};
+  report.extents = layout.extents.size();
+  return layout;
+}
 
 // As the loader goes about it on the rank that wants most: from the catalog that rank 0 sends to who reads what.
-LoadPlanReport plan_load(const SimulatedJob& job, const Catalog& saved) {
-  LoadPlanReport report;
-  report.ranks = job.ranks();
-  report.grid = job.grid().grid();
+PlanReport plan_load(const SimulatedJob& job, const Catalog& saved) {
+  PlanReport report;
   RankSet readers(static_cast<std::size_t>(job.ranks()));
   std::iota(readers.begin(), readers.end(), 0);
   PeakMemory memory;
   Steps steps;
   auto packed = pack(saved);
   auto [distinct, fullest_rank] = job.all_requests(saved);
-  report.distinct_requests = distinct.size();
+  report.distinct = distinct.size();
   report.exchanged_bytes = packed.size();
   for (const auto& each : distinct) report.exchanged_bytes += each.bytes.size();
   memory.restart();
@@ -122,67 +98,46 @@ LoadPlanReport plan_load(const SimulatedJob& job, const Catalog& saved) {
   packed = {};
   steps.end("unpack_catalog");
   const auto own = plan::pack_for_exchange(catalog, job.wants_of(fullest_rank, catalog));
-  steps.end("own_wants");
+  steps.end("own_requests");
   std::vector<plan::RankRequests> all_requests;
   for (const auto& each : distinct) all_requests.push_back({each.ranks, plan::unpack_requests(each.bytes)});
-  steps.end("unpack_wishes");
+  steps.end("unpack_requests");
   const auto units = plan::plan_reads(catalog, all_requests, readers);
   steps.end("plan_reads");
-  report.plan_s = steps.total();
   report.fullest_rank_bytes = memory.peak_bytes();
   report.steps_s = steps.take();
 
-  for (const auto& rank_requests : all_requests) report.requests += rank_requests.requests.size();
-  report.units = units.size();
+  report.extents = units.size();
   std::vector<std::uint64_t> read(readers.size(), 0);
   for (const auto& unit : units) read[static_cast<std::size_t>(unit.reader)] += unit.bytes;
-  report.read_spread = spread(read);
+  report.spread = spread(read);
   return report;
 }
 
-nlohmann::json steps_json(const std::vector<std::pair<std::string, double>>& steps_s) {
-  auto steps = nlohmann::json::object();
-  for (const auto& [name, seconds] : steps_s) steps[name] = seconds;
-  return steps;
+nlohmann::json json_of(const PlanReport& report) {
+  double plan_s = 0;
+  auto steps_s = nlohmann::json::object();
+  for (const auto& [name, seconds] : report.steps_s) {
+    steps_s[name] = seconds;
+    plan_s += seconds;
+  }
+  return {{"plan_s", plan_s},
+          {"fullest_rank_bytes", report.fullest_rank_bytes},
+          {"exchanged_bytes", report.exchanged_bytes},
+          {"distinct", report.distinct},
+          {"extents", report.extents},
+          {"spread", report.spread},
+          {"steps_s", steps_s}};
 }
 
 }  // namespace
 
-nlohmann::json LoadPlanReport::to_json() const {
-  return {{"ranks", ranks},
-          {"grid", to_string(grid)},
-          {"plan_s", plan_s},
-          {"fullest_rank_bytes", fullest_rank_bytes},
-          {"exchanged_bytes", exchanged_bytes},
-          {"distinct_requests", distinct_requests},
-          {"wants", requests},
-          {"units", units},
-          {"read_spread", read_spread},
-          {"steps_s", steps_json(steps_s)}};
-}
-
-nlohmann::json PlanScaleReport::to_json() const {
-  auto of_loads = nlohmann::json::array();
-  for (const auto& load : loads) of_loads.push_back(load.to_json());
-  return {{"plan_s", plan_s},
-          {"exchange_pack_s", exchange_pack_s},
-          {"fullest_rank_bytes", fullest_rank_bytes},
-          {"exchanged_bytes", exchanged_bytes},
-          {"extents", extents},
-          {"distinct_groups", distinct_groups},
-          {"balance_spread", balance_spread},
-          {"steps_s", steps_json(steps_s)},
-          {"loads", of_loads}};
-}
+nlohmann::json PlanScaleReport::to_json() const { return {{"save", json_of(save)}, {"load", json_of(load)}}; }
 
 PlanScaleReport measure_plan(const PlanScaleOptions& options) {
   PlanScaleReport report;
-  const SimulatedJob saving(options.ranks, options.tensors, options.grid, options.held);
-  const auto catalog = Catalog{SaveMeasurement(saving).run(report), {}};
-  if (options.loads.empty()) report.loads.push_back(plan_load(saving, catalog));
-  for (const auto& [ranks, grid] : options.loads) {
-    report.loads.push_back(plan_load(SimulatedJob(ranks, options.tensors, grid, options.held), catalog));
-  }
+  const SimulatedJob job(options.ranks, options.tensors, options.grid, options.held);
+  report.load = plan_load(job, Catalog{plan_save(job, report.save), {}});
   return report;
 }
 

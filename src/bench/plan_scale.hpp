@@ -13,44 +13,27 @@
 
 namespace muster::bench {
 
-// Who loads what was saved; each in its own part of the grid.
-struct PlannedLoad {
-  int ranks = 1;
-  Grid grid = {};
-};
-
 struct PlanScaleOptions {
   int ranks = 16384;
   std::uint64_t tensors = 3000;  // of the model
   Grid grid = {};
   HeldMoments held = HeldMoments::replicated;
-  std::vector<PlannedLoad> loads = {};  // none: by those that saved
 };
 
-struct LoadPlanReport {
-  int ranks = 0;
-  Grid grid;
-  double plan_s = 0;  // all of steps_s
-  std::uint64_t fullest_rank_bytes = 0;
-  std::uint64_t exchanged_bytes = 0;  // that every rank receives: the catalog, then what all want
-  std::uint64_t distinct_requests = 0;
-  std::uint64_t requests = 0;  // ranges, of all distinct requests
-  std::uint64_t units = 0;
-  double read_spread = 0;  // bytes of the rank that reads most, over the mean
+// Of a first save, or of the load of its file by the same ranks.
+struct PlanReport {
   std::vector<std::pair<std::string, double>> steps_s;
-  [[nodiscard]] nlohmann::json to_json() const;
+  std::uint64_t fullest_rank_bytes = 0;
+  std::uint64_t exchanged_bytes = 0;  // that every rank receives: descriptions, or the catalog and what all want
+  std::uint64_t distinct = 0;         // of the descriptions, or of the lists of what ranks want
+  std::uint64_t extents = 0;          // that are written, or read in one
+  double spread = 0;                  // bytes of the rank that writes or reads most, over the mean
 };
 
 struct PlanScaleReport {
-  double plan_s = 0;           // of a first save, all of steps_s
-  double exchange_pack_s = 0;  // the part of plan_s that packs and unpacks descriptions
-  std::uint64_t fullest_rank_bytes = 0;
-  std::uint64_t exchanged_bytes = 0;  // that every rank receives
-  std::uint64_t extents = 0;
-  std::uint64_t distinct_groups = 0;
-  double balance_spread = 0;  // bytes of the rank that writes most, over the mean
-  std::vector<std::pair<std::string, double>> steps_s;
-  std::vector<LoadPlanReport> loads;
+  PlanReport save;
+  PlanReport load;
+  // By "save" and "load"; each also with "plan_s", the sum of its steps.
   [[nodiscard]] nlohmann::json to_json() const;
 };
 

@@ -7,13 +7,8 @@
 #include <muster/policy.hpp>
 
 #include "base/clock.hpp"
-#include "bench/command.hpp"
-#include "bench/command_line.hpp"
-#include "bench/exit_code.hpp"
+#include "bench/options.hpp"
 #include "bench/report.hpp"
-#include "bench/session.hpp"
-#include "bench/statistics.hpp"
-#include "cli/text.hpp"
 #include "mpi/check.hpp"
 
 namespace muster::bench {
@@ -24,9 +19,8 @@ namespace po = boost::program_options;
 
 constexpr const char* kPolicyHelp = R"(usage: mpirun -n RANKS muster-bench policy [options]
 
-What SavePolicy::should_save costs a training loop. Each round runs the same steps three times, the first two in turns
-as first and second: without asking, asking after every step, and asking after every step of a loop without its
-own collective. A step is some work of each rank and an allreduce of one number, as of the loss.
+What SavePolicy::should_save costs a training loop. Each round runs the same steps without asking and asking after every
+step, in turns as first and second. A step is some work of each rank and an allreduce of one number, as of the loss.
 
   mpirun -n 4 muster-bench policy --steps 2000 --work-us 1000 --rounds 9
 )";
@@ -40,18 +34,18 @@ struct PolicyOptions {
 
 std::optional<PolicyOptions> parse_policy(const Arguments& arguments) {
   PolicyOptions options;
-  po::options_description described("options", 118);
-  described.add_options()                                                                 //
+  program::CommandLine line(kPolicyHelp);
+  line.add()                                                                              //
       ("steps", po::value(&options.steps)->default_value(options.steps), "of each loop")  //
       ("work-us", po::value(&options.work_us)->default_value(options.work_us),
        "microseconds of work a step and rank")                                                                //
       ("rounds", po::value(&options.rounds)->default_value(options.rounds), "after one that does not count")  //
-      ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE")                 //
-      ("help,h", "this page");
-  if (!read_options(arguments, described, kPolicyHelp)) return std::nullopt;
-  if (options.steps < 1) throw UsageError(fmt::format("--steps is {}, and must be 1 or more", options.steps));
-  if (options.work_us < 0) throw UsageError(fmt::format("--work-us is {}, and must be 0 or more", options.work_us));
-  if (options.rounds < 1) throw UsageError(fmt::format("--rounds is {}, and must be 1 or more", options.rounds));
+      ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE");
+  if (!line.parse(arguments)) return std::nullopt;
+  constexpr int kMany = 1'000'000'000;
+  program::require_between("--steps", options.steps, 1, kMany);
+  program::require_between("--work-us", options.work_us, 0, kMany);
+  program::require_between("--rounds", options.rounds, 1, kMany);
   return options;
 }
 
@@ -67,11 +61,6 @@ void work(int microseconds) {
   }
 }
 
-struct Loop {
-  bool asks = true;
-  bool has_allreduce = true;
-};
-
 struct Cost {
   double step_us = 0;  // of the loop, by the step
   double call_us = 0;  // the median of what a call of should_save took on this rank
@@ -84,7 +73,7 @@ class Loops {
         options_(options),
         policy_(comm.handle(), {.every_steps = 1'000'000'000, .before_job_end = false}) {}
 
-  Cost run(const Loop& loop) {
+  Cost run(bool asks) {
     std::vector<double> calls_us;
     calls_us.reserve(static_cast<std::size_t>(options_.steps));
     comm_.barrier();
@@ -92,16 +81,14 @@ class Loops {
     for (int i = 0; i < options_.steps; ++i) {
       work(options_.work_us);
       double loss = 1;
-      if (loop.has_allreduce) {
-        mpi::check(MPI_Allreduce(MPI_IN_PLACE, &loss, 1, MPI_DOUBLE, MPI_SUM, comm_.handle()), "MPI_Allreduce");
-      }
-      if (!loop.asks) continue;
+      mpi::check(MPI_Allreduce(MPI_IN_PLACE, &loss, 1, MPI_DOUBLE, MPI_SUM, comm_.handle()), "MPI_Allreduce");
+      if (!asks) continue;
       const Stopwatch call;
       policy_.should_save(++step_);
       calls_us.push_back(call.seconds() * 1e6);
     }
     comm_.barrier();
-    return {.step_us = watch.seconds() * 1e6 / options_.steps, .call_us = loop.asks ? median(calls_us) : 0};
+    return {.step_us = watch.seconds() * 1e6 / options_.steps, .call_us = asks ? median(calls_us) : 0};
   }
 
  private:
@@ -112,30 +99,24 @@ class Loops {
 };
 
 int measure(const mpi::CommView& comm, const Arguments& arguments, const PolicyOptions& options) {
-  constexpr Loop kPlain{.asks = false};
-  constexpr Loop kAsking{};
-  constexpr Loop kAlone{.has_allreduce = false};
   const auto started_at = utc_now();
   Loops loops(comm, options);
   std::vector<double> plain_us;
   std::vector<double> added_us;
   std::vector<double> call_us;
-  std::vector<double> alone_us;
   for (int round = 0; round <= options.rounds; ++round) {
-    const bool plain_first = round % 2 == 0;
-    const auto first = loops.run(plain_first ? kPlain : kAsking);
-    const auto second = loops.run(plain_first ? kAsking : kPlain);
-    const auto& plain = plain_first ? first : second;
-    const auto& asking = plain_first ? second : first;
-    const auto alone = loops.run(kAlone);
+    const bool asks_first = round % 2 == 1;
+    const auto first = loops.run(asks_first);
+    const auto second = loops.run(!asks_first);
+    const auto& plain = asks_first ? second : first;
+    const auto& asking = asks_first ? first : second;
     if (round == 0) continue;
     plain_us.push_back(plain.step_us);
     added_us.push_back(asking.step_us - plain.step_us);
     call_us.push_back(asking.call_us);
-    alone_us.push_back(alone.call_us);
   }
   if (comm.rank() != 0) return kFine;
-  cli::TextTable table({"OF A STEP", "MEDIAN us", "[MIN..MAX]"}, {1, 2});
+  program::TextTable table({"OF A STEP", "MEDIAN us", "[MIN..MAX]"}, {1, 2});
   nlohmann::json json{{"format", 1},
                       {"command", "policy"},
                       {"command_line", arguments},
@@ -144,16 +125,15 @@ int measure(const mpi::CommView& comm, const Arguments& arguments, const PolicyO
   const auto add = [&](const char* what, const char* key, const std::vector<double>& values) {
     const auto spread = spread_of(values);
     table.add({what, fmt::format("{:.1f}", spread.median), fmt::format("[{:.1f}..{:.1f}]", spread.min, spread.max)});
-    json[key] = {{"median", spread.median}, {"min", spread.min}, {"max", spread.max}};
+    json[key] = spread_json(spread);
   };
   add("without asking", "plain_us", plain_us);
   add("more with should_save", "added_us", added_us);
   add("median call of rank 0", "call_us", call_us);
-  add("the same, no other collective", "call_alone_us", alone_us);
   fmt::print("should_save after each of {} steps, {} ranks, {} us of work a step, {} rounds\n\n", options.steps,
              comm.size(), options.work_us, options.rounds);
   table.print();
-  if (!options.json_file.empty()) write_json(options.json_file, json);
+  write_json(options.json_file, json);
   return kFine;
 }
 
@@ -162,7 +142,8 @@ int measure(const mpi::CommView& comm, const Arguments& arguments, const PolicyO
 int policy(const Arguments& arguments) {
   const auto options = parse_policy(arguments);
   if (!options) return kFine;
-  return run_in_session([&](const mpi::CommView& comm) { return measure(comm, arguments, *options); });
+  return program::run_on_ranks(kTimeoutS,
+                               [&](const mpi::CommView& comm) { return measure(comm, arguments, *options); });
 }
 
 }  // namespace muster::bench

@@ -23,6 +23,14 @@ nlohmann::json from_bytes(const Bytes& bytes) {
   return nlohmann::json::parse(first, first + bytes.size());
 }
 
+void take_larger(nlohmann::json& most, const nlohmann::json& other) {
+  if (most.is_null() || (!other.is_object() && most < other)) {
+    most = other;
+  } else if (other.is_object()) {
+    for (const auto& [name, value] : other.items()) take_larger(most[name], value);
+  }
+}
+
 }  // namespace
 
 double max_over_ranks(const mpi::CommView& comm, double value) {
@@ -33,16 +41,16 @@ double max_over_ranks(const mpi::CommView& comm, double value) {
   return most;
 }
 
+nlohmann::json max_over_ranks(const mpi::CommView& comm, const nlohmann::json& values) {
+  auto most = nlohmann::json::object();
+  for (const auto& bytes : comm.gather(to_bytes(values))) take_larger(most, from_bytes(bytes));
+  return most;
+}
+
 nlohmann::json broadcast_json(const mpi::CommView& comm, const nlohmann::json& value) {
   auto bytes = to_bytes(value);
   comm.broadcast(bytes, 0);
   return from_bytes(bytes);
-}
-
-std::vector<nlohmann::json> gather_json(const mpi::CommView& comm, const nlohmann::json& value) {
-  std::vector<nlohmann::json> all;
-  for (const auto& bytes : comm.gather(to_bytes(value))) all.push_back(from_bytes(bytes));
-  return all;
 }
 
 void quiet_barrier(const mpi::CommView& comm) {

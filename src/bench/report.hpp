@@ -4,34 +4,23 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 #include "bench/options.hpp"
 #include "bench/rounds.hpp"
+#include "bench/statistics.hpp"
 
 namespace muster::bench {
 
-// A thing that was asked for and could not be measured.
-struct Absence {
-  std::string name;
-  std::string why;
-};
+// Of `command`, "save" or "load".
+nlohmann::json report_of(const std::string& command, int ranks, const std::string& started_at, const Options& options,
+                         const RoundsResult& result);
 
-struct Report {
-  std::string command;  // "save", "load"
-  Arguments command_line;
-  int ranks = 1;
-  std::string started_at;
-  nlohmann::json notes = nlohmann::json::object();  // more members of the JSON
-};
-
-nlohmann::json to_json(const Report& report, const Options& options, const RoundsResult& result,
-                       const std::vector<Absence>& absences);
-
-// Prints what the JSON of to_json holds.
+// Prints what report_of returned.
 void print_report(const nlohmann::json& report);
 
-// Throws Error{io}.
+nlohmann::json spread_json(const Spread& spread);
+
+// Nothing if the file has no name. Throws Error{io}.
 void write_json(const std::filesystem::path& file, const nlohmann::json& value);
 
 }  // namespace muster::bench

@@ -2,119 +2,63 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <limits>
+#include <cstdio>
 
-#include "bench/free_memory.hpp"
+#include "bench/memory.hpp"
+#include "bench/ranks.hpp"
 #include "bench/statistics.hpp"
 #include "mpi/agree.hpp"
 
 namespace muster::bench {
 
-namespace {
-
-constexpr int kCalibrationsPerRound = 3;
-
-class Rounds {
- public:
-  Rounds(const mpi::CommView& comm, Limit* limit, const Contenders& contenders, const RoundsOptions& options,
-         const std::function<void(const std::string&)>& say)
-      : comm_(comm), limit_(limit), contenders_(contenders), options_(options), say_(say) {
-    if (limit_ != nullptr) {
-      result_.limit_kinds = limit_->kinds();
-      result_.calibration_s.resize(limit_->kinds().size());
-    }
-    for (const auto& contender : contenders_) result_.things.push_back({.name = contender->name()});
-  }
-
-  RoundsResult run() {
-    for (int round = 0; round < options_.warmup; ++round) warm_up(round);
-    for (int round = 0; round < options_.rounds; ++round) measure(round);
-    return std::move(result_);
-  }
-
- private:
-  void say(const std::string& line) const {
-    if (comm_.rank() == 0) say_(line);
-  }
-
-  Sample run_one(Contender& contender, int round, std::vector<DeviceCounters>& device) {
-    mpi::run_agreed(comm_, "prepare",
-                    [&] { touch_free_memory(options_.touched_bytes / static_cast<std::uint64_t>(comm_.size())); });
-    const auto before = read_device_counters(options_.directory);
-    auto sample = contender.run_round(round);
-    if (const auto after = read_device_counters(options_.directory); before && after) {
-      device.push_back(*after - *before);
-    }
+RoundsResult run_rounds(const mpi::CommView& comm, Limit& limit, const Contenders& contenders, int rounds,
+                        std::uint64_t touched_bytes) {
+  constexpr int kCalibrations = 3;
+  RoundsResult result{.limit_kinds = limit.kinds(), .calibration_s = {}, .limit_s = {}, .things = {}};
+  const auto say = [&](const std::string& line) {
+    if (comm.rank() == 0) fmt::print(stderr, "{}\n", line);
+  };
+  const auto run_one = [&](Contender& contender, int round) {
+    mpi::run_agreed(comm, "prepare",
+                    [&] { touch_free_memory(touched_bytes / static_cast<std::uint64_t>(comm.size())); });
+    auto sample = max_over_ranks(comm, contender.run_round(round));
     contender.clean_up();
     return sample;
+  };
+  const auto measure_limit = [&] { return result.limit_s.emplace_back(limit.measure(result.limit_kind)); };
+
+  say("warm-up");
+  auto& tried = result.calibration_s;
+  tried.resize(limit.kinds().size());
+  // In turns, so that a slow minute meets all kinds.
+  for (int turn = 0; turn < kCalibrations; ++turn) {
+    for (std::size_t kind = 0; kind < tried.size(); ++kind) tried[kind].push_back(limit.measure(kind));
+  }
+  for (std::size_t kind = 0; kind < tried.size(); ++kind) {
+    if (median(tried[kind]) < median(tried[result.limit_kind])) result.limit_kind = kind;
+  }
+  for (const auto& contender : contenders) {
+    result.things.push_back({.name = contender->name(), .first = run_one(*contender, 0), .samples = {}});
   }
 
-  void warm_up(int round) {
-    say(fmt::format("warm-up {} of {}", round + 1, options_.warmup));
-    if (limit_ != nullptr) {
-      // In turns, so that a slow minute meets all kinds.
-      for (int turn = 0; turn < kCalibrationsPerRound; ++turn) {
-        for (std::size_t kind = 0; kind < result_.calibration_s.size(); ++kind) {
-          result_.calibration_s[kind].push_back(limit_->measure(kind));
-        }
-      }
-      std::size_t& best = result_.limit_kind;
-      for (std::size_t kind = 0; kind < result_.calibration_s.size(); ++kind) {
-        if (median(result_.calibration_s[kind]) < median(result_.calibration_s[best])) best = kind;
-      }
-    }
-    for (std::size_t i = 0; i < contenders_.size(); ++i) {
-      std::vector<DeviceCounters> ignored;
-      auto sample = run_one(*contenders_[i], round, ignored);
-      if (round == 0) result_.things[i].first = std::move(sample);
-    }
-  }
-
-  double measure_limit() {
-    double seconds = std::numeric_limits<double>::max();
-    if (options_.limit_all) {
-      for (std::size_t kind = 0; kind < limit_->kinds().size(); ++kind)
-        seconds = std::min(seconds, limit_->measure(kind));
-    } else {
-      seconds = limit_->measure(result_.limit_kind);
-    }
-    result_.limit_s.push_back(seconds);
-    return seconds;
-  }
-
-  void measure(int round) {
-    double limit_s = limit_ != nullptr ? measure_limit() : 0;
-    std::string line = fmt::format("round {} of {}:", round + 1, options_.rounds);
-    if (limit_ != nullptr) line += fmt::format(" limit {:.3f} s", limit_s);
-    for (std::size_t turn = 0; turn < contenders_.size(); ++turn) {
-      const auto i = (turn + static_cast<std::size_t>(round)) % contenders_.size();
-      auto& thing = result_.things[i];
-      thing.samples.push_back(run_one(*contenders_[i], options_.warmup + round, thing.device));
-      const double seconds = thing.samples.back().seconds;
-      line += fmt::format("{} {} {:.3f} s", line.ends_with(':') ? "" : ",", thing.name, seconds);
-      if (limit_ == nullptr) continue;
-      thing.limit_before_s.push_back(limit_s);
-      limit_s = measure_limit();
-      thing.limit_after_s.push_back(limit_s);
-      line += fmt::format(" ({:.2f} of the limit)", relative_speed(thing.limit_before_s.back(), limit_s, seconds));
+  for (int round = 1; round <= rounds; ++round) {
+    double limit_s = measure_limit();
+    auto line = fmt::format("round {} of {}: limit {:.3f} s", round, rounds, limit_s);
+    for (std::size_t turn = 0; turn < contenders.size(); ++turn) {
+      const auto i = (turn + static_cast<std::size_t>(round) - 1) % contenders.size();
+      auto sample = run_one(*contenders[i], round);
+      sample["limit_before_s"] = limit_s;
+      sample["limit_after_s"] = limit_s = measure_limit();
+      if (comm.rank() != 0) continue;
+      const auto seconds = sample.at("seconds").get<double>();
+      sample["ratio"] = relative_speed(sample["limit_before_s"], limit_s, seconds);
+      line += fmt::format(", {} {:.3f} s ({:.2f} of the limit)", result.things[i].name, seconds,
+                          sample["ratio"].get<double>());
+      result.things[i].samples.push_back(std::move(sample));
     }
     say(line);
   }
-
-  const mpi::CommView& comm_;
-  Limit* limit_;
-  const Contenders& contenders_;
-  const RoundsOptions& options_;
-  const std::function<void(const std::string&)>& say_;
-  RoundsResult result_;
-};
-
-}  // namespace
-
-RoundsResult run_rounds(const mpi::CommView& comm, Limit* limit, const Contenders& contenders,
-                        const RoundsOptions& options, const std::function<void(const std::string&)>& say) {
-  return Rounds(comm, limit, contenders, options, say).run();
+  return result;
 }
 
 }  // namespace muster::bench

@@ -2,11 +2,10 @@
 
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <thread>
 
 #include "base/posix.hpp"
 #include "bench/ranks.hpp"
@@ -23,52 +22,35 @@ sigset_t watched_signals() {
   return signals;
 }
 
-}  // namespace
-
-// A thread that waits for a signal, removes the directory where there is one, and ends the process.
-class RunDirectory::SignalWatch {
- public:
-  explicit SignalWatch(std::filesystem::path path) : path_(std::move(path)), thread_([this] { wait(); }) {}
-  ~SignalWatch() {
-    done_ = true;
-    // Only wakes the thread: it has the signal blocked, and waits for it.
-    ::pthread_kill(thread_.native_handle(), SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
-    thread_.join();
+// Moves the directory away first, so that nobody who still works can add to it; they may make it anew.
+void remove_in_use(const std::filesystem::path& path) {
+  constexpr int kAttempts = 5;
+  const auto moved = std::filesystem::path(path.string() + ".gone");
+  std::error_code error;
+  for (int attempt = 0; attempt < kAttempts && std::filesystem::exists(path, error); ++attempt) {
+    std::filesystem::rename(path, moved, error);
+    std::filesystem::remove_all(moved, error);
   }
-  SignalWatch(const SignalWatch&) = delete;
-  SignalWatch& operator=(const SignalWatch&) = delete;
+}
 
- private:
-  void wait() {
-    const auto signals = watched_signals();
-    int signal = 0;
-    while (::sigwait(&signals, &signal) != 0) {
-    }
-    if (done_) return;
-    if (path_.empty()) {
+// Until it is stopped: waits for a signal, removes the directory if there is one, and ends the process.
+void watch_signals(const std::stop_token& stop, const std::filesystem::path& path) {
+  constexpr timespec kPause{0, 100'000'000};
+  const auto signals = watched_signals();
+  while (!stop.stop_requested()) {
+    const int signal = ::sigtimedwait(&signals, nullptr, &kPause);
+    if (signal < 0) continue;
+    if (path.empty()) {
       // The launcher ends all ranks once one has ended: the one that removes the directory comes first.
       std::this_thread::sleep_for(std::chrono::seconds(1));
     } else {
-      remove();
+      remove_in_use(path);
     }
     ::_exit(128 + signal);
   }
+}
 
-  // Moves the directory away first, so that nobody who still works can add to it; they may make it anew.
-  void remove() const {
-    constexpr int kAttempts = 5;
-    const auto moved = std::filesystem::path(path_.string() + ".gone");
-    std::error_code error;
-    for (int attempt = 0; attempt < kAttempts && std::filesystem::exists(path_, error); ++attempt) {
-      std::filesystem::rename(path_, moved, error);
-      std::filesystem::remove_all(moved, error);
-    }
-  }
-
-  std::filesystem::path path_;
-  std::atomic<bool> done_{false};
-  std::thread thread_;
-};
+}  // namespace
 
 RunDirectory::RunDirectory(const mpi::CommView& comm, const std::filesystem::path& parent) : owner_(comm.rank() == 0) {
   std::string name;
@@ -80,11 +62,11 @@ RunDirectory::RunDirectory(const mpi::CommView& comm, const std::filesystem::pat
     if (::mkdtemp(name.data()) == nullptr) posix::fail("make a directory in", parent, errno);
   });
   path_ = broadcast_json(comm, name).get<std::string>();
-  watch_ = std::make_unique<SignalWatch>(owner_ ? path_ : std::filesystem::path());
+  watch_ = std::jthread(watch_signals, owner_ ? path_ : std::filesystem::path());
 }
 
 RunDirectory::~RunDirectory() {
-  watch_.reset();
+  watch_ = {};
   std::error_code ignored;
   if (owner_) std::filesystem::remove_all(path_, ignored);
 }

@@ -2,7 +2,7 @@
 // The directory that one run of a benchmark works in; gone when it ends, also by a signal.
 
 #include <filesystem>
-#include <memory>
+#include <thread>
 
 #include "mpi/comm.hpp"
 
@@ -18,10 +18,9 @@ class RunDirectory {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
  private:
-  class SignalWatch;
   bool owner_ = false;
   std::filesystem::path path_;
-  std::unique_ptr<SignalWatch> watch_;
+  std::jthread watch_;
 };
 
 // Blocks SIGINT, SIGTERM and SIGHUP in this thread and those that it starts, so that RunDirectory can wait for them. To

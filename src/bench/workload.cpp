@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <muster/error.hpp>
 #include <optional>
@@ -107,18 +109,15 @@ Workload make_small(std::uint64_t size_bytes) {
   return workload;
 }
 
-Workload make_llm(std::uint64_t size_bytes, DType dtype) {
-  if (dtype != DType::float32 && dtype != DType::bfloat16) {
-    throw Error(ErrorKind::usage, fmt::format("the llm workload is float32 or bfloat16, not {}", muster::name(dtype)));
-  }
-  constexpr std::uint64_t kMomentBytes = 8;
-  const auto bytes_per_parameter = item_bytes(dtype) + kMomentBytes;
-  const auto decoder = fit_decoder(static_cast<double>(size_bytes) / static_cast<double>(bytes_per_parameter));
+Workload make_llm(std::uint64_t size_bytes) {
+  constexpr auto dtype = DType::bfloat16;
+  constexpr double kBytesPerParameter = 2 + 2 * 4;  // and two moments
+  const auto decoder = fit_decoder(static_cast<double>(size_bytes) / kBytesPerParameter);
   if (!decoder) {
     throw Error(ErrorKind::usage,
                 fmt::format("no llm workload comes within 2% of {} bytes; 2MiB to 2TiB can be had", size_bytes));
   }
-  Workload workload{dtype == DType::bfloat16 ? "llm" : "llm-float32", {}};
+  Workload workload{"llm", {}};
   const auto& [vocabulary, width, feed_forward, layers] = *decoder;
   add_parameter(workload, "model.embed_tokens.weight", dtype, {vocabulary, width});
   for (std::uint64_t layer = 0; layer < layers; ++layer) {
@@ -150,6 +149,38 @@ std::vector<int> assign_holders(const Workload& workload, int ranks) {
     before += tensor.bytes();
   }
   return holders;
+}
+
+nlohmann::json workload_json(const Workload& workload, const std::vector<int>& holders) {
+  auto list = nlohmann::json::array();
+  for (std::size_t i = 0; i < workload.tensors.size(); ++i) {
+    const auto& tensor = workload.tensors[i];
+    list.push_back(
+        {{"path", tensor.path}, {"dtype", name(tensor.dtype)}, {"shape", tensor.shape}, {"holder", holders[i]}});
+  }
+  return list;
+}
+
+std::uint64_t parse_bytes(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, double>, 8> kUnits{{{"", 1},
+                                                                       {"B", 1},
+                                                                       {"KiB", 1024.0},
+                                                                       {"MiB", 1048576.0},
+                                                                       {"GiB", 1073741824.0},
+                                                                       {"kB", 1e3},
+                                                                       {"MB", 1e6},
+                                                                       {"GB", 1e9}}};
+  constexpr double kMaxBytes = 1e18;
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc()) {
+    auto unit = text.substr(static_cast<std::size_t>(end - text.data()));
+    if (unit.starts_with(' ')) unit.remove_prefix(1);
+    const auto* found = std::ranges::find(kUnits, unit, &std::pair<std::string_view, double>::first);
+    const double bytes = found != kUnits.end() ? std::round(number * found->second) : 0;
+    if (bytes >= 1 && bytes <= kMaxBytes) return static_cast<std::uint64_t>(bytes);
+  }
+  throw Error(ErrorKind::usage, "'" + std::string(text) + "' is no size; write 256MiB, 2GiB or a number of bytes");
 }
 
 }  // namespace muster::bench

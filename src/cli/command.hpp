@@ -1,22 +1,34 @@
 #pragma once
-// The commands of the program `muster`. Each parses its own arguments, prints, and returns an exit code.
+// The commands of the program `muster`.
 
-#include <muster/error.hpp>
 #include <string>
-#include <vector>
+#include <utility>
+
+#include "program/command_line.hpp"
+#include "program/exit_code.hpp"
+#include "program/text.hpp"
 
 namespace muster::cli {
 
-enum ExitCode : int {
-  kFine = 0,
-  kNotSo = 1,       // what was checked is not so: damaged, or none found
-  kWrongUsage = 2,  // of the command line
-  kNoAccess = 3,    // could not read or write
+using program::Arguments;
+using program::human_bytes;
+using program::json_text;
+using program::or_dash;
+using program::TextTable;
+using program::UsageError;
+using enum program::ExitCode;
+
+// A command line with one path and --json.
+class Parser : public program::CommandLine {
+ public:
+  // usage: "muster ls DIR [--json]"; text: what --help says between the usage line and the options.
+  Parser(const std::string& usage, const std::string& text, std::string path_name)
+      : CommandLine("usage: " + usage + "\n\n" + text + '\n') {
+    need_path(std::move(path_name));
+    add()("json", "print JSON, for scripts");
+  }
+  [[nodiscard]] bool json() const { return has("json"); }
 };
-
-ExitCode exit_code(ErrorKind kind);
-
-using Arguments = std::vector<std::string>;
 
 int list(const Arguments& arguments);
 int show(const Arguments& arguments);

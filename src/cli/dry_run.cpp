@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
-#include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/selection.hpp"
-#include "cli/text.hpp"
 #include "h5/catalog_reader.hpp"
 #include "model/grid_text.hpp"
 #include "plan/dry_run.hpp"
@@ -152,16 +151,6 @@ Strings lines_of(const std::string& path) {
   return lines;
 }
 
-// What is wrong with a grid or a rule is wrong use of the command line.
-template <class Parse>
-auto as_usage(const char* option, Parse&& parse) {
-  try {
-    return parse();
-  } catch (const Error& error) {
-    throw UsageError(fmt::format("{}: {}", option, error.what()));
-  }
-}
-
 }  // namespace
 
 int dry_run(const Arguments& arguments) {
@@ -198,29 +187,24 @@ int dry_run(const Arguments& arguments) {
   if (!parser.parse(arguments)) return kFine;
   const auto ranks = parser.get<int>("ranks");
   if (!ranks) throw UsageError("--ranks is missing");
-  constexpr int kMostRanks = 1'000'000;
-  if (*ranks < 1 || *ranks > kMostRanks) {
-    throw UsageError(fmt::format("--ranks is {}, and must be from 1 to {}", *ranks, kMostRanks));
-  }
+  program::require_between("--ranks", *ranks, 1, 1'000'000);
   plan::DryRunJob job;
   job.ranks = *ranks;
   job.zero1 = parser.has("zero1");
   job.ranks_per_node = parser.get<int>("ranks-per-node").value_or(1);
-  if (job.ranks_per_node < 1) {
-    throw UsageError(fmt::format("--ranks-per-node is {}, and must be at least 1", job.ranks_per_node));
-  }
+  program::require_between("--ranks-per-node", job.ranks_per_node, 1, std::numeric_limits<int>::max());
   if (const auto keys = parser.get<std::string>("keys")) job.wanted = lines_of(*keys);
-  job.grid =
-      as_usage("--grid", [&] { return resolve(parse_grid(parser.get<std::string>("grid").value_or("")), *ranks); });
+  job.grid = program::as_usage(
+      "--grid", [&] { return resolve(parse_grid(parser.get<std::string>("grid").value_or("")), *ranks); });
   for (const auto& text : parser.get<Strings>("rule").value_or(Strings())) {
-    job.rules.push_back(as_usage("--rule", [&] { return parse_rule(text); }));
+    job.rules.push_back(program::as_usage("--rule", [&] { return parse_rule(text); }));
   }
   if (const auto patterns = parser.get<Strings>("first-stage")) job.first_stage = *patterns;
   const auto file = selected_file(parser.path(), parser.get<std::string>("tag"));
   const auto catalog = h5::read_catalog(file);
   const auto dry_run = plan::dry_run(catalog, job);
   if (parser.json()) {
-    fmt::print("{}\n", as_json(file, catalog, job, dry_run).dump(2, ' ', false, json::error_handler_t::replace));
+    fmt::print("{}", json_text(as_json(file, catalog, job, dry_run)));
   } else {
     print_text(file, catalog, job, dry_run, parser.has("all"));
   }

@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/selection.hpp"
 #include "h5/catalog_reader.hpp"
@@ -49,7 +48,7 @@ int latest(const Arguments& arguments) {
     const nlohmann::json all{{"tag", found.empty() ? nlohmann::json(nullptr) : nlohmann::json(found)},
                              {"file", found.empty() ? "" : store::tag_file(directory.path(), found).string()},
                              {"warnings", order.warnings}};
-    fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}", json_text(all));
   } else {
     for (const auto& warning : order.warnings) fmt::print(stderr, "muster latest: {}\n", warning);
     if (found.empty()) fmt::print(stderr, "muster latest: no sound checkpoint in {}\n", directory.path().string());

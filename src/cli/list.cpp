@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/selection.hpp"
-#include "cli/text.hpp"
 #include "store/names.hpp"
 #include "store/pointer.hpp"
 
@@ -56,7 +54,7 @@ void print_json(const std::filesystem::path& directory, const std::vector<store:
   }
   const nlohmann::json all{
       {"directory", directory.string()}, {"tags", std::move(tags)}, {"unfinished", leftovers_in(directory)}};
-  fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  fmt::print("{}", json_text(all));
 }
 
 void print_table(const std::filesystem::path& directory, const std::vector<store::TagEntry>& entries) {
@@ -99,7 +97,7 @@ int list(const Arguments& arguments) {
   } else {
     print_table(directory, entries);
   }
-  if (!std::ranges::all_of(entries, &store::TagEntry::is_readable)) return kNoAccess;
+  if (!std::ranges::all_of(entries, &store::TagEntry::is_readable)) return kFailed;
   return std::any_of(entries.begin(), entries.end(), [](const auto& entry) { return entry.run.has_value(); }) ? kFine
                                                                                                               : kNotSo;
 }

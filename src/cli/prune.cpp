@@ -4,10 +4,8 @@
 #include <muster/error.hpp>
 #include <nlohmann/json.hpp>
 
-#include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/selection.hpp"
-#include "cli/text.hpp"
 #include "h5/catalog_reader.hpp"
 #include "store/retention.hpp"
 #include "store/verify.hpp"
@@ -64,7 +62,7 @@ int prune(const Arguments& arguments) {
   if (!dry) store::retire(parser.path(), retired);
   if (parser.json()) {
     const nlohmann::json all{{"removed", retired}, {"bytes", bytes}, {"dry_run", dry}, {"verified", good}};
-    fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}", json_text(all));
   } else {
     for (const auto& tag : retired) fmt::print("{} {}\n", dry ? "would delete" : "deleted", tag);
     fmt::print("{} checkpoints, {}{}\n", retired.size(), human_bytes(bytes), dry ? " (dry run)" : "");

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <muster/error.hpp>
 
-#include "cli/arguments.hpp"
+#include "cli/command.hpp"
 #include "store/names.hpp"
 #include "store/pointer.hpp"
 #include "store/resume.hpp"

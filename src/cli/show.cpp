@@ -4,10 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "cli/arguments.hpp"
 #include "cli/command.hpp"
 #include "cli/selection.hpp"
-#include "cli/text.hpp"
 #include "h5/catalog_reader.hpp"
 
 namespace muster::cli {
@@ -107,7 +105,7 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, bool 
 
   fmt::print("\n");
   std::vector<std::string> header{"RANK", "NODE", "WROTE"};
-  for (const auto phase : kTimedPhases) header.push_back(fmt::format("{} s", upper(name(phase))));
+  for (const auto phase : kTimedPhases) header.push_back(fmt::format("{} s", program::upper(name(phase))));
   TextTable telemetry(header, {0, 1, 2, 3, 4, 5, 6, 7, 8});
   for (const auto& row : catalog.telemetry) {
     std::vector<std::string> line{std::to_string(row.rank), std::to_string(row.node), human_bytes(row.bytes)};
@@ -145,8 +143,7 @@ int show(const Arguments& arguments) {
   const auto file = selected_file(parser.path(), parser.get<std::string>("tag"));
   const auto catalog = h5::read_catalog(file);
   if (parser.json()) {
-    fmt::print("{}\n",
-               as_json(file, catalog, parser.has("tensors")).dump(2, ' ', false, json::error_handler_t::replace));
+    fmt::print("{}", json_text(as_json(file, catalog, parser.has("tensors"))));
   } else {
     print_text(file, catalog, parser.has("tensors"));
   }

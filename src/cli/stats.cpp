@@ -4,9 +4,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "cli/arguments.hpp"
 #include "cli/command.hpp"
-#include "cli/text.hpp"
 #include "store/history.hpp"
 
 namespace muster::cli {
@@ -136,8 +134,7 @@ int stats(const Arguments& arguments) {
   if (parser.json()) {
     auto rows = json::array();
     for (const auto& entry : entries) rows.push_back(json_of(entry));
-    fmt::print("{}\n", json{{"directory", directory.string()}, {"saves", std::move(rows)}}.dump(
-                           2, ' ', false, json::error_handler_t::replace));
+    fmt::print("{}", json_text({{"directory", directory.string()}, {"saves", std::move(rows)}}));
   } else if (entries.empty()) {
     fmt::print("no history in {}\n", directory.string());
   } else {

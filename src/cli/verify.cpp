@@ -1,23 +1,21 @@
 #include "store/verify.hpp"
 
 #include <fmt/format.h>
-#include <mpi.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/clock.hpp"
 #include "base/narrow.hpp"
-#include "cli/arguments.hpp"
 #include "cli/command.hpp"
-#include "cli/launcher.hpp"
 #include "cli/selection.hpp"
-#include "cli/text.hpp"
 #include "h5/catalog_reader.hpp"
 #include "model/catalog_bytes.hpp"
 #include "mpi/agree.hpp"
+#include "program/run.hpp"
 
 namespace muster::cli {
 
@@ -190,7 +188,7 @@ int report(const std::vector<Outcome>& outcomes, bool as_json_text) {
       print_text(outcome);
     }
   }
-  if (as_json_text) fmt::print("{}\n", all.dump(2, ' ', false, json::error_handler_t::replace));
+  if (as_json_text) fmt::print("{}", json_text(all));
   return sound ? kFine : kNotSo;
 }
 
@@ -220,25 +218,19 @@ int verify(const Arguments& arguments) {
       "all", "every checkpoint of the directory");
   if (!parser.parse(arguments)) return kFine;
 
-  const Launcher launcher;
-  std::vector<Outcome> outcomes;
-  if (launcher.size() == 1) {
+  const auto verify_here = [&] {
+    std::vector<Outcome> outcomes;
     for (const auto& file : selected_files(parser)) outcomes.push_back(verify_alone(file));
     return report(outcomes, parser.json());
-  }
-  const auto owner = mpi::Comm::duplicate(MPI_COMM_WORLD);
-  const auto comm = owner.view(kTimeoutS);
-  try {
+  };
+  if (!program::was_launched()) return verify_here();
+  return program::run_on_ranks(kTimeoutS, [&](const mpi::CommView& comm) -> int {
+    if (comm.size() == 1) return verify_here();
+    std::vector<Outcome> outcomes;
     for (const auto& file : agreed_files(comm, parser)) outcomes.push_back(verify_together(comm, file));
-  } catch (const CollectiveError& error) {
-    if (launcher.rank() == 0) throw;  // one rank speaks for all
-    return exit_code(error.kind());
-  }
-  if (launcher.rank() == 0) return report(outcomes, parser.json());
-  for (const auto& outcome : outcomes) {
-    if (!outcome.fault.empty()) return kNotSo;
-  }
-  return kFine;
+    if (comm.rank() == 0) return report(outcomes, parser.json());
+    return std::ranges::all_of(outcomes, [](const auto& outcome) { return outcome.fault.empty(); }) ? kFine : kNotSo;
+  });
 }
 
 }  // namespace muster::cli

@@ -1,6 +1,7 @@
 #include "train/collectives.hpp"
 
 #include <mpi.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <array>
@@ -12,20 +13,21 @@
 #include "base/narrow.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/check.hpp"
-#include "train/failure.hpp"
 
 namespace muster::train {
 
+void without_backtraces(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    throw Error(ErrorKind::internal, "Torch: " + message.substr(0, message.find('\n')));
+  }
+}
+
 void together(const mpi::CommView& comm, const std::function<void()>& work) {
   try {
-    mpi::run_agreed(comm, "muster-train", [&work] {
-      try {
-        work();
-      } catch (...) {
-        const auto failure = current_failure();
-        throw Error(failure.kind, failure.message);
-      }
-    });
+    mpi::run_agreed(comm, "muster-train", [&work] { without_backtraces(work); });
   } catch (const CollectiveError& error) {
     const auto& first = error.failures().front();
     throw AgreedError(first.kind, (first.rank == 0 ? "" : "rank " + std::to_string(first.rank) + ": ") + first.message);

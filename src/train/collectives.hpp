@@ -6,8 +6,14 @@
 #include <string_view>
 
 #include "mpi/comm.hpp"
+#include "program/run.hpp"
 
 namespace muster::train {
+
+using program::AgreedError;
+
+// Local. Runs work. What Torch throws becomes an Error{internal} of one line, without Torch's backtrace.
+void without_backtraces(const std::function<void()>& work);
 
 // Runs work that is local to a rank and may fail there. If it fails on any rank, every rank throws the same
 // AgreedError: that of the lowest failing rank, which the message names unless it is rank 0.

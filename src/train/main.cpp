@@ -1,20 +1,16 @@
 // muster-train: a small GPT trained on a grid of ranks, as an example and a proof of muster.
 
 #include <dlfcn.h>
-#include <mpi.h>
 #include <torch/torch.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <muster/checkpoint.hpp>
-#include <muster/error.hpp>
-#include <muster/version.hpp>
+#include <optional>
 #include <string>
 
-#include "mpi/check.hpp"
-#include "mpi/comm.hpp"
+#include "program/exit_code.hpp"
+#include "program/run.hpp"
 #include "train/collectives.hpp"
-#include "train/failure.hpp"
 #include "train/options.hpp"
 #include "train/ranks.hpp"
 #include "train/text.hpp"
@@ -36,77 +32,36 @@ void make_reproducible() {
   at::globalContext().setDeterministicAlgorithms(true, false);
 }
 
-int print_from_0(const mpi::CommView& comm, const std::string& text) {
-  if (comm.rank() == 0) std::fputs(text.c_str(), stdout);
-  return kExitDone;
-}
-
-int train(const mpi::CommView& comm, int argc, char** argv) {
-  CommandLine line;
-  together(comm, [&] { line = parse_command_line(argc, argv); });
-  std::string arguments;
-  for (int i = 1; i < argc; ++i) arguments.append(argv[i]).push_back('\0');
-  require_same(comm, arguments, "options");
-  if (line.action == CommandLine::Action::show_help) return print_from_0(comm, help_text());
-  if (line.action == CommandLine::Action::show_version) {
-    return print_from_0(comm, std::string("muster-train ") + kVersion + '\n');
-  }
+int train(const mpi::CommView& comm, const program::Arguments& arguments) {
+  std::optional<Options> options;
+  together(comm, [&] { options = parse_command_line(arguments); });
+  std::string joined;
+  for (const auto& argument : arguments) joined.append(argument).push_back('\0');
+  require_same(comm, joined, "options");
+  if (!options) return program::kFine;
   make_reproducible();
-  const Ranks ranks(comm, grid_of(line.options));
-  const auto text = Text::read(comm, line.options.text, line.options.context);
-  Trainer trainer(ranks, line.options, text);
+  const Ranks ranks(comm, grid_of(*options));
+  const auto text = Text::read(comm, options->text, options->context);
+  Trainer trainer(ranks, *options, text);
   const bool is_done = trainer.run();
   finalize_checkpoint(comm.handle());
-  if (is_done) return kExitDone;
-  if (line.options.requeue) trainer.requeue();
-  return kExitStopped;
-}
-
-void print_error(const std::string& message) { std::fprintf(stderr, "muster-train: %s\n", message.c_str()); }
-
-// Runs the program on a communicator of its own. What all ranks know to have failed is told by rank 0, and all leave
-// in good order; what only this rank knows ends the job, for the others may wait for it.
-int run(int argc, char** argv) {
-  const auto owner = mpi::Comm::duplicate(MPI_COMM_WORLD);
-  const auto comm = owner.view(kTimeoutS);
-  const auto leave = [&comm](const Error& error) {
-    if (comm.rank() == 0) {
-      const bool asks_for_help = error.kind() == ErrorKind::usage;
-      print_error(error.what() + std::string(asks_for_help ? " (see muster-train --help)" : ""));
-    }
-    return exit_code(error.kind());
-  };
-  try {
-    return train(comm, argc, argv);
-  } catch (const AgreedError& error) {
-    return leave(error);
-  } catch (const CollectiveError& error) {
-    return leave(error);
-  } catch (...) {
-    const auto failure = current_failure();
-    print_error("rank " + std::to_string(comm.rank()) + ": " + failure.message);
-    MPI_Abort(MPI_COMM_WORLD, exit_code(failure.kind));
-    std::abort();  // not reached
-  }
+  if (is_done) return program::kFine;
+  if (options->requeue) trainer.requeue();
+  return program::kStopped;
 }
 
 }  // namespace
 }  // namespace muster::train
 
 int main(int argc, char** argv) {
+  using namespace muster;
   // Whoever follows the output in a file sees each line as it is printed, with a launcher or without.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
-  int provided = MPI_THREAD_SINGLE;
-  if (MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) {
-    std::fputs("muster-train: MPI does not start\n", stderr);
-    return muster::train::kExitOther;
-  }
-  int status = muster::train::kExitOther;
-  try {
-    status = muster::train::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "muster-train: %s\n", error.what());
-  }
-  MPI_Finalize();
-  return status;
+  return program::run_program([&] {
+    return program::run_on_ranks(train::kTimeoutS, [&](const mpi::CommView& comm) {
+      int code = 0;
+      train::without_backtraces([&] { code = train::train(comm, {argv + 1, argv + argc}); });
+      return code;
+    });
+  });
 }

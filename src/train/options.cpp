@@ -1,19 +1,24 @@
 #include "train/options.hpp"
 
-#include <boost/program_options.hpp>
+#include <fmt/format.h>
+
 #include <cmath>
 #include <limits>
-#include <muster/error.hpp>
-#include <sstream>
+#include <muster/version.hpp>
 #include <vector>
 
 #include "mpi/info.hpp"
 #include "policy/signal_watch.hpp"
+#include "program/run.hpp"
 
 namespace muster::train {
 namespace {
 
 namespace po = boost::program_options;
+using program::require_at_least_0;
+using program::require_between;
+using program::UsageError;
+using program::value;
 
 constexpr const char* kIntroduction =
     R"(muster-train: trains a byte-level GPT over MPI ranks, data, tensor and pipeline parallel, with checkpoints by muster
@@ -84,18 +89,6 @@ Exit status:
      Slurm does it for jobs that end with the cluster's RequeueExit
 )";
 
-Overlap overlap_named(const std::string& name) {
-  if (name == "auto") return Overlap::automatic;
-  if (name == "copying") return Overlap::copying;
-  if (name == "writing") return Overlap::writing;
-  throw Error(ErrorKind::usage, "--overlap is '" + name + "'; it must be auto, copying or writing");
-}
-
-template <class T>
-auto value(T& target, const char* name) {
-  return po::value(&target)->default_value(target)->value_name(name);
-}
-
 // What a parse fills in besides the values that go straight into the options.
 struct Raw {
   std::string text;
@@ -109,20 +102,17 @@ struct Raw {
   std::vector<std::string> hints;
   std::int64_t crash_at = 0;
   std::int64_t always_saving = 0;
-  std::vector<std::string> stray;  // arguments that belong to no option
 };
 
-po::options_description describe(Options& options, Raw& raw) {
-  constexpr unsigned kLineLength = 118;
-  po::options_description files("Files", kLineLength);
-  files.add_options()                                                                                                 //
+program::CommandLine describe(Options& options, Raw& raw) {
+  program::CommandLine line(kIntroduction, kExplanation);
+  line.add("Files")                                                                                                   //
       ("text", po::value(&raw.text)->value_name("FILE"), "the text to learn: any file, read as bytes (required)")     //
       ("dir", po::value(&raw.directory)->value_name("DIR"), "where the checkpoints are (required; made if missing)")  //
       ("loss-log", po::value(&raw.loss_log)->value_name("FILE"),
        "write `step,loss` lines to this CSV file, the loss with all its digits");
 
-  po::options_description run("Run", kLineLength);
-  run.add_options()                                                                                            //
+  line.add("Run")                                                                                              //
       ("steps", value(options.steps, "N"), "train up to this step, counted from the very start")               //
       ("save-every", value(options.save_every, "K"), "save every K steps and at the end; 0: at the end only")  //
       ("save-minutes", value(options.save_minutes, "T"),
@@ -159,8 +149,7 @@ po::options_description describe(Options& options, Raw& raw) {
       ("crash-at", po::value(&raw.crash_at)->value_name("STEP"),
        "every rank kills itself with SIGKILL after this step's update and log line, before its save");
 
-  po::options_description model("Model and data", kLineLength);
-  model.add_options()                                                                       //
+  line.add("Model and data")                                                                //
       ("batch", value(options.batch, "B"), "sequences a step, over all ranks together")     //
       ("context", value(options.context, "L"), "bytes a sequence")                          //
       ("layers", value(options.layers, "n"), "transformer blocks")                          //
@@ -168,8 +157,7 @@ po::options_description describe(Options& options, Raw& raw) {
       ("heads", value(options.heads, "h"), "attention heads a block")                       //
       ("seed", value(options.seed, "s"), "of the initial weights and of the order of the data");
 
-  po::options_description grid("Grid and precision, see below", kLineLength);
-  grid.add_options()                                                                               //
+  line.add("Grid and precision, see below")                                                        //
       ("tp", value(options.tensor_parallel, "N"), "tensor parallel: ranks that share each layer")  //
       ("pp", value(options.pipeline_parallel, "N"), "pipeline parallel: stages of layers")         //
       ("dp", value(options.data_parallel, "N"),
@@ -181,48 +169,33 @@ po::options_description describe(Options& options, Raw& raw) {
       ("keep-bf16-weights", po::bool_switch(&options.keep_bf16_weights),
        "with --bf16: save the weights, too, which a load can make from the masters");
 
-  po::options_description optimizer("Optimizer", kLineLength);
-  optimizer.add_options()                                                                                 //
+  line.add("Optimizer")                                                                                   //
       ("optimizer", value(raw.optimizer, "adamw|sgd"), "sgd has a momentum of 0.9")                       //
       ("lr", value(options.lr, "x"), "learning rate at the start")                                        //
       ("lr-step", value(options.lr_step, "N"), "multiply the learning rate by --lr-gamma every N steps")  //
       ("lr-gamma", value(options.lr_gamma, "x"), "1 keeps the learning rate as it is");
 
-  po::options_description output("Output", kLineLength);
-  output.add_options()                                                                                              //
+  line.add("Output")                                                                                                //
       ("log-every", value(options.log_every, "N"), "steps between lines of progress, where output is no terminal")  //
       ("quiet", po::bool_switch(&options.quiet), "print nothing but warnings and errors")                           //
-      ("help,h", "show this text")                                                                                  //
       ("version", "show the version");
 
-  po::options_description all(kLineLength);
-  return all.add(files).add(run).add(model).add(grid).add(optimizer).add(output);
-}
-
-[[noreturn]] void reject(const std::string& message) { throw Error(ErrorKind::usage, message); }
-
-void require_between(const char* option, std::int64_t value, std::int64_t least, std::int64_t most) {
-  if (value >= least && value <= most) return;
-  reject(std::string(option) + " is " + std::to_string(value) + ", and must be from " + std::to_string(least) + " to " +
-         std::to_string(most));
+  return line;
 }
 
 void require_positive(const char* option, double value) {
   if (std::isfinite(value) && value > 0) return;
-  std::ostringstream message;
-  message << option << " is " << value << ", and must be a number above 0";
-  reject(message.str());
+  throw UsageError(fmt::format("{} is {}, and must be a number above 0", option, value));
 }
 
 // "USR1=stop,USR2=save"; empty: none.
 std::map<int, OnSignal> parse_signals(const std::string& text) {
   std::map<int, OnSignal> signals;
-  std::istringstream list(text);
-  for (std::string item; std::getline(list, item, ',');) {
+  for (const auto& item : program::split(text)) {
     const auto equals = item.find('=');
     const auto action = equals == std::string::npos ? std::string() : item.substr(equals + 1);
     if (action != "stop" && action != "save") {
-      reject("--on-signal has \"" + item + "\", and takes SIGNAL=stop or SIGNAL=save, separated by commas");
+      throw UsageError("--on-signal has \"" + item + "\", and takes SIGNAL=stop or SIGNAL=save, separated by commas");
     }
     signals[policy::signal_number(item.substr(0, equals))] =
         action == "stop" ? OnSignal::save_and_stop : OnSignal::save;
@@ -233,15 +206,13 @@ std::map<int, OnSignal> parse_signals(const std::string& text) {
 void require_valid(const Options& options) {
   constexpr std::int64_t kManySteps = 1'000'000'000'000;
   constexpr std::int64_t kInt32Max = std::numeric_limits<std::int32_t>::max();
-  if (options.text.empty()) reject("--text is missing: the file to learn");
-  if (options.directory.empty()) reject("--dir is missing: the directory of the checkpoints");
+  if (options.text.empty()) throw UsageError("--text is missing: the file to learn");
+  if (options.directory.empty()) throw UsageError("--dir is missing: the directory of the checkpoints");
   require_between("--steps", options.steps, 1, kManySteps);
   require_between("--save-every", options.save_every, 0, kManySteps);
-  if (!(std::isfinite(options.first_save_seconds) && options.first_save_seconds >= 0)) {
-    reject("--first-save-seconds must be 0 or more");
-  }
-  if (!(std::isfinite(options.save_minutes) && options.save_minutes >= 0)) reject("--save-minutes must be 0 or more");
-  if (!(std::isfinite(options.mtbf_hours) && options.mtbf_hours >= 0)) reject("--mtbf must be 0 or more");
+  require_at_least_0("--first-save-seconds", options.first_save_seconds);
+  require_at_least_0("--save-minutes", options.save_minutes);
+  require_at_least_0("--mtbf", options.mtbf_hours);
   require_between("--keep-last", options.keep_last, 0, kInt32Max);
   require_between("--in-flight", options.in_flight, 1, 1 << 10);
   require_between("--batch", options.batch, 1, 1 << 20);
@@ -250,60 +221,42 @@ void require_valid(const Options& options) {
   require_between("--width", options.width, 1, 1 << 18);
   require_between("--heads", options.heads, 1, 1 << 18);
   if (options.width % options.heads != 0) {
-    reject("--width is " + std::to_string(options.width) + ", and must be a multiple of --heads, " +
-           std::to_string(options.heads));
+    throw UsageError("--width is " + std::to_string(options.width) + ", and must be a multiple of --heads, " +
+                     std::to_string(options.heads));
   }
   require_between("--tp", options.tensor_parallel, 1, kInt32Max);
   require_between("--pp", options.pipeline_parallel, 1, kInt32Max);
   require_between("--dp", options.data_parallel, 0, kInt32Max);
   require_between("--micro-batches", options.micro_batches, 0, 1 << 20);
-  if (options.keep_bf16_weights && !options.bf16) reject("--keep-bf16-weights is for --bf16");
+  if (options.keep_bf16_weights && !options.bf16) throw UsageError("--keep-bf16-weights is for --bf16");
   require_between("--seed", options.seed, 0, std::numeric_limits<std::int64_t>::max());
   require_positive("--lr", options.lr);
   require_between("--lr-step", options.lr_step, 1, kInt32Max);
   require_positive("--lr-gamma", options.lr_gamma);
   require_between("--log-every", options.log_every, 1, kManySteps);
   if (options.crash_at) require_between("--crash-at", *options.crash_at, 1, options.steps);
-  if (options.resume == Resume::tag && options.resume_tag.empty()) reject("--resume needs auto, never or a tag");
+  if (options.resume == Resume::tag && options.resume_tag.empty())
+    throw UsageError("--resume needs auto, never or a tag");
   if (options.always_saving) require_between("--always-saving", *options.always_saving, 0, options.steps - 1);
   if (!options.async && (options.overlap || options.skip_when_busy || options.always_saving || options.in_flight != 1 ||
                          options.write_limit_mb_per_s != 0)) {
-    reject("--overlap, --skip-when-busy, --always-saving, --in-flight and --write-limit are for --async");
+    throw UsageError("--overlap, --skip-when-busy, --always-saving, --in-flight and --write-limit are for --async");
   }
-  if (!(std::isfinite(options.write_limit_mb_per_s) && options.write_limit_mb_per_s >= 0)) {
-    reject("--write-limit must be 0 or more");
-  }
-  if (options.overwrite && options.resume != Resume::never) reject("--overwrite is for --resume never");
+  require_at_least_0("--write-limit", options.write_limit_mb_per_s);
+  if (options.overwrite && options.resume != Resume::never) throw UsageError("--overwrite is for --resume never");
 }
 
 }  // namespace
 
-CommandLine parse_command_line(int argc, const char* const* argv) {
-  CommandLine line;
-  Options& options = line.options;
+std::optional<Options> parse_command_line(const program::Arguments& arguments) {
+  Options options;
   Raw raw;
-  po::variables_map found;
-  try {
-    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    auto known = describe(options, raw);
-    known.add_options()("stray", po::value(&raw.stray));
-    po::positional_options_description anywhere;
-    anywhere.add("stray", -1);
-    po::store(po::command_line_parser(argc, argv).options(known).positional(anywhere).style(style).run(), found);
-    po::notify(found);
-  } catch (const po::error& error) {
-    reject(error.what());
+  auto line = describe(options, raw);
+  if (!line.parse(arguments)) return std::nullopt;
+  if (line.has("version")) {
+    if (program::own_rank() == 0) fmt::print("muster-train {}\n", kVersion);
+    return std::nullopt;
   }
-  if (found.count("help") != 0) {
-    line.action = CommandLine::Action::show_help;
-    return line;
-  }
-  if (found.count("version") != 0) {
-    line.action = CommandLine::Action::show_version;
-    return line;
-  }
-
-  if (!raw.stray.empty()) reject("\"" + raw.stray.front() + "\" belongs to no option");
   options.text = raw.text;
   options.directory = raw.directory;
   options.loss_log = raw.loss_log;
@@ -313,27 +266,20 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     options.resume = Resume::tag;
     options.resume_tag = raw.resume;
   }
-  if (raw.optimizer == "sgd") {
-    options.optimizer = OptimizerKind::sgd;
-  } else if (raw.optimizer != "adamw") {
-    reject("--optimizer is \"" + raw.optimizer + "\", and must be adamw or sgd");
-  }
+  options.optimizer = program::named<OptimizerKind>("--optimizer", raw.optimizer,
+                                                    {{"adamw", OptimizerKind::adamw}, {"sgd", OptimizerKind::sgd}});
   options.signals = parse_signals(raw.on_signal);
   options.engine = engine_choice(raw.engine);
-  if (!raw.overlap.empty()) options.overlap = overlap_named(raw.overlap);
+  if (!raw.overlap.empty()) {
+    options.overlap = program::named<Overlap>(
+        "--overlap", raw.overlap,
+        {{"auto", Overlap::automatic}, {"copying", Overlap::copying}, {"writing", Overlap::writing}});
+  }
   options.hints = mpi::parse_hints(raw.hints);
-  if (found.count("crash-at") != 0) options.crash_at = raw.crash_at;
-  if (found.count("always-saving") != 0) options.always_saving = raw.always_saving;
+  if (line.has("crash-at")) options.crash_at = raw.crash_at;
+  if (line.has("always-saving")) options.always_saving = raw.always_saving;
   require_valid(options);
-  return line;
-}
-
-std::string help_text() {
-  Options options;
-  Raw raw;
-  std::ostringstream text;
-  text << kIntroduction << '\n' << describe(options, raw) << kExplanation;
-  return text.str();
+  return options;
 }
 
 Grid grid_of(const Options& options) {

@@ -11,6 +11,8 @@
 #include <optional>
 #include <string>
 
+#include "program/command_line.hpp"
+
 namespace muster::train {
 
 enum class OptimizerKind { adamw, sgd };
@@ -67,17 +69,9 @@ struct Options {
   bool quiet = false;
 };
 
-struct CommandLine {
-  enum class Action { train, show_help, show_version };
-  Action action = Action::train;
-  Options options;
-};
-
-// Throws Error{usage} that says which value is wrong and what it may be.
-CommandLine parse_command_line(int argc, const char* const* argv);
-
-// What --help prints.
-std::string help_text();
+// Nothing if the help or the version was asked for: rank 0 has printed it. Throws Error{usage} that says which value is
+// wrong and what it may be.
+std::optional<Options> parse_command_line(const program::Arguments& arguments);
 
 // The grid that the options ask for; its data degree may be open still.
 Grid grid_of(const Options& options);

@@ -12,7 +12,6 @@
 #include <system_error>
 
 #include "train/collectives.hpp"
-#include "train/failure.hpp"
 
 namespace muster::train {
 namespace {

@@ -1,10 +1,16 @@
-#include "bench/peak_memory.hpp"
+#include "bench/memory.hpp"
 
 #include <malloc.h>
+#include <sys/mman.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <muster/error.hpp>
 #include <string>
+
+#include "base/available_memory.hpp"
+#include "base/posix.hpp"
 
 namespace muster::bench {
 
@@ -34,6 +40,15 @@ void PeakMemory::restart() {
 std::uint64_t PeakMemory::peak_bytes() const {
   const auto peak = status_bytes("VmHWM");
   return peak > start_bytes_ ? peak - start_bytes_ : 0;
+}
+
+void touch_free_memory(std::uint64_t bytes) {
+  const auto taken = std::min(bytes, available_memory_bytes().value_or(0) / 4);
+  if (taken == 0) return;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+  void* memory = ::mmap(nullptr, taken, PROT_READ | PROT_WRITE, kFlags, -1, 0);
+  if (memory == MAP_FAILED) posix::fail("map", "free memory", errno);
+  ::munmap(memory, taken);
 }
 
 }  // namespace muster::bench

@@ -1,12 +1,13 @@
-#include "cli/text.hpp"
+#include "program/text.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <nlohmann/json.hpp>
 
-namespace muster::cli {
+namespace muster::program {
 
 std::string human_bytes(std::uint64_t bytes) {
   constexpr std::array kUnits{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -26,6 +27,10 @@ std::string upper(std::string_view text) {
 }
 
 std::string or_dash(const std::optional<std::int64_t>& value) { return value ? std::to_string(*value) : "-"; }
+
+std::string json_text(const nlohmann::json& value) {
+  return value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+}
 
 TextTable::TextTable(std::vector<std::string> head, std::vector<std::size_t> right) : right_(std::move(right)) {
   rows_.push_back(std::move(head));
@@ -53,4 +58,4 @@ void TextTable::print() const {
   }
 }
 
-}  // namespace muster::cli
+}  // namespace muster::program
