@@ -118,7 +118,8 @@ class WriteLimit : public Limit {
   }
 
   double measure(std::size_t kind) override {
-    const auto [shared, depth] = ways_.at(kind);
+    const bool shared = ways_.at(kind).first;
+    const int depth = ways_.at(kind).second;
     const auto rank = static_cast<std::uint64_t>(comm_.rank());
     const auto path = directory_ / (shared ? "limit.shared" : fmt::format("limit.{}", rank));
     const bool creates = !shared || rank == 0;

@@ -26,7 +26,7 @@ std::uint64_t status_bytes(const std::string& field) {
 
 }  // namespace
 
-PeakMemory::PeakMemory() : start_bytes_(0) {
+PeakMemory::PeakMemory() {
   malloc_trim(0);
   start_bytes_ = status_bytes("VmRSS");
   restart();

@@ -17,7 +17,7 @@ class PeakMemory {
   [[nodiscard]] std::uint64_t peak_bytes() const;
 
  private:
-  std::uint64_t start_bytes_;
+  std::uint64_t start_bytes_ = 0;
 };
 
 // Takes this much memory from the kernel, touches it and gives it back, so that the next to ask for memory (a page

@@ -108,9 +108,9 @@ auto things_of(const std::string& option, const std::string& list, const Things&
   for (const auto& item : program::split(list)) {
     const auto thing = std::ranges::find(things, item, name_of);
     if (thing == std::ranges::end(things)) {
-      std::vector<std::string> names;
-      for (const auto& known : things) names.emplace_back(name_of(known));
-      throw UsageError(fmt::format("{} knows no '{}'; it knows {}", option, item, fmt::join(names, ", ")));
+      std::string names;
+      for (const auto& known : things) names.append(names.empty() ? "" : ", ").append(name_of(known));
+      throw UsageError(fmt::format("{} knows no '{}'; it knows {}", option, item, names));
     }
     found.push_back(*thing);
   }
