@@ -32,6 +32,20 @@ muster_e2e_test(draw_sharding ${MUSTER_SYSTEM_PYTHON} ${PROJECT_SOURCE_DIR}/scri
 muster_e2e_test(docs_example ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/docs_example.py ${PROJECT_SOURCE_DIR}
                 docs/guide/sharding.md mpi_tests/parallel/torch_experts_test.cpp)
 
+# The programs of examples/, killed and started again.
+set(examples stencil)
+if(MUSTER_TORCH)
+  foreach(name minimal sharded policy)
+    list(APPEND examples ${name})
+    target_compile_definitions(${name} PRIVATE $<TARGET_PROPERTY:muster_flags,INTERFACE_COMPILE_DEFINITIONS>)
+    muster_reuse_headers(${name} muster_torch)
+  endforeach()
+endif()
+foreach(name ${examples})
+  muster_e2e_test(example.${name} ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/example_test.py $<TARGET_FILE:${name}>
+                  ${MUSTER_MPIRUN})
+endforeach()
+
 if(MUSTER_TORCH)
   add_executable(dtype_sample e2e/dtype_sample.cpp)
   target_link_libraries(dtype_sample PRIVATE muster_torch muster_flags)
