@@ -2,8 +2,9 @@
 //
 //     mpirun -n 2 minimal
 //
-// The checkpoints are ckpts/step_100.h5, ckpts/step_200.h5 and so on. If the job is killed, start it again with the
-// same command: it goes on from the newest checkpoint, and its losses equal those of an uninterrupted run bit by bit.
+// The checkpoints are minimal-ckpts/step_100.h5, minimal-ckpts/step_200.h5 and so on. If the job is killed, start it
+// again with the same command: it goes on from the newest checkpoint, and its losses equal those of an uninterrupted
+// run bit by bit.
 
 #include <mpi.h>
 #include <torch/torch.h>
@@ -28,9 +29,9 @@ int main(int argc, char** argv) {
   torch::manual_seed(1000 + rank);  // each rank draws its own samples
 
   std::int64_t step = 0;
-  if (muster::has_checkpoint(comm, "ckpts")) {
+  if (muster::has_checkpoint(comm, "minimal-ckpts")) {
     const auto user_content = muster::load_checkpoint(
-        comm, "ckpts", {.model = model, .optimizer = optimizer, .scheduler = scheduler, .rng = true});
+        comm, "minimal-ckpts", {.model = model, .optimizer = optimizer, .scheduler = scheduler, .rng = true});
     step = user_content->at("step").get<std::int64_t>();
   }
   for (++step; step <= 1000; ++step) {
@@ -47,7 +48,7 @@ int main(int argc, char** argv) {
     scheduler.step();
     if (step % 100 == 0) {
       if (rank == 0) std::cout << "step " << step << ": loss " << loss.item<float>() << std::endl;
-      muster::save_checkpoint(comm, "ckpts",
+      muster::save_checkpoint(comm, "minimal-ckpts",
                               {.tag = "step_" + std::to_string(step),
                                .model = model,
                                .optimizer = optimizer,

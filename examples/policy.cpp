@@ -26,9 +26,9 @@ int main(int argc, char** argv) {
     torch::nn::Sequential model(torch::nn::Linear(8, 256), torch::nn::Tanh(), torch::nn::Linear(256, 1));
     torch::optim::SGD optimizer(model->parameters(), torch::optim::SGDOptions(0.01).momentum(0.9));
     std::int64_t step = 0;
-    if (muster::has_checkpoint(comm, "ckpts")) {
+    if (muster::has_checkpoint(comm, "policy-ckpts")) {
       const auto user_content =
-          muster::load_checkpoint(comm, "ckpts", {.model = model, .optimizer = optimizer, .rng = true});
+          muster::load_checkpoint(comm, "policy-ckpts", {.model = model, .optimizer = optimizer, .rng = true});
       step = user_content->at("step").get<std::int64_t>();
     }
 
@@ -43,9 +43,8 @@ int main(int argc, char** argv) {
       optimizer.step();
       if (policy.should_save(step)) {
         policy.note_save(save.wait());  // how long the save before this one took
-        if (rank == 0)
-          std::cout << "step " << step << ": loss " << loss.item<float>() << ", " << policy.why() << std::endl;
-        save = muster::save_checkpoint_async(comm, "ckpts",
+        if (rank == 0) std::cout << "step " << step << ": loss " << loss.item<float>() << std::endl;
+        save = muster::save_checkpoint_async(comm, "policy-ckpts",
                                              {.tag = "step_" + std::to_string(step),
                                               .model = model,
                                               .optimizer = optimizer,
@@ -53,7 +52,7 @@ int main(int argc, char** argv) {
                                               .async = {.overlap_staging = true},
                                               .num_kept_ckpts = 5,
                                               .rng = true,
-                                              .reason = policy.why()});
+                                              .reason = policy.why()});  // `muster stats` shows it
       }
       if (policy.should_stop()) break;
     }

@@ -42,9 +42,9 @@ int main(int argc, char** argv) {
                                      .rules = {muster::vocabulary_parallel("table", kWords)}};
 
   std::int64_t step = 0;
-  if (muster::has_checkpoint(comm, "ckpts")) {
+  if (muster::has_checkpoint(comm, "sharded-ckpts")) {
     const auto user_content =
-        muster::load_checkpoint(comm, "ckpts", {.model = model, .optimizer = optimizer, .parallel = parallel});
+        muster::load_checkpoint(comm, "sharded-ckpts", {.model = model, .optimizer = optimizer, .parallel = parallel});
     step = user_content->at("step").get<std::int64_t>();
   }
   for (++step; step <= 1000; ++step) {
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
     optimizer.step();
     if (step % 100 == 0) {
       if (rank == 0) std::cout << "step " << step << ": loss " << loss.item<float>() << std::endl;
-      muster::save_checkpoint(comm, "ckpts",
+      muster::save_checkpoint(comm, "sharded-ckpts",
                               {.tag = "step_" + std::to_string(step),
                                .model = model,
                                .optimizer = optimizer,

@@ -31,7 +31,7 @@ void simulate(MPI_Comm comm, int ranks) {
   muster::State state;
   state.add_mutable("/state/field", muster::DType::float64, plate, field.data(),
                     muster::Shard::block({rows.first, columns.first}, {rows.count, columns.count}));
-  muster::Checkpointer checkpoints(comm, "ckpts");
+  muster::Checkpointer checkpoints(comm, "stencil-ckpts");
   checkpoints.own();  // ranks of an earlier start that still run cannot publish any more
   std::int64_t step = 0;
   if (checkpoints.latest_tag()) {
@@ -49,7 +49,7 @@ void simulate(MPI_Comm comm, int ranks) {
   const auto exchange = [&](double* from, int to_rank, double* to, int from_rank, int count, MPI_Datatype type) {
     MPI_Sendrecv(from, count, type, to_rank, 0, to, count, type, from_rank, 0, comm, MPI_STATUS_IGNORE);
   };
-  for (++step; step <= 2000; ++step) {
+  for (++step; step <= 1000; ++step) {
     for (int row = 0; row < height; ++row) std::copy_n(&field[row * width], width, cell(row, 0));
     exchange(cell(0, 0), up, cell(height, 0), down, width, MPI_DOUBLE);
     exchange(cell(height - 1, 0), down, cell(-1, 0), up, width, MPI_DOUBLE);
@@ -59,7 +59,7 @@ void simulate(MPI_Comm comm, int ranks) {
       const double* here = cell(i / width, i % width);
       field[i] = (here[-1] + here[1] + here[-width - 2] + here[width + 2]) / 4;
     }
-    if (step % 200 == 0) {
+    if (step % 100 == 0) {
       if (rank == 0) std::cout << "step " << step << ": the first cell has " << field[0] << std::endl;
       checkpoints.save(state, {.tag = "step_" + std::to_string(step), .user_content = {{"step", step}}});
     }

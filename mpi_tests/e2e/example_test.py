@@ -11,6 +11,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from checkpoint_state import differences, state_of  # noqa: E402
+
 REQUEUE = 85  # kRequeueExitStatus of policy.hpp
 
 # By program: the starts of an interrupted run. Each has its number of ranks, and except for the last one the step whose
@@ -18,10 +21,10 @@ REQUEUE = 85  # kRequeueExitStatus of policy.hpp
 STARTS = {
     "minimal": [(2, 300, signal.SIGKILL), (2,)],
     "sharded": [(2, 300, signal.SIGKILL), (3,)],
-    "stencil": [(4, 600, signal.SIGKILL), (3,)],
+    "stencil": [(4, 300, signal.SIGKILL), (3,)],
     "policy": [(2, 400, signal.SIGKILL), (2, 1000, signal.SIGUSR1), (2,)],
 }
-LAST_STEP = {"minimal": 1000, "sharded": 1000, "stencil": 2000, "policy": 2000}
+LAST_STEP = {"minimal": 1000, "sharded": 1000, "stencil": 1000, "policy": 2000}
 
 
 def ranks_of(program, directory):
@@ -41,7 +44,7 @@ def run(program, mpirun, directory, ranks, step=None, number=None):
     with open(directory / "output", "w+", encoding="utf-8") as output:
         with subprocess.Popen([mpirun, "-n", str(ranks), program], cwd=directory, stdout=output) as job:
             while step is not None and job.poll() is None:
-                if (directory / "ckpts" / f"step_{step}.h5").exists():
+                if (directory / f"{program.name}-ckpts" / f"step_{step}.h5").exists():
                     # SIGKILL ends all ranks, as the loss of a node would; another signal comes to one of them.
                     for process in ranks_of(program, directory)[: None if number == signal.SIGKILL else 1]:
                         os.kill(process, number)
@@ -52,25 +55,8 @@ def run(program, mpirun, directory, ranks, step=None, number=None):
         return job.returncode, output.read().splitlines()
 
 
-def newest_step(directory):
-    return max(int(file.stem.removeprefix("step_")) for file in (directory / "ckpts").glob("step_*.h5"))
-
-
-def state_of(file):
-    """All that was saved, by path: dtype, shape and bytes. Without what describes the file and the run."""
-    import h5py
-    import numpy as np
-
-    state = {}
-
-    def add(path, item):
-        if isinstance(item, h5py.Dataset) and path not in ("run", "telemetry", "integrity"):
-            values = np.asarray(item[()])
-            state[path] = (str(item.dtype), item.shape, values.item() if values.dtype.kind == "O" else values.tobytes())
-
-    with h5py.File(file, "r") as opened:
-        opened.visititems(add)
-    return state
+def newest_step(program, directory):
+    return max(int(file.stem.removeprefix("step_")) for file in (directory / f"{program.name}-ckpts").glob("step_*.h5"))
 
 
 def interrupted_run(program, mpirun, directory):
@@ -80,16 +66,16 @@ def interrupted_run(program, mpirun, directory):
         if not kill:
             assert status == 0, f"exit status {status}"
             return output
-        if newest_step(directory) == LAST_STEP[program.name]:
+        if newest_step(program, directory) == LAST_STEP[program.name]:
             return None
         step, number = kill
-        print(f"{ranks} ranks: {number.name} after step_{step}: exit status {status}, newest is step_{newest_step(directory)}")
+        print(f"{ranks} ranks: {number.name} after step_{step}: exit status {status}, newest is step_{newest_step(program, directory)}")
         assert status == REQUEUE if number == signal.SIGUSR1 else status != 0, f"exit status {status}"
 
 
 def main():
     program, mpirun = pathlib.Path(sys.argv[1]), sys.argv[2]
-    last = f"ckpts/step_{LAST_STEP[program.name]}.h5"
+    last = f"{program.name}-ckpts/step_{LAST_STEP[program.name]}.h5"
     with tempfile.TemporaryDirectory(prefix="muster-example-", dir=os.environ.get("MUSTER_TEST_DIR")) as name:
         whole = pathlib.Path(name) / "whole"
         whole.mkdir()
@@ -104,11 +90,9 @@ def main():
         assert output, "every run ended before its signal came"
         assert len(output) < len(expected), "the last start did not resume"
         assert output == expected[-len(output):], f"{output} is not the end of {expected}"
-        before, now = state_of(whole / last), state_of(broken / last)
-        assert before.keys() == now.keys(), before.keys() ^ now.keys()
-        differ = [path for path in before if before[path] != now[path]]
+        differ = differences(whole / last, broken / last)
         assert not differ, f"these differ: {differ}"
-        print(f"{len(now)} objects are identical: {', '.join(sorted(now))}")
+        print(f"identical: {', '.join(state_of(broken / last))}")
 
 
 main()

@@ -28,10 +28,6 @@ target_link_libraries(sharding_sample PRIVATE muster_core muster_flags)
 muster_e2e_test(draw_sharding ${MUSTER_SYSTEM_PYTHON} ${PROJECT_SOURCE_DIR}/scripts/draw-sharding --check
                 --program $<TARGET_FILE:sharding_sample>)
 
-# What pages show of code that a test compiles.
-muster_e2e_test(docs_example ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/docs_example.py ${PROJECT_SOURCE_DIR}
-                docs/guide/sharding.md mpi_tests/parallel/torch_experts_test.cpp)
-
 # The programs of examples/, killed and started again.
 set(examples stencil)
 if(MUSTER_TORCH)
@@ -45,6 +41,19 @@ foreach(name ${examples})
   muster_e2e_test(example.${name} ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/example_test.py $<TARGET_FILE:${name}>
                   ${MUSTER_MPIRUN})
 endforeach()
+
+# What pages show of C++ is compiled, here or as an example.
+muster_e2e_test(docs_example ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/docs_example.py ${PROJECT_SOURCE_DIR}
+                examples/minimal.cpp examples/sharded.cpp examples/policy.cpp examples/stencil.cpp
+                mpi_tests/e2e/docs_fragments.cpp mpi_tests/parallel/torch_experts_test.cpp)
+if(MUSTER_TORCH)
+  add_executable(docs_fragments e2e/docs_fragments.cpp)
+  target_link_libraries(docs_fragments PRIVATE muster_torch muster_flags)
+  muster_reuse_headers(docs_fragments muster_torch)
+  muster_e2e_test(docs_fragments ${MUSTER_MPIRUN} -n 2 $<TARGET_FILE:docs_fragments>)
+  file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/docs_fragments)
+  set_tests_properties(e2e.docs_fragments PROPERTIES WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/docs_fragments)
+endif()
 
 if(MUSTER_TORCH)
   add_executable(dtype_sample e2e/dtype_sample.cpp)
