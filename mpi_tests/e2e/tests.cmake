@@ -22,6 +22,13 @@ target_link_libraries(dtypes_sample PRIVATE muster_core muster_hdf5 muster_flags
 muster_e2e_test(dtypes ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/dtypes_test.py ${CMAKE_BINARY_DIR}/bin
                 ${MUSTER_MPIRUN} ${PROJECT_SOURCE_DIR}/docs/reference/float8.md ${CMAKE_CURRENT_LIST_DIR}/dtypes_2_ranks.h5)
 
+# What muster-train of commit ac89d44 saved: muster-train --text LICENSE --tp 2 --steps 3 --batch 2 --context 8 --layers 1
+# --width 8 --heads 2 --lr-step 2 --seed 5, on 2 ranks.
+add_executable(copy_checkpoint e2e/copy_checkpoint.cpp)
+target_link_libraries(copy_checkpoint PRIVATE muster_core muster_flags)
+muster_e2e_test(stored ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/stored_test.py ${CMAKE_BINARY_DIR}/bin
+                ${MUSTER_MPIRUN} ${CMAKE_CURRENT_LIST_DIR}/trained_2_ranks.h5 ${PROJECT_SOURCE_DIR}/LICENSE)
+
 # The figures of docs/guide/sharding.md show what such files say now.
 add_executable(sharding_sample e2e/sharding_sample.cpp)
 target_link_libraries(sharding_sample PRIVATE muster_core muster_flags)
