@@ -219,21 +219,21 @@ struct CheckpointContents {
 // Where a load stores what it reads. Keys are compared only inside `sections`.
 struct LoadTarget {
   // Tensors to fill. Each needs `data` or `write`.
-  State state;
+  State state = {};
   // By path: the tensor of the checkpoint from which a tensor of `state` is made. If its dtype differs, it is
   // converted.
-  std::map<std::string, std::string> made_from;
+  std::map<std::string, std::string> made_from = {};
   // First path components ("model", "optimizer"). With `strict`, some rank must request every tensor that the
   // checkpoint has there.
-  std::vector<std::string> sections;
+  std::vector<std::string> sections = {};
   // Further reasons why this checkpoint does not fit. The comparison of keys lists them with its own.
-  std::vector<std::string> problems;
+  std::vector<std::string> problems = {};
   // Further lines about tensors that the checkpoint lacks.
-  std::vector<std::string> missing;
+  std::vector<std::string> missing = {};
   // Further lines about tensors that only the checkpoint has.
-  std::vector<std::string> unexpected;
+  std::vector<std::string> unexpected = {};
   // Runs on every rank when all tensors are filled on all ranks. It must not fail for reasons of this rank alone.
-  std::function<void()> commit;
+  std::function<void()> commit = {};
 };
 
 struct LoadReport {

@@ -1,17 +1,39 @@
 #!/usr/bin/env python3
-"""Code that a page shows is the code of a test: every region between "// [PAGE" and "// ]" of a source file stands in
-the page as a block of its own. Usage: docs_example.py PROJECT PAGE SOURCE"""
+"""The C++ of README.md and of every page of docs/ is code that is compiled: each block is a run of consecutive lines of
+one of the sources, apart from its indentation. A block may begin with lines of #include that the source has elsewhere.
+
+Usage: docs_example.py PROJECT SOURCE...
+"""
 import pathlib
 import re
 import sys
 import textwrap
 
-project, page, source = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-regions = re.findall(rf"^ *// \[{re.escape(page)}\n(.*?)^ *// \]$", (project / source).read_text(), re.S | re.M)
-blocks = re.findall(r"^```cpp\n(.*?)^```$", (project / page).read_text(), re.S | re.M)
-if not regions:
-    sys.exit(f"{source} has no region for {page}")
-for region in map(textwrap.dedent, regions):
-    if region not in blocks:
-        sys.exit(f"{page} does not show this of {source}:\n{region}")
-print(f"{page}: {len(regions)} blocks are those of {source}")
+
+def holds(source, block):
+    """Whether the lines of the block follow each other in the source, all with the same further indentation."""
+    lines = block.splitlines()
+    while lines and lines[0].startswith("#include ") and lines[0] in source:
+        lines.pop(0)
+    wanted = textwrap.dedent("\n".join(lines)).strip("\n").splitlines()
+    for first in range(len(source) - len(wanted) + 1):
+        if textwrap.dedent("\n".join(source[first:first + len(wanted)])).splitlines() == wanted:
+            return True
+    return False
+
+
+def main():
+    project = pathlib.Path(sys.argv[1])
+    sources = {name: (project / name).read_text(encoding="utf-8").splitlines() for name in sys.argv[2:]}
+    failures = 0
+    for page in [project / "README.md", *sorted(project.glob("docs/**/*.md"))]:
+        for block in re.findall(r"^```cpp\n(.*?)^```$", page.read_text(encoding="utf-8"), re.S | re.M):
+            found = [name for name, lines in sources.items() if holds(lines, block)]
+            failures += not found
+            print(f"{page.relative_to(project)}: {found[0] if found else 'FAILED: no source has this:'}")
+            if not found:
+                print(block)
+    sys.exit(1 if failures else 0)
+
+
+main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the Debian packages of a build tree, installs them, and builds the consumer project against them.
+# Makes the Debian packages of a build tree, installs them, and builds an example of examples/ against them.
 # As root: in a copy of the whole system that lasts as long as the test (an overlay in a mount namespace). Else, or where the
 # system does not allow that, what they would install is unpacked below a directory.
 # Usage: deb_test.sh BUILD_DIR
@@ -21,11 +21,11 @@ if [ "${1-}" = --use ]; then
   require_no_failpoints "$prefix/lib/libmuster.a"
   [ "$("$prefix/bin/muster" --version)" = "muster $(cat "$scratch/version")" ] || fail "muster --version"
   # CMake looks below /usr by itself.
-  cmake -S "$here/consumer" -B "$scratch/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="${prefix#/usr}" \
-    -DWITH_TORCH=OFF -DCMAKE_CXX_COMPILER_LAUNCHER="$(cat "$scratch/launcher")" >"$scratch/configure.log" ||
+  cmake -S "$examples" -B "$scratch/examples" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="${prefix#/usr}" \
+    -DCMAKE_CXX_COMPILER_LAUNCHER="$(cat "$scratch/launcher")" >"$scratch/configure.log" ||
     fail "$(cat "$scratch/configure.log")"
-  cmake --build "$scratch/consumer"
-  run_consumer "$scratch/consumer/core_only" "$prefix/bin/muster"
+  cmake --build "$scratch/examples" --target stencil
+  run_stencil "$scratch/examples/stencil" "$prefix/bin/muster"
   exit
 fi
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs a build tree, moves what was installed, builds the consumer project against it, with CMake and with pkg-config, and
-# runs it on 2 ranks.
+# Installs a build tree, moves what was installed, builds examples of examples/ against it, with CMake and with pkg-config,
+# and runs them on 2 ranks.
 # Usage: install_test.sh BUILD_DIR WITH_TORCH(ON|OFF)
 #        install_test.sh BUILD_DIR SHARED
 #   SHARED  of a tree of its own in BUILD_DIR-shared, for shared libraries, without LibTorch, of which only the targets that
@@ -61,19 +61,26 @@ if [ "$kind" = SHARED ]; then
   fi
 fi
 
-cmake -S "$here/consumer" -B "$scratch/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-  -DCMAKE_PREFIX_PATH="$prefix" -DWITH_TORCH="$with_torch" \
+cmake -S "$examples" -B "$scratch/examples" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix" \
   -DCMAKE_EXE_LINKER_FLAGS=-Wl,--as-needed -DCMAKE_CXX_COMPILER_LAUNCHER="$launcher" \
   >"$scratch/configure.log" || fail "$(cat "$scratch/configure.log")"
-cmake --build "$scratch/consumer"
-if [ "$with_torch" = ON ]; then run_consumer "$scratch/consumer/with_torch" "$prefix/bin/muster"; fi
-run_consumer "$scratch/consumer/core_only" "$prefix/bin/muster"
+cmake --build "$scratch/examples" --target stencil
+run_stencil "$scratch/examples/stencil" "$prefix/bin/muster"
 if [ "$with_torch" = ON ]; then
+  minimal=$scratch/examples/minimal
+  cmake --build "$scratch/examples" --target minimal
+  run_example "$minimal" "$prefix/bin/muster"
+  # LibTorch's CUDA part registers itself when it is loaded: no name of it is needed, and yet it is linked where there is one.
+  libtorch=$(ldd "$minimal" | sed -n 's|.*=> \(.*\)/libtorch_cpu\.so.*|\1|p')
+  [ -n "$libtorch" ] || fail "$minimal is not linked to LibTorch"
+  if [ -e "$libtorch/libtorch_cuda.so" ] && ! ldd "$minimal" | grep -q libtorch_cuda; then
+    fail "$minimal is not linked to $libtorch/libtorch_cuda.so"
+  fi
   # Another LibTorch than the one that muster was built with is refused, by name.
   # shellcheck source-path=SCRIPTDIR
   . "$here/libtorch_tree.sh"
   make_libtorch "$scratch/other" 2.99.0
-  if cmake -S "$here/consumer" -B "$scratch/refused" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DWITH_TORCH=ON \
+  if cmake -S "$examples" -B "$scratch/refused" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" \
     -DLibTorch_ROOT="$scratch/other" >"$scratch/refused.log" 2>&1; then
     fail "took another LibTorch than that of muster"
   fi
@@ -83,4 +90,4 @@ if [ "$with_torch" = ON ]; then
 fi
 
 compile_with_pkg_config "$(cached "$1" MPI_CXX_COMPILER)" "$prefix" "$scratch/by_pkg_config"
-LD_LIBRARY_PATH=$prefix/lib run_consumer "$scratch/by_pkg_config" "$prefix/bin/muster"
+LD_LIBRARY_PATH=$prefix/lib run_stencil "$scratch/by_pkg_config" "$prefix/bin/muster"

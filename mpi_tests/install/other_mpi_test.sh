@@ -15,7 +15,7 @@ own=$(sed -n 's/^set(muster_MPI "\(.*\)").*/\1/p' "$config")
 }
 # As if muster had been built with the MPI of another machine.
 sed -i "s/^set(muster_MPI \".*\")/set(muster_MPI \"Another MPI 9\")/" "$config"
-if cmake -S "$here/consumer" -B "$scratch/consumer" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/prefix" -DWITH_TORCH=OFF \
+if cmake -S "$here/../../examples" -B "$scratch/examples" -G Ninja -DCMAKE_PREFIX_PATH="$scratch/prefix" \
   >"$scratch/configure.log" 2>&1; then
   echo "another MPI was not refused"
   exit 1

@@ -20,7 +20,6 @@ constexpr std::int64_t kWide = 12;
 constexpr std::int64_t kExperts = 4;
 constexpr std::int64_t kGates = 7;  // in parts of expert groups that do not come out even
 
-// [docs/guide/sharding.md
 muster::Parallelism placements(const muster::Grid& grid, int rank, int ranks, int experts) {
   muster::Parallelism parallel{.grid = grid,
                                .rules = {muster::fused_column_parallel("attention.qkv.*", 3),
@@ -40,7 +39,6 @@ muster::Parallelism placements(const muster::Grid& grid, int rank, int ranks, in
   };
   return parallel;
 }
-// ]
 
 std::vector<Grid> grids() {
   const int ranks = world_size();
@@ -124,10 +122,8 @@ class Job {
     const auto& optimizer = optimizer_;
     const auto comm = MPI_COMM_WORLD;
     const auto parallel = this->parallel();
-    // [docs/guide/sharding.md
     muster::save_checkpoint(comm, directory,
                             {.tag = tag, .model = model, .optimizer = optimizer, .parallel = parallel});
-    // ]
   }
   void load(const std::filesystem::path& directory, const std::string& tag) {
     const auto report = load_checkpoint_report(
