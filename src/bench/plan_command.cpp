@@ -70,6 +70,7 @@ void print_plan(const std::string& of, const std::vector<nlohmann::json>& sample
   program::TextTable table({of, "MEDIAN ms", "[MIN..MAX]"}, {1});
   const auto add = [&](const std::string& name, const nlohmann::json::json_pointer& place) {
     std::vector<double> ms;
+    ms.reserve(samples.size());
     for (const auto& sample : samples) ms.push_back(sample.at(place).get<double>() * 1000);
     const auto spread = spread_of(ms);
     table.add({name, fmt::format("{:.1f}", spread.median), fmt::format("[{:.1f}..{:.1f}]", spread.min, spread.max)});

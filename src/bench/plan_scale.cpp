@@ -100,6 +100,7 @@ PlanReport plan_load(const SimulatedJob& job, const Catalog& saved) {
   const auto own = plan::pack_for_exchange(catalog, job.wants_of(fullest_rank, catalog));
   steps.end("own_requests");
   std::vector<plan::RankRequests> all_requests;
+  all_requests.reserve(distinct.size());
   for (const auto& each : distinct) all_requests.push_back({each.ranks, plan::unpack_requests(each.bytes)});
   steps.end("unpack_requests");
   const auto units = plan::plan_reads(catalog, all_requests, readers);

@@ -23,6 +23,7 @@ using program::TextTable;
 
 Spread speeds(const std::vector<double>& seconds, double bytes) {
   std::vector<double> all;
+  all.reserve(seconds.size());
   for (const double s : seconds) all.push_back(bytes / s / 1e9);
   return spread_of(all);
 }

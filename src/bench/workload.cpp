@@ -110,7 +110,7 @@ Workload make_small(std::uint64_t size_bytes) {
 }
 
 Workload make_llm(std::uint64_t size_bytes) {
-  constexpr auto dtype = DType::bfloat16;
+  constexpr auto kDType = DType::bfloat16;
   constexpr double kBytesPerParameter = 2 + 2 * 4;  // and two moments
   const auto decoder = fit_decoder(static_cast<double>(size_bytes) / kBytesPerParameter);
   if (!decoder) {
@@ -119,10 +119,10 @@ Workload make_llm(std::uint64_t size_bytes) {
   }
   Workload workload{"llm", {}};
   const auto& [vocabulary, width, feed_forward, layers] = *decoder;
-  add_parameter(workload, "model.embed_tokens.weight", dtype, {vocabulary, width});
+  add_parameter(workload, "model.embed_tokens.weight", kDType, {vocabulary, width});
   for (std::uint64_t layer = 0; layer < layers; ++layer) {
     const auto add = [&](const char* key, const Shape& shape) {
-      add_parameter(workload, fmt::format("model.layers.{}.{}.weight", layer, key), dtype, shape);
+      add_parameter(workload, fmt::format("model.layers.{}.{}.weight", layer, key), kDType, shape);
     };
     for (const char* key : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"}) {
       add(key, {width, width});
@@ -133,8 +133,8 @@ Workload make_llm(std::uint64_t size_bytes) {
     add("input_layernorm", {width});
     add("post_attention_layernorm", {width});
   }
-  add_parameter(workload, "model.norm.weight", dtype, {width});
-  add_parameter(workload, "lm_head.weight", dtype, {vocabulary, width});
+  add_parameter(workload, "model.norm.weight", kDType, {width});
+  add_parameter(workload, "lm_head.weight", kDType, {vocabulary, width});
   return workload;
 }
 
