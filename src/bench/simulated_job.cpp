@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <muster/sharding.hpp>
 #include <string_view>
@@ -29,7 +30,7 @@ constexpr std::uint64_t kTensorsOfALayer = 7;
 // anywhere would leave chunks of a single row.
 constexpr std::uint64_t kCutsOfColumns = 16;
 
-constexpr const char* kMoments[] = {"exp_avg", "exp_avg_sq"};
+constexpr std::array<const char*, 2> kMoments{"exp_avg", "exp_avg_sq"};
 
 // The distinct strings of many ranks, by the first rank that passes each.
 class Exchange {
@@ -104,9 +105,9 @@ std::vector<SimulatedJob::LocalPart> SimulatedJob::local_parts(int rank) const {
     if (tensor.stage != grid_.coordinate(rank, Axis::pipeline)) continue;
     auto shard = shard_of(tensor);
     const auto elements = elements_held(shard, tensor.shape);
-    if (elements == 0) continue;
     std::uint64_t rows = shard.boxes().empty() ? tensor.shape.front() : 0;
     for (const auto& box : shard.boxes()) rows += box.shape.front();
+    if (elements == 0 || rows == 0) continue;
     local.push_back({i, std::move(shard), rows, elements / rows, start});
     start += elements;
   }
@@ -163,6 +164,7 @@ State SimulatedJob::moments_state(int rank, const std::vector<LocalPart>& parts)
 
 std::vector<int> SimulatedJob::peer_groups() const {
   std::vector<int> groups;
+  groups.reserve(static_cast<std::size_t>(ranks()));
   for (int rank = 0; rank < ranks(); ++rank) {
     groups.push_back(grid_.group_number(rank, {Axis::tensor, Axis::context, Axis::data}));
   }
