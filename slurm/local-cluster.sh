@@ -122,12 +122,13 @@ check_tools() {
 
 # All that live in a namespace.
 processes_in() { # processes_in KIND NAMESPACE: KIND as in /proc/self/ns
-  local process
-  for process in /proc/[0-9]*; do
-    [ "$(readlink "$process/ns/$1" 2>/dev/null)" = "$2" ] || continue
-    [ "$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "$process/status" 2>/dev/null)" != Z ] || continue
-    echo "${process#/proc/}"
-  done
+  local space process
+  while read -r space process; do
+    [ "$space" = "$2" ] || continue
+    process=${process#/proc/} process=${process%%/*}
+    [ "$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$process/status" 2>/dev/null)" != Z ] || continue
+    echo "$process"
+  done < <(find /proc/[0-9]*/ns/"$1" -maxdepth 0 -printf '%l %p\n' 2>/dev/null)
 }
 
 # Own processes, mounts and host names, and a network if asked. As a user by way of a user namespace, whose capabilities the

@@ -15,13 +15,11 @@ say_and_fail() {
   exit 1
 }
 left_over() { # left_over FOLDER: a process that was started with it
-  local process
-  for process in /proc/[0-9]*; do
-    if tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -qF -- "$1" ||
-      tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qF -- "=$1/"; then
-      [ "$process" = "/proc/$$" ] || { tr '\0' ' ' <"$process/cmdline" && return; }
-    fi
-  done
+  local file
+  # The text comes by the standard input: grep is to find no process but others.
+  # shellcheck disable=SC2062  # these are files
+  file=$({ grep -lsF -f - /proc/[0-9]*/cmdline <<<"$1" || grep -lsF -f - /proc/[0-9]*/environ <<<"=$1/"; } | head -n 1) || true
+  [ -z "$file" ] || tr '\0' ' ' 2>/dev/null <"${file%/*}/cmdline"
 }
 no_leftovers() { # no_leftovers FOLDER: within some seconds
   local process try
@@ -82,18 +80,21 @@ echo "a node that dies and comes back"
 # shellcheck disable=SC2016
 "$cluster" run bash -c '
   cluster=$1
+  # Who is dead may still be there for whoever started it.
+  count() { pgrep -cx --runstates RSDTI "$1"; }
+  is_on() { pgrep -xf --runstates RSDTI "slurmd -D -N $1" >/dev/null; }
   srun -N 2 tail -f /dev/null &
   for ((i = 0; i < 300; i++)); do
-    [ "$(pgrep -cx tail)" -lt 2 ] || break
+    [ "$(count tail)" -lt 2 ] || break
     sleep 0.1
   done
-  [ "$(pgrep -cx tail)" -eq 2 ] || { pgrep -ax tail; exit 1; }
+  [ "$(count tail)" -eq 2 ] || { pgrep -ax tail; exit 1; }
   "$cluster" kill-node n2 --orphans
-  [ "$(pgrep -cx slurmd)" -eq 1 ] && [ "$(pgrep -cx tail)" -eq 2 ] || { echo "no orphan"; exit 1; }
+  is_on n1 && ! is_on n2 && [ "$(count tail)" -eq 2 ] || { echo "no orphan"; exit 1; }
   scancel 1; "$cluster" start-node n2
-  for i in $(seq 100); do [ "$(pgrep -cx slurmd)" -lt 2 ] || break; sleep 0.1; done
+  for i in $(seq 100); do ! is_on n2 || break; sleep 0.1; done
   "$cluster" kill-node n2
-  [ "$(pgrep -cx slurmd)" -eq 1 ]' bash "$cluster"
+  is_on n1 && ! is_on n2' bash "$cluster"
 
 echo "mpirun keeps its files in the folder of the cluster, on every node"
 # shellcheck disable=SC2016  # for the shell inside

@@ -40,22 +40,23 @@ training() {
     --dir "$scratch/$run" --loss-log "$scratch/$run.csv" --log-every "${log_every:-1000}" "$@")
 }
 
-# on_two_nodes COMMAND...: on 4 ranks, which lie on the nodes as those of the templates do. With -n 4 Slurm gives one node three of
+# on_two_nodes COMMAND...: on as many ranks as those of the template on two nodes, 4 by default, and lying on them alike. With -n 4 Slurm gives one node three of
 # them, and Open MPI 5 adds up in an order that depends on who shares a node: the losses would differ in the last digits.
-on_two_nodes() { srun --mpi=pmix -N 2 --ntasks-per-node=2 "$@"; }
+on_two_nodes() { srun --mpi=pmix -N 2 --ntasks-per-node="${MUSTER_RANKS_PER_NODE:-2}" "$@"; }
 
 # train_until CONDITION RUN: makes train, the command of a training run without --steps, one that never ends, but for starts at
 # which the condition holds: these do 20 steps more than are saved. So no test has to interrupt a run before it is done. Each step
 # pauses (where fault points are compiled in), which leaves the processors to other tests, and few steps to the run that it is
 # compared with.
 train_until() {
-  cat >train_until.sh <<'SH'
+  # Once: what runs may be reading it still.
+  [ -e train_until.sh ] || cat >train_until.sh <<'SH'
 #!/bin/bash
 # train_until.sh CONDITION DIR COMMAND
 steps=1000000
 if eval "$1"; then newest=$(muster latest "$2") && steps=$((${newest#step_} + 20)); fi
 shift 2
-export MUSTER_FAILPOINT=train.step:pause
+export MUSTER_FAILPOINT=train.step:${MUSTER_TEST_PAUSE:-pause}
 exec "$@" --steps $steps
 SH
   chmod +x train_until.sh
@@ -66,8 +67,9 @@ newest_step() { # newest_step RUN: the step of its newest checkpoint
   tag=$("$bin/muster" latest "$scratch/$1" 2>/dev/null) && echo "${tag#step_}"
 }
 reached() { # reached RUN STEP: a checkpoint of that step or a later one is published
-  local step
-  step=$(newest_step "$1") && [ "$step" -ge "$2" ]
+  local tag
+  # By the pointer, without a program: tests ask again and again.
+  { read -r tag <"$scratch/$1/latest"; } 2>/dev/null && [ "${tag#step_}" -ge "$2" ]
 }
 
 # Waits until a command succeeds. It looks less often the longer it waits: what looks takes the processor from what is waited for.
@@ -101,9 +103,13 @@ says() { # says FILE TEXT: the file has the text
 # Slurm lets a requeued job wait for six seconds; this makes them three for every job, until the cluster ends. (Soon after its end
 # a slurmd may take the new start for the old one, and refuse it, "Job credential revoked", or kill it.)
 hurry_requeued() {
-  local job waiting now_us
-  local -A since_us
+  local job waiting now_us cluster
+  local -A since_us=()
+  cluster=$(dirname "$(dirname "$SLURM_CONF")")
   while sleep 0.5; do
+    # Of each job that it requeues slurmctld says so: where it said nothing, there is nothing new to ask for.
+    [ ${#since_us[@]} -gt 0 ] || [ "$cluster/log/slurmctld.log" -nt "$cluster/run/asked" ] || continue
+    echo >"$cluster/run/asked"
     waiting=$(squeue -h -t PENDING -o '%i %r' 2>/dev/null | sed -n 's/ BeginTime$//p') || continue
     now_us=${EPOCHREALTIME/[.,]/}
     for job in "${!since_us[@]}"; do
@@ -120,9 +126,17 @@ long_or() { if [ -n "${MUSTER_TEST_LONG-}" ]; then echo "$1"; else echo "$2"; fi
 
 # lose_node NODE: all that runs there is killed. Slurm would find out after 16 s, in which the ranks of other nodes wait with all
 # their processor time; it is told at once, as by what watches over the nodes of a cluster, but in the long schedule.
+# An answer that the node gave before may come later, and the node is back in service with it; but not a node that is drained.
 lose_node() {
   "$repository/slurm/local-cluster.sh" kill-node "$1"
-  if [ -z "${MUSTER_TEST_LONG-}" ]; then scontrol update NodeName="$1" State=DOWN Reason="lost"; fi
+  [ -z "${MUSTER_TEST_LONG-}" ] || return 0
+  scontrol update NodeName="$1" State=DRAIN Reason="lost"
+  scontrol update NodeName="$1" State=DOWN Reason="lost"
+}
+# start_node NODE: switches a lost node on again.
+start_node() {
+  "$repository/slurm/local-cluster.sh" start-node "$1"
+  scontrol update NodeName="$1" State=UNDRAIN
 }
 
 # The losses of two runs up to a step are the same bit by bit, and within rounding after that.

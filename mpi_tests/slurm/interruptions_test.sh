@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
-# One training run, interrupted over and over. Usage: interruptions_test.sh BIN_DIRECTORY [COUNT [SEED]]
-# COUNT times (4, in the long schedule 20) at a random moment: a preemption, a warning signal, scontrol requeue, or a node that
-# dies, with all that runs on it; each kind once, the others by chance, in random order. A step is done twice only where a node
-# died, and then at most the ten since the last save; nothing is lost; all losses are those of a run that nothing happened to,
-# bit by bit.
+# One training run, interrupted over and over. Usage: interruptions_test.sh BIN_DIRECTORY KINDS [COUNT [SEED]]
+# COUNT times (2, in the long schedule 10) at a random moment: a preemption, a warning signal, scontrol requeue, or a node that
+# dies, with all that runs on it. KINDS are those that come in any case, such as "preemption loss"; the others come by chance, in random
+# order. A step is done twice only where a node died, and then at most the ten since the last save; nothing is lost; all losses are those
+# of a run that nothing happened to, bit by bit.
 set -euo pipefail
 cluster=(--nodes 3 --kill-wait 10)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
 hurry_requeued &
-count=${2:-$(long_or 20 4)}
-seed=${3:-$RANDOM}
+read -ra kinds <<<"$2"
+count=${3:-$(long_or 10 2)}
+seed=${4:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed"
 
+# A rank a node starts in half the time of two.
+MUSTER_RANKS_PER_NODE=$(long_or 2 1)
+export MUSTER_RANKS_PER_NODE
 log_every=1
 training run --save-every 10 --keep-last 3
 train_until "[ -e enough ]" run
@@ -31,7 +35,6 @@ is_not_running() {
   state=$(squeue -h -j "$job" -o %T) && [ "$state" != RUNNING ]
 }
 
-kinds=(preemption warning requeue loss)
 likely=(preemption preemption preemption warning warning requeue requeue loss loss loss)
 for ((i = ${#kinds[@]}; i < count; i++)); do kinds+=("${likely[RANDOM % ${#likely[@]}]}"); done
 for ((i = ${#kinds[@]} - 1; i > 0; i--)); do
@@ -41,7 +44,7 @@ done
 
 begun=0
 for ((i = 1; i <= count; i++)); do
-  goal=$(($(last_step || true) + 1 + RANDOM % 60))
+  goal=$(($(last_step || true) + 1 + RANDOM % 40))
   wait_until 180 goes_on
   begun=$(starts)
   if [ "$i" -eq "$count" ]; then touch enough; fi
@@ -59,7 +62,7 @@ for ((i = 1; i <= count; i++)); do
       what="the loss of $node"
       lose_node "$node"
       wait_until 60 is_not_running
-      "$repository/slurm/local-cluster.sh" start-node "$node"
+      start_node "$node"
       ;;
   esac
   echo "interruption $i after step $(last_step): $what" | tee -a interruptions

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A node dies in each phase of a save. Usage: phase_loss_test.sh BIN_DIRECTORY RANK, with RANK 0 or 1: on whose node
-# One job for each phase, all on the same two nodes: a rank stops in the phase (failpoint), then its node is killed. Slurm
+# A node dies in each phase of a save. Usage: phase_loss_test.sh BIN_DIRECTORY RANK PART, with RANK 0 or 1: on whose node; PART 0 or 1:
+# in every other phase of the list below, from the first or the second
+# One job for each of these, all on the same two nodes: a rank stops in the phase (failpoint), then its node is killed. Slurm
 # starts the jobs again, on the spare node; each goes on from the newest published tag, bit by bit as if nothing had been.
 set -euo pipefail
 cluster=(--nodes 3 --cpus 20 --kill-wait 2)
@@ -36,13 +37,26 @@ cat >first_start.sh <<'SH'
 # first_start.sh FAILPOINT COMMAND
 if [ -z "${SLURM_RESTART_COUNT-}" ]; then export MUSTER_FAILPOINT=$1; fi
 shift
-exec "$@"
+# Under a name that tells the ranks apart.
+exec -a "rank$SLURM_PROCID" "$@"
 SH
 chmod +x first_start.sh
 export PATH=$bin:$PATH MUSTER_MAX_RESTARTS=6 MUSTER_RANKS_PER_NODE=1
 
-stopped() { # stopped COUNT: so many ranks stand still
-  [ "$(pgrep -c --runstates T -x muster-train)" -eq "$1" ]
+# A rank that waits for one that stands still takes all the processor time that the jobs on their way need. So it is stopped, too,
+# until the node is lost.
+waiting=()
+stopped() { # stopped RANK COUNT: so many of these ranks stand still; sets waiting, those that wait for them
+  local process state rank dir
+  local -A still other
+  while read -r process state rank dir; do
+    dir=${dir#*--dir } dir=${dir%% *}
+    if [ "$rank" != "rank$1" ]; then other[$dir]=$process; elif [[ $state = T* ]]; then still[$dir]=$process; fi
+  done < <(ps -ww -C muster-train -o pid=,stat=,args=)
+  waiting=()
+  for dir in "${!still[@]}"; do waiting+=("${other[$dir]}"); done
+  [ ${#waiting[@]} -eq 0 ] || kill -STOP "${waiting[@]}"
+  [ ${#waiting[@]} -eq "$2" ]
 }
 
 lose_in_each() { # lose_in_each RANK NODE PHASES: runs and loses that many jobs at once
@@ -57,12 +71,13 @@ lose_in_each() { # lose_in_each RANK NODE PHASES: runs and loses that many jobs 
       ./first_start.sh "$phase@$1:stop" "${train[@]}")")
     count=$((count + 1))
   done <<<"$3"
-  wait_until 120 stopped "$count"
+  wait_until 120 stopped "$1" "$count"
   while read -r phase newest options; do
     name=$phase$options
     says "$name.out" "start 1 on n[1-2]"
     [ "$("$bin/muster" latest "$name")" = "step_$newest" ] || say_and_fail "$name: the newest is not step_$newest"
   done <<<"$3"
+  kill -CONT "${waiting[@]}"
   lose_node "$2"
   count=0
   while read -r phase newest options; do
@@ -85,4 +100,5 @@ training whole --steps 40 --save-every 10
 srun --mpi=pmix -N 2 -n 2 "${train[@]}" >whole.out
 training before --steps 20 --save-every 10
 srun --mpi=pmix -N 2 -n 2 "${train[@]}" >before.out
-if [ "$2" -eq 0 ]; then lose_in_each 0 n1 "$first_rank"; else lose_in_each 1 n2 "$second_rank"; fi
+if [ "$2" -eq 0 ]; then node=n1 phases=$first_rank; else node=n2 phases=$second_rank; fi
+lose_in_each "$2" "$node" "$(awk "NR % 2 == (1 + $3) % 2" <<<"$phases")"

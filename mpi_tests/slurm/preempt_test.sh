@@ -15,6 +15,8 @@ set -euo pipefail
 # Rank 0 asks Slurm about a cancelled job before it ends.
 if [ "$2" = cancelled ]; then kill_wait=60; else kill_wait=10; fi
 cluster=(--kill-wait "$kill_wait")
+# The run that the chain is compared with runs beside its last job.
+if [ "$2" = limit ]; then cluster+=(--cpus 4); fi
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
 hurry_requeued &
@@ -25,6 +27,16 @@ log_every=1
 training run --save-every 0
 
 train_until "[ -e enough ]" run
+declare -A started
+
+# The run that the other is compared with.
+launcher=(on_two_nodes)
+reference=
+start_reference() { # start_reference STEPS: sets reference, its process
+  training whole --steps "$1" --save-every 0
+  "${launcher[@]}" "${train[@]}" >whole.out 2>&1 &
+  reference=$!
+}
 
 start() { # start ARGUMENTS...: sets job, which has done some steps
   job=$(sbatch --parsable --nodes=2 --output=job.out "$template" "${train[@]}" "$@")
@@ -139,15 +151,20 @@ SH
   limit)
     training run --save-every 0
     limits=$(long_or 3 1)
-    # The last job gets more time, on a busy machine it needs it.
+    # The last job gets more time, on a busy machine it needs it. Long steps: there are fewer to compare.
+    export MUSTER_TEST_PAUSE=long_pause
     train_until "[ \"\$MUSTER_CHAIN_LINK\" -gt $limits ] && { scontrol update JobId=\"\$SLURM_JOB_ID\" TimeLimit=10; true; }" run
     # No signal that the ranks know, so that it is the job's end that they see coming.
     MUSTER_DIR=$scratch/run "$repository/slurm/submit-chain.sh" --time=1 --signal=CONT@1 -- "${train[@]}"
-    queue_is_empty() {
-      local queue
-      queue=$(squeue -h) && [ -z "$queue" ]
+    have_saved() { [ "$(cat train-chain-*.out 2>/dev/null | grep -c '^saved step_')" -ge "$limits" ]; }
+    wait_until 400 have_saved
+    # The last job has begun, or will soon: how far it comes is known.
+    start_reference $(($(newest_step run) + 20))
+    is_over() {
+      local names
+      names=$(squeue -h -o %j) && ! grep -q train-chain <<<"$names"
     }
-    wait_until 400 queue_is_empty
+    wait_until 120 is_over
     mapfile -t outputs < <(find . -name 'train-chain-*.out' | sort -t- -k3n)
     grep -h -E '^(saving|saved|resumed|train-)' "${outputs[@]}"
     [ ${#outputs[@]} -eq $((limits + 1)) ] || say_and_fail "${#outputs[@]} jobs, and not $((limits + 1))"
@@ -167,25 +184,43 @@ SH
     stopped_and_resumed first.out second.out
     ;;
   no-slurm)
-    for ending in "USR1 75" "TERM 75" "USR1 85 --requeue"; do
-      read -r signal expected option <<<"$ending"
-      rm -rf run run.csv enough first.out
+    launcher=()
+    # All at once, each in a directory of its own.
+    endings=("usr1 USR1 75" "term TERM 75" "run USR1 85 --requeue")
+    for ending in "${endings[@]}"; do
+      read -r name signal expected option <<<"$ending"
+      training "$name" --save-every 0
+      train_until "[ -e enough ]" "$name"
       # shellcheck disable=SC2086
-      "${train[@]}" $option >first.out &
-      wait_until 60 grep -qs '^step 20/' first.out
-      signal kill "-$signal" $!
+      "${train[@]}" $option >"$name.first" &
+      started[$name]=$!
+    done
+    for name in "${!started[@]}"; do wait_until 60 grep -qs '^step 20/' "$name.first"; done
+    touch enough
+    for ending in "${endings[@]}"; do
+      read -r name signal expected option <<<"$ending"
+      kill "-$signal" "${started[$name]}"
+    done
+    for ending in "${endings[@]}"; do
+      read -r name signal expected option <<<"$ending"
       status=0
-      wait $! || status=$?
+      wait "${started[$name]}" || status=$?
       [ "$status" -eq "$expected" ] || say_and_fail "$signal $option: exit status $status, and not $expected"
-      "${train[@]}" >second.out
-      stopped_and_resumed first.out second.out
+      training "$name" --save-every 0
+      train_until "[ -e enough ]" "$name"
+      "${train[@]}" >"$name.second" &
+      started[$name]=$!
+    done
+    for name in "${!started[@]}"; do
+      wait "${started[$name]}" || say_and_fail "$name: exit status $?"
+      stopped_and_resumed "$name.first" "$name.second"
     done
     ;;
   *) say_and_fail "no case $2" ;;
 esac
 
 steps=$(newest_step run)
-training whole --steps "$steps" --save-every 0
-if [ "$2" = no-slurm ]; then "${train[@]}"; else on_two_nodes "${train[@]}"; fi
+[ -n "$reference" ] || start_reference "$steps"
+wait "$reference" || say_and_fail "exit status $? of the reference"
 compare_losses run whole "$steps"
 "$bin/muster" verify --all "$scratch/run"

@@ -1,9 +1,25 @@
 #!/usr/bin/env bash
-# Training that srun starts on two nodes, killed and resumed. Usage: srun_test.sh BIN_DIRECTORY
+# Training that srun starts. Usage: srun_test.sh BIN_DIRECTORY CASE, with CASE one of
+#   resume     on two nodes, killed and resumed
+#   launchers  one rank, as each launcher starts it
 set -euo pipefail
 cluster=()
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
+
+if [ "$2" = launchers ]; then
+  training none --steps 10
+  "${train[@]}"
+  training mpirun --steps 10
+  mpirun -n 1 "${train[@]}"
+  training mpiexec --steps 10
+  mpiexec -n 1 "${train[@]}"
+  training srun --steps 10
+  srun --mpi=pmix -n 1 "${train[@]}"
+  for launcher in mpirun mpiexec srun; do compare_losses "$launcher" none 10; done
+  exit
+fi
+[ "$2" = resume ] || say_and_fail "no case $2"
 
 training whole --steps 40 --save-every 10
 on_two_nodes "${train[@]}"
@@ -25,14 +41,3 @@ on_two_nodes "${train[@]}" >resumed.out
 says resumed.out "resumed from step_20"
 compare_losses broken whole 40
 "$bin/muster" verify --all "$scratch/broken"
-
-# One rank, however it is started.
-training none --steps 10
-"${train[@]}"
-training mpirun --steps 10
-mpirun -n 1 "${train[@]}"
-training mpiexec --steps 10
-mpiexec -n 1 "${train[@]}"
-training srun --steps 10
-srun --mpi=pmix -n 1 "${train[@]}"
-for launcher in mpirun mpiexec srun; do compare_losses "$launcher" none 10; done

@@ -6,10 +6,11 @@
 //
 // A point has a name ("save.write"). It is armed in the process (arm) or by the environment of the process that
 // starts: MUSTER_FAILPOINT="save.write:throw", with the actions
-//   throw    an Error{io} "fault injected at save.write"
-//   kill     SIGKILL to this process
-//   stop     SIGSTOP to this process
-//   pause    a sleep of 20 ms, which leaves the processor to others
+//   throw       an Error{io} "fault injected at save.write"
+//   kill        SIGKILL to this process
+//   stop        SIGSTOP to this process
+//   pause       a sleep of 20 ms, which leaves the processor to others
+//   long_pause  a sleep of 200 ms
 // In the environment "name@rank:action" confines it to one rank of MPI_COMM_WORLD (as the launcher's environment
 // tells), and several are separated by ','. A point fires every time it is passed until disarmed.
 

@@ -79,6 +79,7 @@ void pass(const char* point) {
   if (action == "kill") std::raise(SIGKILL);
   if (action == "stop") std::raise(SIGSTOP);
   if (action == "pause") std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  if (action == "long_pause") std::this_thread::sleep_for(std::chrono::milliseconds(200));
   if (action == "throw") throw Error(ErrorKind::io, std::string("fault injected at ") + point);
 }
 
