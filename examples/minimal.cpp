@@ -3,7 +3,7 @@
 //     mpirun -n 2 minimal
 //
 // The checkpoints are minimal-ckpts/step_100.h5, minimal-ckpts/step_200.h5 and so on. If the job is killed, start it
-// again with the same command: it goes on from the newest checkpoint, and its losses equal those of an uninterrupted
+// again with the same command: it continues from the newest checkpoint, and its losses equal those of an uninterrupted
 // run bit by bit.
 
 #include <mpi.h>

@@ -4,7 +4,8 @@
 //     mpirun -n 2 policy
 //     kill -USR1 <the process id of a rank>    # saves, stops, and asks Slurm to start the job again
 //
-// Start it again with the same command: it goes on from the newest checkpoint.
+// Start it again with the same command: it continues from the newest checkpoint. The 2000 steps take a second or two:
+// raise their number to have time for the signal.
 
 #include <mpi.h>
 #include <torch/torch.h>

@@ -2,7 +2,7 @@
 // number of ranks saves it, and a job of any other number of ranks loads it.
 //
 //     mpirun -n 2 sharded
-//     mpirun -n 3 sharded    # after the first one was killed: goes on, with the rows of 3 ranks
+//     mpirun -n 3 sharded    # after the first one was killed: continues, with the rows of 3 ranks
 //
 // One rule states which parameter is cut. The state of the optimizer is cut like the parameters.
 

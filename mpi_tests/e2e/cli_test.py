@@ -250,7 +250,8 @@ class Cli(unittest.TestCase):
         self.assertEqual(muster("verify", self.dir, "--all", "--tag", "x", ranks=2).returncode, WRONG_USAGE)
         for arguments in (["frobnicate"], [], ["ls"], ["ls", "a", "b"], ["verify", self.dir, "--bogus"],
                           ["prune", self.dir], ["prune", self.dir, "--keep-last", 0],
-                          ["verify", self.dir, "--all", "--tag", "x"], ["show", self.dir, "--tag", "a/b"]):
+                          ["verify", self.dir, "--all", "--tag", "x"], ["show", self.dir, "--tag", "a/b"],
+                          ["stats", self.dir, "--last", 0], ["stats", self.dir, "--last", -1]):
             result = muster(*arguments)
             self.assertEqual(result.returncode, WRONG_USAGE, arguments)
             self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
@@ -262,7 +263,9 @@ class Cli(unittest.TestCase):
         self.expect(muster("verify", empty), NOT_SO, "no sound checkpoint in")
         self.expect(muster("latest", empty), NOT_SO)
         self.expect(muster("verify", self.dir, "--tag", "nope"), NOT_SO, "nope.h5")
-        self.expect(muster("ls", self.dir / "nowhere"), NO_ACCESS, "nowhere")
+        self.expect(muster("ls", self.dir / "nowhere"), NO_ACCESS, "no such directory", "nowhere")
+        self.expect(muster("ls", self.tag(10)), NO_ACCESS, "not a directory")
+        self.expect(muster("dry-run", self.dir), WRONG_USAGE, "(see muster dry-run --help)")
         self.expect(muster("show", self.dir / "nowhere"), NO_ACCESS, "nowhere")
 
     def test_help_teaches(self):

@@ -59,6 +59,7 @@ class LoadContender : public Contender {
 
 int measure(const mpi::CommView& comm, const Options& options) {
   const auto started_at = utc_now();
+  mpi::run_on_root(comm, "prepare", [&] { program::require_place_for("--json", options.json_file); });
   const RunDirectory directory(comm, options.directory);
   const auto& workload = options.workload;
   const auto hold = [&](Held held) {

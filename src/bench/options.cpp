@@ -30,7 +30,7 @@ speed changes does not decide the comparison. "OF LIMIT" 1.00 is as fast as the 
 
 constexpr const char* kSaveExplanation = R"(
 Workloads: large (float32 tensors of 16 MiB); llm (the shapes of a LLaMA-like decoder in bfloat16 with its AdamW state);
-small (float32 64x64, 5000 of them where no --size is given).
+small (float32 64x64; 5000 tensors if --size is not given).
 
 Engines: auto, direct, collective
   async                           saves in the background, timed until they are published: BLOCKED is the call, CPU the
@@ -55,7 +55,7 @@ constexpr const char* kLoadHelp = R"(usage: mpirun -n RANKS muster-bench load --
 
 Saves a checkpoint, then loads it again and again, its pages dropped from the page cache, into memory that is there
 already. The raw limit, measured just before and just after each load: every rank reads its part of the same cold file
-in 16 MiB chunks past the page cache. The bytes loaded first are compared with those saved (exit code 1 where they
+in 16 MiB chunks past the page cache. The bytes loaded first are compared with those saved (exit code 1 if they
 differ).
 
   mpirun -n 2 muster-bench load --dir /data/tmp --workload llm --size 2GiB --json load.json
@@ -78,11 +78,12 @@ void add_common(CommandLine& line, Options& options, Raw& raw) {
   line.add()                                                                                               //
       ("dir", po::value(&raw.directory)->value_name("DIR"), "where to write (required; made if missing)")  //
       ("workload", value(raw.workload, "W"), "large, llm or small")                                        //
-      ("size", po::value(&raw.size)->value_name("BYTES"), "of all tensors together; 2GiB if not given")    //
+      ("size", po::value(&raw.size)->value_name("BYTES"),
+       "the size of all tensors together, such as 2GiB; 2GiB if not given, for small 5000 tensors")  //
       ("held", value(raw.held, "H"),
-       "sharded: each tensor by one rank; replicated: all of them by every rank; rows, columns: each cut over all "
-       "ranks "
-       "along its first or its last dim")                                              //
+       "sharded: each tensor on one rank; replicated: all tensors on every rank; rows, columns: each tensor cut over "
+       "all "
+       "ranks along its first or its last dimension")                                  //
       ("rounds", value(options.rounds, "N"), "measured rounds, after one to warm up")  //
       ("json", po::value(&options.json_file)->value_name("FILE"), "write everything, with all samples, to FILE");
 }
@@ -126,14 +127,17 @@ std::optional<Options> parse_save(const Arguments& arguments) {
   std::string peers;
   CommandLine line(kSaveHelp, kSaveExplanation);
   add_common(line, options, raw);
-  line.add()                                                                     //
-      ("engine", value(engines, "LIST"), "muster's ways to save, a comma list")  //
-      ("against", po::value(&peers)->value_name("LIST"), "peers to compare with, a comma list");
+  line.add()                                                                          //
+      ("engine", value(engines, "LIST"), "how muster saves, a comma-separated list")  //
+      ("against", po::value(&peers)->value_name("LIST"), "peers to compare with, a comma-separated list");
   if (!line.parse(arguments)) return std::nullopt;
   take_common(options, raw, arguments);
   options.engines = things_of("--engine", engines, save_variants(), [](const SaveVariant& each) { return each.name; });
   for (const char* peer : things_of("--against", peers, kPeerNames, [](const char* name) { return name; })) {
     options.peers.emplace_back(peer);
+  }
+  if (options.engines.empty() && options.peers.empty()) {
+    throw UsageError("--engine and --against name nothing that could be measured");
   }
   return options;
 }
@@ -145,7 +149,7 @@ std::optional<Options> parse_load(const Arguments& arguments) {
   CommandLine line(kLoadHelp, kLoadExplanation);
   add_common(line, options, raw);
   line.add()("into", po::value(&into)->value_name("H"),
-             "load into tensors that are held so, too: what any grid to any grid costs");
+             "also load into tensors that are cut in this way; values as for --held");
   if (!line.parse(arguments)) return std::nullopt;
   take_common(options, raw, arguments);
   if (!into.empty()) options.into = program::named("--into", into, kHeldNames);

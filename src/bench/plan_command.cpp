@@ -18,9 +18,9 @@ namespace po = boost::program_options;
 
 constexpr const char* kPlanHelp = R"(usage: muster-bench plan [options]
 
-Plans the save of a large job without that job: describes what its ranks would hold, decides who writes what, and lays
-the file out, as every rank does in its first save and whenever its state changes. Then plans the load of that file by the
-same ranks, as every rank of them does. No MPI, no disk.
+Plans the save of a large job, and the load of its file by the same ranks, without that job: describes what its ranks
+would hold, decides who writes and reads what, and lays the file out, as every rank does in its first save and whenever
+its state changes. Uses neither MPI nor a disk.
 
   muster-bench plan --ranks 16384 --tensors 3000 --grid tp=8,pp=16,dp=128 --held zero1
   muster-bench plan --ranks 1024 --grid pp=8 --rounds 5 --json plan.json
@@ -37,21 +37,23 @@ std::optional<PlanOptions> parse_plan(const Arguments& arguments) {
   PlanOptions options;
   std::string grid;
   program::CommandLine line(kPlanHelp);
-  line.add()                                                                                                //
-      ("ranks", po::value(&options.scale.ranks)->default_value(options.scale.ranks), "of the job")          //
-      ("tensors", po::value(&options.scale.tensors)->default_value(options.scale.tensors), "of its state")  //
+  line.add()                                                                               //
+      ("ranks", program::value(options.scale.ranks, "N"), "the ranks of the job")          //
+      ("tensors", program::value(options.scale.tensors, "N"), "the tensors of its state")  //
       ("grid", po::value(&grid)->value_name("tp=T,pp=P,dp=D"),
-       "degrees of parallelism, of ep and cp too; dp is what is left")  //
-      ("held", po::value(&options.held)->default_value(options.held),
-       "replicated: no moments; zero1: two of every tensor, each data parallel rank with one range of the rows of all; "
-       "chunks: each with a chunk of the rows of every tensor")                                                  //
-      ("rounds", po::value(&options.rounds)->default_value(options.rounds), "times to plan; the median counts")  //
+       "the degrees of parallelism, also ep and cp; dp is what is left")  //
+      ("held", program::value(options.held, "H"),
+       "replicated: no optimizer state; zero1: two optimizer tensors for every tensor, of which each data parallel "
+       "rank "
+       "has one range of the rows of all; chunks: each rank has a range of the rows of every tensor")  //
+      ("rounds", program::value(options.rounds, "N"), "how often to plan; the median counts")          //
       ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE");
   if (!line.parse(arguments)) return std::nullopt;
   constexpr int kMany = 10'000'000;
   program::require_between("--ranks", options.scale.ranks, 1, kMany);
   program::require_between("--tensors", static_cast<std::int64_t>(options.scale.tensors), 1, kMany);
   program::require_between("--rounds", options.rounds, 1, kMany);
+  program::require_place_for("--json", options.json_file);
   options.scale.held = program::named<HeldMoments>(
       "--held", options.held,
       {{"replicated", HeldMoments::replicated}, {"zero1", HeldMoments::zero1}, {"chunks", HeldMoments::chunks}});

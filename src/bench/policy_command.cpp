@@ -9,6 +9,7 @@
 #include "base/clock.hpp"
 #include "bench/options.hpp"
 #include "bench/report.hpp"
+#include "mpi/agree.hpp"
 #include "mpi/check.hpp"
 
 namespace muster::bench {
@@ -19,8 +20,8 @@ namespace po = boost::program_options;
 
 constexpr const char* kPolicyHelp = R"(usage: mpirun -n RANKS muster-bench policy [options]
 
-What SavePolicy::should_save costs a training loop. Each round runs the same steps without asking and asking after every
-step, in turns as first and second. A step is some work of each rank and an allreduce of one number, as of the loss.
+Measures what SavePolicy::should_save costs a training loop. Each round runs the same steps without the call and with the
+call after every step, in alternating order. A step is some work on each rank and an allreduce of one number.
 
   mpirun -n 4 muster-bench policy --steps 2000 --work-us 1000 --rounds 9
 )";
@@ -35,11 +36,10 @@ struct PolicyOptions {
 std::optional<PolicyOptions> parse_policy(const Arguments& arguments) {
   PolicyOptions options;
   program::CommandLine line(kPolicyHelp);
-  line.add()                                                                              //
-      ("steps", po::value(&options.steps)->default_value(options.steps), "of each loop")  //
-      ("work-us", po::value(&options.work_us)->default_value(options.work_us),
-       "microseconds of work a step and rank")                                                                //
-      ("rounds", po::value(&options.rounds)->default_value(options.rounds), "after one that does not count")  //
+  line.add()                                                                                                 //
+      ("steps", program::value(options.steps, "N"), "the steps of each loop")                                //
+      ("work-us", program::value(options.work_us, "N"), "the work of a step on each rank, in microseconds")  //
+      ("rounds", program::value(options.rounds, "N"), "rounds, after one that does not count")               //
       ("json", po::value(&options.json_file)->value_name("FILE"), "write the result to FILE");
   if (!line.parse(arguments)) return std::nullopt;
   constexpr int kMany = 1'000'000'000;
@@ -100,6 +100,7 @@ class Loops {
 
 int measure(const mpi::CommView& comm, const Arguments& arguments, const PolicyOptions& options) {
   const auto started_at = utc_now();
+  mpi::run_on_root(comm, "prepare", [&] { program::require_place_for("--json", options.json_file); });
   Loops loops(comm, options);
   std::vector<double> plain_us;
   std::vector<double> added_us;

@@ -19,6 +19,7 @@ namespace {
 
 int measure(const mpi::CommView& comm, const Options& options) {
   const auto started_at = utc_now();
+  mpi::run_on_root(comm, "prepare", [&] { program::require_place_for("--json", options.json_file); });
   const RunDirectory run_directory(comm, options.directory);
   const auto& directory = run_directory.path();
   const auto& workload = options.workload;

@@ -158,32 +158,32 @@ int dry_run(const Arguments& arguments) {
   Parser parser(
       "muster dry-run PATH --ranks N [--ranks-per-node N] [--grid tp=T,pp=P,...] [--rule KEYS=KIND]... [--zero1] "
       "[--keys FILE] [--tag T] [--all] [--json]",
-      "Says what a load by other ranks would be like, from the head of the file alone: whether it would work, who "
-      "reads\n"
-      "how much from disk and sends how much to others, and what each rank needs in memory. PATH is a directory, "
-      "meaning\n"
-      "the tag that a resume tries first, or a checkpoint file.\n"
-      "Rules say how the grid cuts the model's tensors, by their keys, where '*' stands for anything: the first that\n"
-      "matches counts, and what none matches is replicated. KIND is replicated, column, row, vocabulary, fused:3 (or\n"
-      "fused:SIZE,SIZE,...), expert, expert-column or expert-row. The optimizer's tensors are cut as their "
-      "parameters.\n"
-      "Pipeline stages get the layers in order, in numbers as equal as can be; the first number in a key is its "
-      "layer's.\n"
-      "Keys without one: those that --first-stage matches go to the first stage, the others to the last.\n"
-      "SENDS and RECEIVES count what goes from node to node: ranks of one node take it from each other's memory.",
+      "Plans the load of a checkpoint by other ranks, from the head of the file alone: whether it would work, which\n"
+      "rank reads and sends how many bytes, and how much memory each rank needs. PATH is a checkpoint file, or a\n"
+      "directory, which stands for the tag that a resume tries first. Exit code 1 if the load would not work.\n"
+      "Rules state how the grid cuts the tensors of the model, by key. '*' matches any text. The first rule that\n"
+      "matches counts, and a tensor that no rule matches is replicated. KIND is replicated, column, row, vocabulary,\n"
+      "vocabulary:SIZE, fused:NUMBER, fused:SIZE,SIZE,..., expert, expert-column or expert-row. The tensors of the\n"
+      "optimizer are cut like their parameters.\n"
+      "Pipeline stages get the layers in order, in numbers that differ by one at most. The first part of a key that\n"
+      "is a number is the number of its layer. Keys without a number that --first-stage matches belong to the first\n"
+      "stage, and the others to the last.\n"
+      "SENDS and RECEIVES count the bytes between nodes. Ranks of one node read each other's memory.",
       "path");
-  parser.add()("tag", po::value<std::string>(), "this tag of the directory")(
-      "ranks", po::value<int>(), "that would load")("ranks-per-node", po::value<int>(),
-                                                    "in the order of their numbers; 1 if not given")(
-      "grid", po::value<std::string>()->value_name("tp=T,cp=C,ep=E,dp=D,pp=P"),
-      "their grid; what is not named is 1, and dp what is left")("rule", po::value<Strings>()->value_name("KEYS=KIND"),
-                                                                 "how tensors are cut; may be given several times")(
-      "zero1", "each data parallel rank loads its chunk of the rows of the optimizer's tensors")(
-      "first-stage", po::value<Strings>()->value_name("KEYS"),
-      "keys without a layer that belong to the first stage; *emb*, *wte* and *wpe* if none is given")(
-      "keys", po::value<std::string>()->value_name("FILE"),
-      "the paths of what the program has, one a line (/model/fc.weight): what the checkpoint lacks of them is missing")(
-      "all", "a line for every rank");
+  parser.add()                                                                                        //
+      ("tag", po::value<std::string>()->value_name("T"), "this tag of the directory")                 //
+      ("ranks", po::value<int>()->value_name("N"), "the number of ranks that would load (required)")  //
+      ("ranks-per-node", po::value<int>()->value_name("N"),
+       "the ranks of a node, in the order of their numbers; 1 if not given")  //
+      ("grid", po::value<std::string>()->value_name("tp=T,cp=C,ep=E,dp=D,pp=P"),
+       "the grid of these ranks; an axis that is not named is 1, and dp is what is left")                         //
+      ("rule", po::value<Strings>()->value_name("KEYS=KIND"), "how tensors are cut; may be given several times")  //
+      ("zero1", "each data parallel rank loads its range of the rows of the optimizer's tensors")                 //
+      ("first-stage", po::value<Strings>()->value_name("KEYS"),
+       "keys without a layer number that belong to the first stage; *emb*, *wte* and *wpe* if not given")  //
+      ("keys", po::value<std::string>()->value_name("FILE"),
+       "the paths of the program, one for each line (/model/fc.weight); a path that the checkpoint lacks is missing")  //
+      ("all", "print a line for every rank");
   if (!parser.parse(arguments)) return kFine;
   const auto ranks = parser.get<int>("ranks");
   if (!ranks) throw UsageError("--ranks is missing");

@@ -25,12 +25,12 @@ std::string fault_of(const std::filesystem::path& file) {
 int latest(const Arguments& arguments) {
   Parser parser(
       "muster latest DIR [--verify] [--json]",
-      "Prints the tag that a resume takes: the newest one by sequence number whose head and tables are sound,\n"
-      "whatever the file `latest` says. A resume also checks the payload as it reads it and goes on to the\n"
-      "next older tag where that is damaged; --verify does the same here. Warnings go to stderr.\n"
-      "Exit code 1 where there is none.",
+      "Prints the tag that a resume takes: the tag with the largest sequence number whose head and tables are\n"
+      "sound, whatever the file `latest` names. A resume also checks the payload, and takes the next older tag if\n"
+      "the payload is damaged. --verify does the same here. Warnings go to standard error.\n"
+      "Exit code 1 if there is none.",
       "directory");
-  parser.add()("verify", "read and check the payload too");
+  parser.add()("verify", "also read and check the payload");
   if (!parser.parse(arguments)) return kFine;
   static_cast<void>(entries_of(parser.path()));  // a directory that cannot be read is an error, not an empty one
   store::Directory directory(parser.path());

@@ -86,8 +86,8 @@ void print_table(const std::filesystem::path& directory, const std::vector<store
 int list(const Arguments& arguments) {
   Parser parser("muster ls DIR [--json]",
                 "Lists the checkpoints of a directory, newest first by their sequence numbers.\n"
-                "STATUS is from head and tables; `muster verify` reads the payload as well.\n"
-                "Exit code 1 where no sound checkpoint is found, 3 where one cannot be opened.",
+                "STATUS is what the head and the tables show. `muster verify` also reads the payload.\n"
+                "Exit code 1 if no checkpoint is sound, 3 if a checkpoint cannot be opened.",
                 "directory");
   if (!parser.parse(arguments)) return kFine;
   const auto directory = parser.path();

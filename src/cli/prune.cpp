@@ -27,16 +27,17 @@ bool is_good(const store::TagEntry& entry) {
 int prune(const Arguments& arguments) {
   Parser parser(
       "muster prune DIR --keep-last N [--dry-run] [--json]",
-      "Deletes all but the newest N sound checkpoints. Before anything is deleted the newest ones are read and\n"
-      "checked in full, payload included, until one passes: that one is kept in any case, and where none of\n"
-      "the N passes nothing is deleted (exit code 1). Damaged checkpoints are neither counted nor deleted.\n"
-      "Not for a directory that a job is saving to: set num_kept_ckpts there.",
+      "Deletes all sound checkpoints except the newest N. Before anything is deleted, the newest ones are read and\n"
+      "checked in full until one passes. That one is kept in any case. If none of the N passes, nothing is deleted\n"
+      "and the exit code is 1. Damaged checkpoints are neither counted nor deleted.\n"
+      "Do not use it on a directory that a job saves to: num_kept_ckpts is for that.",
       "directory");
-  parser.add()("keep-last", boost::program_options::value<int>(), "how many to keep, at least 1")(
-      "dry-run", "say what would be deleted, delete nothing");
+  parser.add()("keep-last", boost::program_options::value<int>()->value_name("N"),
+               "the number of checkpoints to keep, at least 1 (required)")(
+      "dry-run", "print what would be deleted, and delete nothing");
   if (!parser.parse(arguments)) return kFine;
   const auto keep = parser.get<int>("keep-last");
-  if (!keep) throw UsageError("--keep-last N is needed");
+  if (!keep) throw UsageError("--keep-last is missing: the number of checkpoints to keep");
   if (*keep < 1) throw UsageError(fmt::format("--keep-last {} would keep nothing; it must be at least 1", *keep));
 
   const auto entries = entries_of(parser.path());

@@ -15,12 +15,17 @@ namespace muster::cli {
 std::filesystem::path selected_file(const std::filesystem::path& path, const std::optional<std::string>& tag) {
   if (!std::filesystem::exists(path)) throw Error(ErrorKind::io, "no such file or directory: " + path.string());
   if (!std::filesystem::is_directory(path)) {
-    if (tag) throw UsageError("--tag goes with a directory, and " + path.string() + " is none");
+    if (tag) throw UsageError("--tag needs a directory, and " + path.string() + " is a file");
     return path;
   }
   if (tag) {
     store::check_tag(*tag);
-    return store::tag_file(path, *tag);
+    const auto file = store::tag_file(path, *tag);
+    if (!std::filesystem::exists(file)) {
+      throw Error(ErrorKind::not_found, fmt::format("no checkpoint {} in {}: there is no {} (`muster ls` lists them)",
+                                                    *tag, path.string(), file.string()));
+    }
+    return file;
   }
   store::Directory directory(path);
   const auto order = store::resume_order(directory);
@@ -37,10 +42,14 @@ std::filesystem::path selected_file(const std::filesystem::path& path, const std
   return store::tag_file(path, order.tags.front());
 }
 
+void require_directory(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) return;
+  throw Error(ErrorKind::io,
+              (std::filesystem::exists(path) ? "not a directory: " : "no such directory: ") + path.string());
+}
+
 std::vector<store::TagEntry> entries_of(const std::filesystem::path& directory) {
-  if (!std::filesystem::is_directory(directory)) {
-    throw Error(ErrorKind::io, "no such directory: " + directory.string());
-  }
+  require_directory(directory);
   return store::Directory(directory).list();
 }
 

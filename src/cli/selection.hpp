@@ -15,6 +15,9 @@ namespace muster::cli {
 // wrong in the directory is said on stderr. Throws Error{not_found} where there is none.
 std::filesystem::path selected_file(const std::filesystem::path& path, const std::optional<std::string>& tag);
 
+// Throws Error{io} if the path is not a directory.
+void require_directory(const std::filesystem::path& path);
+
 // The directory's listing. Throws Error{io} where PATH is no directory that can be read.
 std::vector<store::TagEntry> entries_of(const std::filesystem::path& directory);
 

@@ -132,13 +132,11 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, bool 
 int show(const Arguments& arguments) {
   Parser parser(
       "muster show PATH [--tag T] [--tensors] [--json]",
-      "Shows what a checkpoint holds and how it was saved. PATH is a directory, meaning the tag that a resume\n"
-      "tries first, or a checkpoint file. Head and tables are checked; the payload is not read.",
+      "Shows what a checkpoint contains and how it was saved. PATH is a checkpoint file, or a directory, which stands\n"
+      "for the tag that a resume tries first. Checks the head and the tables, and does not read the payload.",
       "path");
-  parser.add()("tag", boost::program_options::value<std::string>(), "this tag of the directory")(
-      "tensors",
-      "list every tensor: dtype, shape, shape of its chunks (HDF5 chunks) where it lies in such, bytes,\nplace in the "
-      "file, ranks that wrote it");
+  parser.add()("tag", boost::program_options::value<std::string>()->value_name("T"), "this tag of the directory")(
+      "tensors", "list every tensor: dtype, shape, chunk shape, bytes, offset in the file, writers");
   if (!parser.parse(arguments)) return kFine;
   const auto file = selected_file(parser.path(), parser.get<std::string>("tag"));
   const auto catalog = h5::read_catalog(file);

@@ -1,10 +1,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/narrow.hpp"
 #include "cli/command.hpp"
+#include "cli/selection.hpp"
 #include "store/history.hpp"
 
 namespace muster::cli {
@@ -113,24 +117,25 @@ void print_table(const std::vector<json>& entries) {
 int stats(const Arguments& arguments) {
   Parser parser(
       "muster stats DIR [--last N] [--json]",
-      "What the saves of a directory cost, oldest first, from its history.jsonl.\n"
-      "BLOCKED is how long the program waited in the call, on the rank that waited longest. STAGED is how fast the\n"
-      "slowest rank copied its share for an async save (and hashed it, where it was written from where it lay), also\n"
-      "next to its memcpy. WRITTEN counts from the first\n"
-      "byte of the slowest rank to its fsync, PUBLISHED AFTER from the last rank's fsync to the tag's own.\n"
-      "WHY is what the program gave as the reason for the save.\n"
-      "Exit code 1 where there is no history.",
+      "Prints what the saves of a directory cost, oldest first, from history.jsonl.\n"
+      "  BLOCKED          how long the program waited in the call, on the rank that waited longest\n"
+      "  STAGED           how fast the slowest rank staged its bytes for a background save\n"
+      "  OF MEMCPY        the same, relative to the memcpy of that rank\n"
+      "  WRITTEN          the payload divided by the time of the slowest rank from its first byte to its fsync\n"
+      "  PUBLISHED AFTER  the time from the last rank's fsync to the published tag\n"
+      "  SLOWEST RANK     the rank with the longest time to write and sync\n"
+      "  WHY              the reason that the program gave\n"
+      "Exit code 1 if there is no history.",
       "directory");
-  parser.add()("last", boost::program_options::value<std::size_t>()->value_name("N"), "the newest N saves only");
+  parser.add()("last", boost::program_options::value<std::int64_t>()->value_name("N"), "only the newest N saves");
   if (!parser.parse(arguments)) return kFine;
+  const auto last = parser.get<std::int64_t>("last");
+  if (last) program::require_between("--last", *last, 1, std::numeric_limits<std::int32_t>::max());
   const auto directory = parser.path();
-  if (!std::filesystem::is_directory(directory)) {
-    throw Error(ErrorKind::io, directory.string() + " is not a directory that can be read");
-  }
+  require_directory(directory);
   auto entries = store::read_history(directory);
-  if (const auto last = parser.get<std::size_t>("last"); last && *last < entries.size()) {
-    entries.erase(entries.begin(), entries.end() - static_cast<std::ptrdiff_t>(*last));
-  }
+  const auto all = narrow<std::int64_t>(entries.size());
+  entries.erase(entries.begin(), entries.end() - std::min(last.value_or(all), all));
   if (parser.json()) {
     auto rows = json::array();
     for (const auto& entry : entries) rows.push_back(json_of(entry));

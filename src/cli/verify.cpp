@@ -208,13 +208,14 @@ std::vector<std::filesystem::path> agreed_files(const mpi::CommView& comm, const
 }  // namespace
 
 int verify(const Arguments& arguments) {
-  Parser parser("muster verify PATH [--tag T | --all] [--json]",
-                "Reads a checkpoint again, hashes everything and compares it with what was saved: head, tables, every\n"
-                "extent; bytes between tensors must be zero. PATH is a directory, meaning the tag that a resume tries\n"
-                "first, or a checkpoint file. What is wrong is named: tensor, byte range, rank that wrote it.\n"
-                "Under mpirun or srun the ranks share the work. Exit code 1 where anything is damaged.",
-                "path");
-  parser.add()("tag", boost::program_options::value<std::string>(), "this tag of the directory")(
+  Parser parser(
+      "muster verify PATH [--tag T | --all] [--json]",
+      "Reads a checkpoint again and compares every hash: head, tables and every extent. Bytes between tensors\n"
+      "must be zero. PATH is a checkpoint file, or a directory, which stands for the tag that a resume tries\n"
+      "first. Every damage is named with its tensor, its byte range and its writer.\n"
+      "Under mpirun or srun the ranks divide the work. Exit code 1 if anything is damaged.",
+      "path");
+  parser.add()("tag", boost::program_options::value<std::string>()->value_name("T"), "this tag of the directory")(
       "all", "every checkpoint of the directory");
   if (!parser.parse(arguments)) return kFine;
 

@@ -47,7 +47,7 @@ bool CommandLine::parse(const Arguments& arguments) {
   }
   if (has("help")) {
     std::ostringstream text;
-    text << introduction_ << '\n' << shown << explanation_;
+    text << introduction_ << shown << explanation_;
     if (own_rank() == 0) fmt::print("{}", text.str());
     return false;
   }
@@ -69,6 +69,17 @@ void require_between(const char* option, std::int64_t value, std::int64_t least,
 void require_at_least_0(const char* option, double value) {
   if (!std::isfinite(value) || value < 0)
     throw UsageError(fmt::format("{} is {}, and must be 0 or more", option, value));
+}
+
+void require_place_for(const char* option, const std::filesystem::path& file) {
+  if (file.empty()) return;
+  if (std::filesystem::is_directory(file)) {
+    throw UsageError(fmt::format("{} is {}, a directory, and must be a file", option, file.string()));
+  }
+  const auto directory = std::filesystem::absolute(file).parent_path();
+  if (!std::filesystem::is_directory(directory)) {
+    throw UsageError(fmt::format("{} is {}, and there is no directory {}", option, file.string(), directory.string()));
+  }
 }
 
 std::vector<std::string> split(const std::string& list) {

@@ -19,7 +19,13 @@ using Arguments = std::vector<std::string>;
 // Wrong use of the command line.
 class UsageError : public Error {
  public:
-  explicit UsageError(const std::string& message) : Error(ErrorKind::usage, message) {}
+  // command: whose help explains the right use; empty: the program's own help.
+  explicit UsageError(const std::string& message, std::string command = {})
+      : Error(ErrorKind::usage, message), command_(std::move(command)) {}
+  [[nodiscard]] const std::string& command() const { return command_; }
+
+ private:
+  std::string command_;
 };
 
 // --help comes by itself. Options are not abbreviated, and what belongs to none is wrong usage.
@@ -58,6 +64,8 @@ auto value(T& target, const char* name) {
 // These throw UsageError.
 void require_between(const char* option, std::int64_t value, std::int64_t least, std::int64_t most);
 void require_at_least_0(const char* option, double value);
+// That a file can be written there, as far as its directory tells; empty: the option was not given.
+void require_place_for(const char* option, const std::filesystem::path& file);
 
 // The value of that name. Throws UsageError that lists the names.
 template <class T>

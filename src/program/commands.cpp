@@ -41,7 +41,7 @@ int run_commands(int argc, char** argv, std::span<const Command> commands, const
       try {
         return command.run(Arguments(argv + 2, argv + argc));
       } catch (const UsageError& error) {
-        throw UsageError(fmt::format("{}: {}", word, error.what()));
+        throw UsageError(fmt::format("{}: {}", word, error.what()), word);
       }
     }
     const bool asks_version = word == "--version";

@@ -16,9 +16,8 @@ struct Command {
   int (*run)(const Arguments&);
 };
 
-// The main function: --help, --version, or the command that the first argument names. `usage` and `explanation` are
-// what
-// --help says before and after the commands.
+// The main function: --help, --version, or the command that the first argument names. `usage` and `explanation` are the
+// parts of --help before and after the commands.
 int run_commands(int argc, char** argv, std::span<const Command> commands, const std::string& usage,
                  const std::string& explanation);
 

@@ -10,6 +10,7 @@
 
 #include "mpi/agree.hpp"
 #include "mpi/check.hpp"
+#include "program/command_line.hpp"
 #include "program/exit_code.hpp"
 
 namespace muster::program {
@@ -39,8 +40,9 @@ class MpiLibrary {
 
 void print_error(const std::string& message) { fmt::print(stderr, "{}: {}\n", program_invocation_short_name, message); }
 
-int tell(ErrorKind kind, const std::string& message) {
-  const auto hint = fmt::format(" (see {} --help)", program_invocation_short_name);
+int tell(ErrorKind kind, const std::string& message, const std::string& command = {}) {
+  const auto* const space = command.empty() ? "" : " ";
+  const auto hint = fmt::format(" (see {}{}{} --help)", program_invocation_short_name, space, command);
   if (own_rank() == 0) print_error(message + (kind == ErrorKind::usage ? hint : ""));
   return exit_code(kind);
 }
@@ -60,6 +62,8 @@ int run_program(const std::function<int()>& work) {
     const int code = work();
     if (std::fflush(stdout) != 0) throw Error(ErrorKind::io, "cannot write to standard output");
     return code;
+  } catch (const UsageError& error) {
+    return tell(error.kind(), error.what(), error.command());
   } catch (const Error& error) {
     return tell(error.kind(), error.what());
   } catch (const std::exception& error) {
