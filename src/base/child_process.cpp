@@ -124,6 +124,7 @@ bool ChildProcess::receive(double timeout_s) {
     std::array<char, 4096> block{};
     const auto got = ::read(socket_, block.data(), block.size());
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == ECONNRESET) return false;  // it ended with input that it had not read
     if (got < 0) throw Error(ErrorKind::io, "read from " + program_ + ": " + std::strerror(errno));
     received_.append(block.data(), static_cast<std::size_t>(got));
     return got > 0;

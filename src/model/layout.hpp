@@ -51,6 +51,7 @@ struct StoredTensor : TensorDescription, ByteRange {
 struct Extent : ByteRange {
   std::uint32_t tensor = 0;  // index into Layout::tensors
   int writer = 0;
+  friend bool operator==(const Extent&, const Extent&) = default;
 };
 
 // Extents [first_extent, first_extent + extents) of a layout and the range of the file that they span: what lies

@@ -15,6 +15,7 @@ using RankSet = std::vector<int>;  // sorted, without repetition
 // A range of a tensor's elements as they lie in the file (StorageOrder), and the ranks that hold it.
 struct HeldRange : ElementRange {
   std::uint32_t rank_set = 0;  // index into GlobalState::rank_sets
+  friend bool operator==(const HeldRange&, const HeldRange&) = default;
 };
 
 // A tensor as the whole job holds it: its ranges, in the order of the file, cover it without gap or overlap, padding

@@ -33,11 +33,14 @@ constexpr std::string_view name(SavePhase phase) {
 inline constexpr std::array kTimedPhases{SavePhase::agree, SavePhase::plan,  SavePhase::open,
                                          SavePhase::stage, SavePhase::write, SavePhase::sync};
 
+static_assert(static_cast<std::size_t>(kTimedPhases.back()) + 1 == kTimedPhases.size(),
+              "PhaseSeconds is indexed by the timed phases, which come first");
+
 // How many seconds each of the timed phases took on one rank.
 class PhaseSeconds {
  public:
-  double& operator[](SavePhase phase) { return seconds_[static_cast<std::size_t>(phase)]; }
-  double operator[](SavePhase phase) const { return seconds_[static_cast<std::size_t>(phase)]; }
+  double& operator[](SavePhase phase) { return seconds_.at(static_cast<std::size_t>(phase)); }
+  double operator[](SavePhase phase) const { return seconds_.at(static_cast<std::size_t>(phase)); }
 
  private:
   std::array<double, kTimedPhases.size()> seconds_{};
