@@ -40,8 +40,9 @@ training() {
     --dir "$scratch/$run" --loss-log "$scratch/$run.csv" --log-every "${log_every:-1000}" "$@")
 }
 
-# on_two_nodes COMMAND...: on as many ranks as those of the template on two nodes, 4 by default, and lying on them alike. With -n 4 Slurm gives one node three of
-# them, and Open MPI 5 adds up in an order that depends on who shares a node: the losses would differ in the last digits.
+# on_two_nodes COMMAND...: on as many ranks as those of the template on two nodes, 4 by default, and lying on them alike. With -n 4
+# Slurm gives one node three of them, and Open MPI 5 adds up in an order that depends on who shares a node: the losses would differ
+# in the last digits.
 on_two_nodes() { srun --mpi=pmix -N 2 --ntasks-per-node="${MUSTER_RANKS_PER_NODE:-2}" "$@"; }
 
 # train_until CONDITION RUN: makes train, the command of a training run without --steps, one that never ends, but for starts at
@@ -116,7 +117,9 @@ hurry_requeued() {
       grep -qx "$job" <<<"$waiting" || unset "since_us[$job]"
     done
     for job in $waiting; do
-      if ((now_us - ${since_us[$job]:=$now_us} > 3000000)); then scontrol update JobId="$job" StartTime=now 2>/dev/null || true; fi
+      ((now_us - ${since_us[$job]:=$now_us} > 3000000)) || continue
+      scontrol update JobId="$job" StartTime=now 2>/dev/null || true
+      unset "since_us[$job]" # it may end and be requeued before the next look, and waits its three seconds then, too
     done
   done
 }
