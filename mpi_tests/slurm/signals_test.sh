@@ -2,7 +2,7 @@
 # Which signals reach the ranks under the templates, and that the job starts again. Usage: signals_test.sh BIN_DIRECTORY
 # The ranks are no training, but shells that write down what they get, take a second as if they saved, and end with 75.
 set -euo pipefail
-cluster=(--cpus 16 --kill-wait 5) # room for all jobs at the same time
+cluster=(--cpus 16 --kill-wait 5) # all jobs run at the same time
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/in_cluster.sh"
 hurry_requeued &

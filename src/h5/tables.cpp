@@ -20,7 +20,7 @@ class Encoder {
   void put_text(const Table& table, const std::string& text) {
     if (text.size() >= table.bytes) {
       throw Error(ErrorKind::internal,
-                  fmt::format("{} has {} bytes, there is room for {}", table.path, text.size(), table.bytes - 1));
+                  fmt::format("{} has {} bytes, the file has space for {}", table.path, text.size(), table.bytes - 1));
     }
     put(table.offset, as_bytes(text));
   }

@@ -6,7 +6,7 @@
 
 namespace muster::plan {
 
-// Room for all HDF5 metadata of the layout's tables and tensors, a multiple of its alignment. An upper bound, from the
+// Bytes for all HDF5 metadata of the layout's tables and tensors, a multiple of its alignment. An upper bound, from the
 // sizes of the structures that HDF5 1.10 and later write in the 1.10 format.
 std::uint64_t head_capacity_bytes(const Layout& layout);
 
