@@ -331,16 +331,9 @@ WriteResult DirectWrite::run() {
     std::rethrow_exception(failure);
   }
   write_s_ = writing_.seconds();
-  return {.hashes = hasher_.take(),
-          .bytes = total_bytes_,
-          .direct_bytes = file_.direct_bytes(),
-          .first_byte_s = first_write_s_};
-}
-
-void DirectWrite::sync() {
-  const Stopwatch watch;
   phase_ = SavePhase::sync;
   if (on_phase_) on_phase_(SavePhase::sync);
+  const auto direct_bytes = file_.direct_bytes();
   try {
     failpoint::pass("save.sync");
     file_.sync();
@@ -349,7 +342,9 @@ void DirectWrite::sync() {
     close_quietly();
     throw;
   }
-  sync_s_ = watch.seconds();
+  sync_s_ = writing_.seconds() - write_s_;
+  return {
+      .hashes = hasher_.take(), .bytes = total_bytes_, .direct_bytes = direct_bytes, .first_byte_s = first_write_s_};
 }
 
 }  // namespace muster::engine

@@ -60,12 +60,10 @@ class DirectWrite {
   // From any thread: the failure that it was given up with; null if it was not.
   [[nodiscard]] std::exception_ptr given_up();
 
-  // Hashes and writes what is staged. On a thread of its own, once, of all the writes that share the pool one at a time;
-  // begins when all is staged, or as much as fits, or, with write_through(), at once. Throws what failed; all buffers
-  // are given back.
+  // Hashes, writes and syncs what is staged, and closes the file: the bytes are durable on return. On a thread of its
+  // own, once, of all the writes that share the pool one at a time; begins when all is staged, or as much as fits, or,
+  // with write_through(), at once. Throws what failed; all buffers are given back.
   WriteResult run();
-  // After run(): syncs and closes the file. The bytes are durable on return.
-  void sync();
 
   // From any thread: that it goes on, though nothing is written yet.
   void count_sign_of_life() { ++signs_of_life_; }
@@ -78,7 +76,7 @@ class DirectWrite {
   [[nodiscard]] std::uint64_t written_bytes() const { return written_bytes_; }
   // Grows as long as it goes on, if only towards the moment in which its rate lets it.
   [[nodiscard]] std::uint64_t signs_of_life() const { return signs_of_life_; }
-  // After run() and sync(). stage_s: of copying, and of the hashing that goes with it.
+  // After run(). stage_s: of copying, and of the hashing that goes with it.
   [[nodiscard]] double write_s() const { return write_s_; }
   [[nodiscard]] double sync_s() const { return sync_s_; }
   [[nodiscard]] double stage_s() const { return stage_s_; }

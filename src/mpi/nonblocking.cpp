@@ -8,10 +8,6 @@
 
 namespace muster::mpi {
 
-NonblockingBarrier::NonblockingBarrier(const CommView& comm) : pending_(comm, "MPI_Ibarrier") {
-  check(MPI_Ibarrier(comm.handle(), pending_.request()), "MPI_Ibarrier");
-}
-
 NonblockingGather::NonblockingGather(const CommView& comm, std::span<const std::byte> bytes,
                                      std::span<const std::uint64_t> sizes)
     : pending_(comm, "MPI_Igatherv") {

@@ -11,18 +11,6 @@
 
 namespace muster::mpi {
 
-// Over when every rank has started it.
-class NonblockingBarrier {
- public:
-  explicit NonblockingBarrier(const CommView& comm);  // borrows comm
-  bool done() { return pending_.test(); }
-  // Throws Error{timeout}.
-  void wait() { pending_.wait(); }
-
- private:
-  Pending pending_;
-};
-
 // Every rank's bytes to rank 0.
 class NonblockingGather {
  public:

@@ -12,16 +12,13 @@
 #include "base/file_size_signal.hpp"
 #include "base/hash.hpp"
 #include "base/kept_memory.hpp"
-#include "base/poll_pause.hpp"
 #include "base/posix.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/check.hpp"
 #include "mpi/exchange.hpp"
-#include "mpi/nonblocking.hpp"
 #include "save/commit.hpp"
 #include "save/exit_guard.hpp"
 #include "save/run_description.hpp"
-#include "save/progress_deadline.hpp"
 #include "save/save_arguments.hpp"
 #include "save/write_phase.hpp"
 #include "store/names.hpp"
@@ -352,43 +349,24 @@ void Saver::begin_report(SaveJob& job) const {
   report.engine_reason = job.plan->choice.reason;
 }
 
-// In the foreground: writes, and waits for the commit.
+// In the foreground: writes, and waits for the commit. No rank waits for another before that.
 void Saver::finish(SaveJob& job) {
-  std::optional<mpi::NonblockingBarrier> all_have_written;
   if (job.is_collective()) {
     write_collectively(job, team_, heartbeat_);
     job.collective_write.reset();
   } else {
     job.write->on_staged([&job] { job.set_staged(); });
-    write_rank(job, team_, heartbeats_, kForeground, heartbeat_, [&] {
-      all_have_written.emplace(team_.comm);
-      if (!job.slots) wait_before_sync(job, *all_have_written);
-    });
-    if (!all_have_written) all_have_written.emplace(team_.comm);  // the write failed
+    write_rank(job, team_, heartbeats_, kForeground, heartbeat_);
   }
   at_ = {.save = job.number, .phase = SavePhase::publish};
   job.rank_report.blocked_s = job.called.seconds();
   failpoint::pass("save.commit");
   Commit commit(team_, directory_, heartbeats_, kForeground, heartbeat_, job);
   commit.wait();
-  if (all_have_written) all_have_written->wait();  // all ranks have started it
   if (const auto failure = commit.failure()) std::rethrow_exception(failure);
   job.complete_report(true);
   job.report.blocked_s = job.report.total_s;
   post(job, SavePhase::done);
-}
-
-// A sync takes several times as long while other ranks write to the file. It is right at any time, though, so a rank
-// waits for them no longer than it took to write itself.
-void Saver::wait_before_sync(const SaveJob& job, mpi::NonblockingBarrier& all_have_written) {
-  const auto interval_s = post_interval_s(team_.comm.timeout_s());
-  const auto most_s = std::min(job.write->write_s(), interval_s);
-  const PollPause pause;
-  while (!all_have_written.done() && pause.waited_s() < most_s) {
-    // The cores belong to ranks that still write.
-    pause.sleep();
-    if (team_.is_root()) heartbeat_.post(job, SavePhase::write, interval_s);
-  }
 }
 
 // ---- saves in the background

@@ -21,10 +21,6 @@
 #include "store/heartbeats.hpp"
 #include "store/ownership.hpp"
 
-namespace muster::mpi {
-class NonblockingBarrier;
-}
-
 namespace muster::save {
 
 // Keeps the plan of the last save, with its head, and the memory of its buffers.
@@ -63,7 +59,6 @@ class Saver {
   void require_one_file(const SaveJob& job) const;
   void require_free_tag(const SaveOptions& options) const;
   void finish(SaveJob& job);
-  void wait_before_sync(const SaveJob& job, mpi::NonblockingBarrier& all_have_written);
   std::uint64_t claim_directory();
   void prepare_background(const AsyncOptions& options);
   std::uint64_t default_limit_bytes();

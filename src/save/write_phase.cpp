@@ -61,10 +61,10 @@ engine::WriteResult write_direct(SaveJob& job) {
   return written;
 }
 
-void take_times(SaveJob& job, double waited_for_slot_s, double waited_to_sync_s) {
+void take_times(SaveJob& job, double waited_for_slot_s) {
   auto& seconds = job.rank_report.telemetry.seconds;
   seconds[SavePhase::write] = waited_for_slot_s + job.write->write_s();
-  seconds[SavePhase::sync] = waited_to_sync_s + job.write->sync_s();
+  seconds[SavePhase::sync] = job.write->sync_s();
   if (job.in_background) seconds[SavePhase::stage] = job.write->stage_s();
 }
 
@@ -79,7 +79,7 @@ void stage_rank(SaveJob& job) {
 }
 
 void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& heartbeats, store::HeartbeatLane lane,
-                SaveHeartbeat& heartbeat, const std::function<void()>& before_sync) {
+                SaveHeartbeat& heartbeat) {
   auto& report = job.rank_report;
   job.write->on_progress([&] { heartbeat.post(job, SavePhase::write, post_interval_s(team.comm.timeout_s())); });
   job.write->on_phase([&](SavePhase phase) {
@@ -88,7 +88,6 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
   });
   heartbeat.post(job, SavePhase::stage);
   double waited_for_slot_s = 0;
-  double waited_to_sync_s = 0;
   try {
     const Stopwatch watch;
     mpi::WriterSlots::Slot slot;
@@ -99,12 +98,6 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
     }
     if (job.slots) waited_for_slot_s = watch.seconds();
     job.written = write_direct(job);
-    if (before_sync) {
-      const Stopwatch waiting;
-      before_sync();
-      waited_to_sync_s = waiting.seconds();
-    }
-    job.write->sync();
     report.hashes = job.written.hashes;
     report.telemetry.bytes = job.written.bytes;
   } catch (...) {
@@ -114,7 +107,7 @@ void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& he
     if (!job.in_background && report.phase == SavePhase::stage) report.phase = SavePhase::write;
   }
   heartbeat.post(job, SavePhase::publish);
-  take_times(job, waited_for_slot_s, waited_to_sync_s);
+  take_times(job, waited_for_slot_s);
   job.is_written = true;
   job.wait_staged();
   report.blocked_s = job.report.blocked_s = job.blocked_s;

@@ -1,8 +1,6 @@
 #pragma once
 // One rank's part of a save: from the state to stable storage.
 
-#include <functional>
-
 #include "mpi/team.hpp"
 #include "save/save_heartbeat.hpp"
 #include "save/save_job.hpp"
@@ -15,10 +13,9 @@ void stage_rank(SaveJob& job);
 
 // Local; calls neither MPI nor HDF5, so that a background thread can do it. Makes this rank's part durable with the
 // engine `direct`, and waits for the end of staging. What fails is in job.rank_report, which is then ready for a
-// Commit. With job.slots it waits for one of options.num_workers slots of the node first. `before_sync`, if given, is
-// called on this thread between the write and the sync, and must not throw.
+// Commit. With job.slots it waits for one of options.num_workers slots of the node first.
 void write_rank(SaveJob& job, const mpi::Team& team, const store::Heartbeats& heartbeats, store::HeartbeatLane lane,
-                SaveHeartbeat& heartbeat, const std::function<void()>& before_sync = {});
+                SaveHeartbeat& heartbeat);
 
 // Collective over team.comm. The same with the engine `collective`, whose ranks wait for each other. What fails is
 // thrown on all ranks.
