@@ -49,7 +49,7 @@ endif()
 install(EXPORT muster_core_targets FILE musterCoreTargets.cmake NAMESPACE muster:: DESTINATION ${package_dir}
         COMPONENT development)
 install(DIRECTORY include/muster DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
-        PATTERN "*torch*.hpp" EXCLUDE)
+        PATTERN "*torch*.hpp" EXCLUDE PATTERN "torch" EXCLUDE)
 
 if(MUSTER_TORCH)
   muster_component(torch muster-torch torch muster_torch)
@@ -61,6 +61,7 @@ if(MUSTER_TORCH)
   install(FILES cmake/FindLibTorch.cmake DESTINATION ${package_dir} COMPONENT torch)
   install(FILES include/muster/libtorch_version.hpp include/muster/torch.hpp
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/muster COMPONENT torch)
+  install(DIRECTORY include/muster/torch DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/muster COMPONENT torch)
 endif()
 
 configure_package_config_file(cmake/musterConfig.cmake.in ${CMAKE_BINARY_DIR}/musterConfig.cmake

@@ -155,6 +155,8 @@ struct SaveReport {
   std::vector<std::string> warnings;        // problems that did not fail the save
 };
 
+struct CheckpointContents;
+
 // What a load does about a tensor that only the program or only the checkpoint has.
 enum class OnDifference : std::uint8_t { error, warn, ignore };
 
@@ -200,6 +202,13 @@ struct LoadOptions {
   // Maximum number of ranks of a node that read at the same time, >= 1. It excludes each_rank_reads. Unset: all ranks.
   // Default: unset.
   std::optional<int> num_workers = std::nullopt;
+  // The grid of the ranks, for a StateSource. Default: all ranks are data parallel.
+  Grid grid = {};
+  // A local function that is called on every rank with the contents of the checkpoint, including its user content,
+  // before anything is compared or loaded. An exception that it throws ends the load on all ranks. If no tag is given
+  // and it throws Error{corrupt}, the load skips the checkpoint with a warning and tries the next older one, if there
+  // is one. Default: unset.
+  std::function<void(const CheckpointContents&)> check = {};
 };
 
 // The contents of a checkpoint, as the function that prepares the target of a load gets them.
@@ -223,8 +232,8 @@ struct LoadTarget {
   // By path: the tensor of the checkpoint from which a tensor of `state` is made. If its dtype differs, it is
   // converted.
   std::map<std::string, std::string> made_from = {};
-  // First path components ("model", "optimizer"). With `strict`, some rank must request every tensor that the
-  // checkpoint has there.
+  // Groups without the leading slash ("model", "optimizers/critic"). With `strict`, some rank must request every tensor
+  // that the checkpoint has there.
   std::vector<std::string> sections = {};
   // Further reasons why this checkpoint does not fit. The comparison of keys lists them with its own.
   std::vector<std::string> problems = {};
@@ -232,14 +241,51 @@ struct LoadTarget {
   std::vector<std::string> missing = {};
   // Further lines about tensors that only the checkpoint has.
   std::vector<std::string> unexpected = {};
+  // The paths of tensors that the load makes because the program has none, or one of another shape.
+  std::vector<std::string> made = {};
   // Runs on every rank when all tensors are filled on all ranks. It must not fail for reasons of this rank alone.
   std::function<void()> commit = {};
+};
+
+// This rank and its job, for a StateSource that describes what is to be saved.
+struct DescribeContext {
+  int rank = 0;
+  int ranks = 1;
+  Grid grid = {};
+  bool overlap_staging = false;  // the program goes on before the state is copied
+};
+
+// The same for a load.
+struct PrepareContext {
+  int rank = 0;
+  int ranks = 1;
+  Grid grid = {};
+  const LoadOptions& options;
+};
+
+// What is saved and loaded together, as an adapter of a framework describes it: muster::TrainingState for LibTorch.
+// Both functions are local and run on every rank. If one throws, the save or load fails on all ranks.
+class StateSource {
+ public:
+  StateSource() = default;
+  virtual ~StateSource() = default;
+  // Runs once in each save, in the phase "agree".
+  [[nodiscard]] virtual State describe(const DescribeContext& context) const = 0;
+  // Runs for each candidate of a load, and changes nothing of the program. LoadTarget::commit does.
+  [[nodiscard]] virtual LoadTarget prepare(const CheckpointContents& contents, const PrepareContext& context) const = 0;
+
+ protected:
+  StateSource(const StateSource&) = default;
+  StateSource(StateSource&&) = default;
+  StateSource& operator=(const StateSource&) = default;
+  StateSource& operator=(StateSource&&) = default;
 };
 
 struct LoadReport {
   CheckpointContents contents;
   std::optional<nlohmann::json> user_content = std::nullopt;  // unset if the checkpoint has none
   std::vector<std::string> skipped;                           // on this rank, one line for each tensor not loaded
+  std::vector<std::string> made;                              // on this rank, the paths of LoadTarget::made
   std::vector<std::string> warnings;           // damaged tags that were skipped, wrong pointers; same on all ranks
   std::uint64_t read_bytes = 0;                // bytes that this rank read from storage, with padding and gaps
   std::uint64_t buffer_bytes = 0;              // memory into which this rank read and received; see load
@@ -319,6 +365,7 @@ class Checkpointer {
   // "agree". If it throws, the save fails on all ranks.
   using Describe = std::function<State()>;
   SaveReport save(const Describe& describe, const SaveOptions& options);
+  SaveReport save(const StateSource& source, const SaveOptions& options);
 
   // Collective. Copies the state to host memory and returns. The state may change then; with overlap_staging, after
   // wait_staged(). Nothing is durable on return. Threads of muster write the copy (engine `direct`), agree with the
@@ -330,6 +377,7 @@ class Checkpointer {
   // CollectiveError on all ranks. Then the part file is removed, nothing is published, and the next save works.
   SaveHandle save_async(const State& state, const SaveOptions& options);
   SaveHandle save_async(const Describe& describe, const SaveOptions& options);
+  SaveHandle save_async(const StateSource& source, const SaveOptions& options);
 
   // Local. Advances saves in flight without waiting for other ranks. Below MPI_THREAD_MULTIPLE every rank has to call
   // it now and then, and the call that ends a save publishes it on rank 0 (a few milliseconds of disk). Returns whether
@@ -349,6 +397,7 @@ class Checkpointer {
   LoadReport load(const LoadOptions& options, const Prepare& prepare);
   // The same with a target that does not depend on the contents.
   LoadReport load(const LoadOptions& options, const LoadTarget& target);
+  LoadReport load(const StateSource& source, const LoadOptions& options = {});
 
   // Collective. Returns the tag that a load without a tag tries first: the newest one with sound head and tables.
   // Errors: io, timeout.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <muster/export.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -39,6 +40,7 @@ enum class DType : std::uint8_t {
   float8_e5m2fnuz,  // no infinities, no negative zero; the code of negative zero is NaN
   float8_e4m3fnuz,  // the same as float8_e5m2fnuz
   float8_e8m0fnu,   // powers of two from 2^-127 to 2^127, and NaN; no sign and no zero
+  text,             // a byte of a text in UTF-8; a tensor of it has one dimension and is one string in the file
 };
 
 // Returns the size of one element in bytes: 1, 2, 4, 8 or 16.
@@ -141,6 +143,9 @@ struct TensorMemory {
   // device that `read` must wait for.
   std::function<void()> before_save = {};
   std::function<void(std::uint64_t first_byte, std::span<const std::byte> from)> write = {};  // needed for loads
+  // What keeps `data` valid, for memory that only the State refers to. Null: the memory outlives the call. Default:
+  // null.
+  std::shared_ptr<const void> owner = {};
 };
 
 // A tensor of a State: its description and the access to the bytes of this rank's shard.

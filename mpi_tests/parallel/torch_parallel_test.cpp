@@ -332,7 +332,8 @@ TEST(TorchParallel, LoadsInPartAndUnderOtherNames) {
   auto part = again.load_args("t");
   part.only = {"/model/l0_*", "/optimizer/l0_*"};
   load_checkpoint(MPI_COMM_WORLD, scratch.path(), part);
-  const auto parameters = part.model.get()->named_parameters();
+  std::map<std::string, torch::Tensor> parameters;
+  for (const auto& item : part.model.tensors()) parameters[item.key] = item.tensor;
   EXPECT_TRUE(same_bits(parameters["l0_widen"].detach(), whole("l0_widen", {24, kWidth}, 0)));
   EXPECT_TRUE(same_bits(parameters["embedding"].detach(), torch::zeros({kVocabulary, kWidth})));
   EXPECT_EQ(part.optimizer.get()->state().size(), 5U);
@@ -349,9 +350,9 @@ TEST(TorchParallel, AModelAloneComesFromMastersAndRenewsThem) {
   auto args = job.load_args("t");
   args.only = {"/model/*"};
   load_checkpoint(MPI_COMM_WORLD, scratch.path(), args);
-  for (const auto& item : args.model.get()->named_parameters()) {
-    const auto shape = item.value().sizes().vec();
-    EXPECT_TRUE(same_bits(item.value().detach(), whole(item.key(), shape, 0).to(torch::kBFloat16))) << item.key();
+  for (const auto& [key, tensor, is_buffer] : args.model.tensors()) {
+    const auto shape = tensor.sizes().vec();
+    EXPECT_TRUE(same_bits(tensor.detach(), whole(key, shape, 0).to(torch::kBFloat16))) << key;
   }
   for (const auto& [optimized, parameter, range] : args.parallel.optimizer_parts) {
     const auto values = parameter.detach().view({-1}).narrow(0, static_cast<std::int64_t>(range.first),
@@ -709,7 +710,7 @@ TEST(TorchParallel, RefusesPartsThatAreNone) {
     auto args = job.save_args("t");
     if (!args.parallel.optimizer_parts.empty()) FAIL();
     auto given = part;
-    if (!given.parameter.defined()) given.parameter = args.model.get()->parameters().front();
+    if (!given.parameter.defined()) given.parameter = args.model.tensors().front().tensor;
     args.parallel.optimizer_parts = {given};
     const auto error = collective_error_of([&] { save_checkpoint(MPI_COMM_WORLD, scratch.path(), args); });
     ASSERT_TRUE(error);

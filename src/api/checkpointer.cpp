@@ -107,6 +107,10 @@ class Checkpointer::Impl {
 
   bool poll() { return saver_.poll(); }
 
+  [[nodiscard]] DescribeContext context(const SaveOptions& options) const {
+    return {team_.comm.rank(), team_.comm.size(), options.grid, options.async.overlap_staging};
+  }
+
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_.path(); }
 
  private:
@@ -191,6 +195,14 @@ SaveHandle Checkpointer::save_async(const Describe& describe, const SaveOptions&
   return impl_->begin([&]() -> const State& { return state = describe(); }, in_background(options), true);
 }
 
+SaveReport Checkpointer::save(const StateSource& source, const SaveOptions& options) {
+  return save([&] { return source.describe(impl_->context(options)); }, options);
+}
+
+SaveHandle Checkpointer::save_async(const StateSource& source, const SaveOptions& options) {
+  return save_async([&] { return source.describe(impl_->context(options)); }, options);
+}
+
 bool Checkpointer::poll() { return impl_->poll(); }
 
 LoadReport Checkpointer::load(const LoadOptions& options, const Prepare& prepare) {
@@ -199,6 +211,13 @@ LoadReport Checkpointer::load(const LoadOptions& options, const Prepare& prepare
 
 LoadReport Checkpointer::load(const LoadOptions& options, const LoadTarget& target) {
   return load(options, [&](const CheckpointContents&) { return target; });
+}
+
+LoadReport Checkpointer::load(const StateSource& source, const LoadOptions& options) {
+  return load(options, [&](const CheckpointContents& contents) {
+    const auto context = impl_->context({});
+    return source.prepare(contents, {context.rank, context.ranks, options.grid, options});
+  });
 }
 
 std::optional<std::string> Checkpointer::latest_tag() { return impl_->latest_tag(); }

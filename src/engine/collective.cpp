@@ -177,6 +177,10 @@ class CollectiveWriter : public CollectiveWrite {
       const auto bytes = source_.get(layout_, shards, extent);
       hashes_[extent.offset] = hash_bytes(bytes);
       note_first_byte();
+      if (tensor.dtype == DType::text) {
+        write_text(dataset, tensor, extent, bytes);
+        continue;
+      }
       const auto write = [&](const Selections& selections, std::uint64_t first_byte) {
         if (H5Dwrite(dataset.get(), type_of(tensor.dtype), selections.memory.get(), selections.file.get(),
                      independent_.get(), bytes.data() + first_byte) < 0) {
@@ -193,6 +197,17 @@ class CollectiveWriter : public CollectiveWrite {
       }
       result_.bytes += extent.bytes;
     }
+  }
+
+  // A text is one element, and one extent.
+  void write_text(const h5::DatasetHandle& dataset, const StoredTensor& tensor, const Extent& extent,
+                  std::span<const std::byte> bytes) {
+    if (H5Dwrite(dataset.get(), h5::text_type(tensor.bytes).get(), H5S_ALL, H5S_ALL, independent_.get(), bytes.data()) <
+        0) {
+      fail_to_write(tensor, extent);
+    }
+    ++result_.independent_transfers;
+    result_.bytes += extent.bytes;
   }
 
   // Datasets are opened in batches, each agreed upon before its transfers: a rank without an open dataset could not

@@ -150,6 +150,12 @@ class Reader {
                             offset + dataset.bytes, file_bytes_));
       }
     }
+    // Documents lie among the tables; a text in the payload is a tensor.
+    if (dataset.is_text && dataset.offset >= head_bytes_ + tables_.size()) {
+      dataset.is_tensor = true;
+      dataset.dtype = DType::text;
+      dataset.shape = {dataset.bytes};
+    }
     return dataset;
   }
 

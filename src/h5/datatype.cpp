@@ -85,6 +85,8 @@ Datatype tensor_type(DType dtype) {
     case DType::float8_e8m0fnu:
       // HDF5 has no floats without sign. A name for each code would make heads and reading them many times larger.
       return enum_type<std::uint8_t>(H5T_STD_U8LE, {{"2^-127", 0}, {"2^0", 127}, {"NaN", 255}});
+    case DType::text:
+      break;  // text_type()
   }
   throw Error(ErrorKind::internal, "unknown dtype");
 }

@@ -95,6 +95,8 @@ class Builder {
 
   // Returns the address of its object.
   std::uint64_t declare(const StoredTensor& tensor) {
+    if (tensor.dtype == DType::text)
+      return declare(tensor.path, text_type(tensor.bytes), {}, dataset_creation_, tensor);
     const std::vector<hsize_t> dims(tensor.shape.begin(), tensor.shape.end());
     return declare(tensor.path, tensor_type(tensor.dtype), dims, creation_of(tensor), tensor);
   }

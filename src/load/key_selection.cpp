@@ -51,14 +51,20 @@ std::optional<std::string> renamed(const Renames& renames, const std::string& ke
 
 namespace {
 
-// "/model/<key>" and "/optimizer/<key>/<slot>" with another key.
+// "/model/<key>", "/optimizer/<key>/<slot>", "/models/<name>/<key>" and "/optimizers/<name>/<key>/<slot>" with another
+// key.
 std::string renamed_path(const Renames& renames, const std::string& path) {
   const auto keys = object_keys(path);
-  if (renames.empty() || keys.size() < 2 || (keys[0] != "model" && keys[0] != "optimizer")) return path;
-  const auto key = renamed(renames, keys[1]);
+  if (renames.empty() || keys.size() < 2) return path;
+  const bool is_named = keys[0] == "models" || keys[0] == "optimizers";
+  if (!is_named && keys[0] != "model" && keys[0] != "optimizer") return path;
+  const std::size_t at = is_named ? 2 : 1;
+  if (keys.size() <= at) return path;
+  const auto key = renamed(renames, keys[at]);
   if (!key) return path;
-  const auto after_key = path.find('/', path.find('/', 1) + 1);
-  return object_path({keys[0], *key}) + (after_key == std::string::npos ? "" : path.substr(after_key));
+  std::string result;
+  for (std::size_t i = 0; i < keys.size(); ++i) result += object_path({i == at ? *key : keys[i]});
+  return result;
 }
 
 }  // namespace

@@ -224,7 +224,9 @@ LoadReport Loader::load_tag(const std::string& tag, const LoadOptions& options, 
     seen.emplace(options, catalog);
     report.contents = contents_of(catalog, *seen);
     if (const auto* content = report.contents.find_document(kUserContentPath)) report.user_content = *content;
+    if (options.check) options.check(report.contents);
     target = prepare(report.contents);
+    report.made = target.made;
   });
   report.phase_s["prepare"] = watch.lap();
   TargetMatch comparison;

@@ -130,8 +130,11 @@ void add_unwanted(TargetMatch& comparison, const LoadTarget& target, const KeySe
   for (std::size_t i = 0; i < tensors; ++i) {
     const auto& path = seen.path(i);
     if (!seen.selects(path) || is_set(wanted_by_any, i)) continue;
-    const auto section = path.substr(1, path.find('/', 1) - 1);
-    if (std::ranges::find(target.sections, section) == target.sections.end()) continue;
+    const auto is_in = [&](const std::string& section) {
+      return path.size() > section.size() + 1 && path.compare(1, section.size(), section) == 0 &&
+             path[section.size() + 1] == '/';
+    };
+    if (std::ranges::none_of(target.sections, is_in)) continue;
     comparison.differences.push_back({Difference::Kind::unexpected, "unexpected in the checkpoint: " + path});
   }
   for (std::size_t i = 0; i < options.only.size(); ++i) {

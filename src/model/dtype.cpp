@@ -29,6 +29,7 @@ std::uint64_t item_bytes(DType dtype) {
     case DType::float8_e5m2fnuz:
     case DType::float8_e4m3fnuz:
     case DType::float8_e8m0fnu:
+    case DType::text:
       return 1;
   }
   throw Error(ErrorKind::internal, "unknown dtype");
@@ -76,6 +77,8 @@ std::string_view name(DType dtype) {
       return "float8_e4m3fnuz";
     case DType::float8_e8m0fnu:
       return "float8_e8m0fnu";
+    case DType::text:
+      return "text";
   }
   throw Error(ErrorKind::internal, "unknown dtype");
 }

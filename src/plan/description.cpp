@@ -1,5 +1,7 @@
 #include "plan/description.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -21,6 +23,14 @@ std::string fault_of(const Tensor& tensor) {
   if (shape.size() > kMaxDims) return std::to_string(shape.size()) + " dims, more than " + std::to_string(kMaxDims);
   try {
     const auto& memory = tensor.memory;
+    if (tensor.description.dtype == DType::text) {
+      const auto elements = element_count(shape);
+      if (shape.size() != 1 || elements == 0 || elements > kMaxExtentBytes) {
+        return fmt::format("a text has one dimension of 1 to {} bytes", kMaxExtentBytes);
+      }
+      const auto held = elements_held(tensor.description.shard, shape);
+      if (held != 0 && held != elements) return "a text is held by one rank as a whole";
+    }
     const bool has_memory = memory.data != nullptr || memory.read || memory.write;
     if (elements_held(tensor.description.shard, shape) > 0 && !has_memory) return "no memory behind it";
   } catch (const Error& error) {

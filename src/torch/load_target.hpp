@@ -18,26 +18,28 @@ namespace muster::torch_adapter {
 // Collects a LoadTarget. Nothing of the program's may change before a commit runs.
 class LoadBuilder {
  public:
-  LoadBuilder(const CheckpointContents& contents, const LoadArgs& args) : contents_(&contents), args_(&args) {
+  LoadBuilder(const CheckpointContents& contents, const LoadOptions& options)
+      : contents_(&contents), options_(&options) {
     for (const auto& tensor : contents.tensors) saved_.emplace(tensor.path, &tensor);
   }
 
   [[nodiscard]] const CheckpointContents& contents() const { return *contents_; }
   // Whether nothing is loaded where anything is missing.
   [[nodiscard]] bool strict() const {
-    return args_->missing.value_or(args_->strict ? OnDifference::error : OnDifference::warn) == OnDifference::error &&
-           args_->strict;
+    return options_->missing.value_or(options_->strict ? OnDifference::error : OnDifference::warn) ==
+               OnDifference::error &&
+           options_->strict;
   }
   // Whether parts of the program are to stay as they are.
-  [[nodiscard]] bool is_partial() const { return !args_->only.empty(); }
-  [[nodiscard]] bool selects(const std::string& path) const { return load::is_selected(args_->only, path); }
+  [[nodiscard]] bool is_partial() const { return !options_->only.empty(); }
+  [[nodiscard]] bool selects(const std::string& path) const { return load::is_selected(options_->only, path); }
   // Whether a tensor saved in one dtype can be loaded into another.
   [[nodiscard]] bool fits(DType saved, DType wanted) const {
-    return saved == wanted || (args_->convert_dtypes && is_convertible(saved, wanted));
+    return saved == wanted || (options_->convert_dtypes && is_convertible(saved, wanted));
   }
   // What a key of the checkpoint is called in the program.
   [[nodiscard]] std::string key_here(const std::string& saved_key) const {
-    return load::renamed(args_->renames, saved_key).value_or(saved_key);
+    return load::renamed(options_->renames, saved_key).value_or(saved_key);
   }
   // Null where the checkpoint has no such tensor.
   [[nodiscard]] const TensorDescription* saved(const std::string& path) const {
@@ -54,13 +56,28 @@ class LoadBuilder {
     return from != nullptr && selects(path) && from->shape == global_shape &&
            (fits(from->dtype, dtype) || (is_made && is_convertible(from->dtype, dtype)));
   }
+  // The tensor of the checkpoint from which the tensor of the program with this path is filled; null if there is none.
+  [[nodiscard]] const TensorDescription* source_of(const std::string& path) const {
+    const auto source = target_.made_from.find(path);
+    return saved(source == target_.made_from.end() ? path : source->second);
+  }
+  // A tensor of the program that is filled in the place of another one; undefined if there is none.
+  [[nodiscard]] torch::Tensor replacement_of(const torch::Tensor& tensor) const {
+    const auto found = replacements_.find(tensor.unsafeGetTensorImpl());
+    return found == replacements_.end() ? torch::Tensor() : found->second;
+  }
+  void replace(const torch::Tensor& tensor, torch::Tensor by) {
+    replacements_[tensor.unsafeGetTensorImpl()] = std::move(by);
+  }
+  void made(std::string path) { target_.made.push_back(std::move(path)); }
   void make_from(const std::string& path, std::string source) { target_.made_from[path] = std::move(source); }
   void want_whole(std::string section) { target_.sections.push_back(std::move(section)); }
   void problem(std::string line) { target_.problems.push_back(std::move(line)); }
   void missing(std::string line) { target_.missing.push_back(std::move(line)); }
   void unexpected(std::string line) { target_.unexpected.push_back(std::move(line)); }
   [[nodiscard]] bool refuses_unexpected() const {
-    return args_->unexpected.value_or(args_->strict ? OnDifference::error : OnDifference::warn) == OnDifference::error;
+    return options_->unexpected.value_or(options_->strict ? OnDifference::error : OnDifference::warn) ==
+           OnDifference::error;
   }
   // Commits run in the order in which they were added.
   void on_commit(std::function<void()> commit) { commits_.push_back(std::move(commit)); }
@@ -76,8 +93,9 @@ class LoadBuilder {
 
  private:
   const CheckpointContents* contents_;
-  const LoadArgs* args_;
+  const LoadOptions* options_;
   std::unordered_map<std::string_view, const TensorDescription*> saved_;
+  std::unordered_map<const c10::TensorImpl*, torch::Tensor> replacements_;
   LoadTarget target_;
   std::vector<std::function<void()>> commits_;
 };

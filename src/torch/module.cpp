@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/narrow.hpp"
 #include "torch/param_groups.hpp"
 #include "torch/param_state.hpp"
 #include "torch/tensor.hpp"
@@ -10,107 +15,181 @@ namespace muster::torch_adapter {
 
 namespace {
 
-constexpr const char* kSection = "model";
-
-}  // namespace
-
-std::vector<std::pair<std::string, torch::Tensor>> state_dict(const torch::nn::Module& module) {
-  std::vector<std::pair<std::string, torch::Tensor>> items;
-  for (const auto& named : {module.named_parameters(), module.named_buffers()}) {
-    for (const auto& item : named) {
-      if (item.value().defined()) items.emplace_back(item.key(), item.value());
+// The optimizer that saves a master of which a load makes this parameter; null if there is none.
+const OptimizerView* left_to(const std::vector<const OptimizerView*>& optimizers, const torch::Tensor& tensor) {
+  for (const auto* optimizer : optimizers) {
+    if (!optimizer->options().avoid_saving_lower_precision_weights) continue;
+    const auto* part = optimizer->part_of_parameter(tensor);
+    if (part != nullptr && OptimizerView::is_master(*part) &&
+        part->optimized.element_size() > part->parameter.element_size()) {
+      return optimizer;
     }
   }
-  return items;
-}
-
-namespace {
-
-bool has_finer_master(const torch::Tensor& tensor, const Placements& placements) {
-  const auto* part = placements.part_of_parameter(tensor);
-  return part != nullptr && Placements::is_master(*part) &&
-         part->optimized.element_size() > part->parameter.element_size();
+  return nullptr;
 }
 
 }  // namespace
 
-LeftOut describe_module(State& state, const torch::nn::Module& module, const Placements& placements, Buffers buffers,
-                        bool leaves_out_low_precision) {
-  LeftOut left_out;
-  const auto parameters = module.named_parameters().size();
-  std::size_t index = 0;
-  for (const auto& [local_key, tensor] : state_dict(module)) {
-    const bool is_buffer = index++ >= parameters;
-    const auto key = placements.global_key(local_key);
-    const auto* first_key = placements.first_key(tensor);
-    const bool is_first_name = first_key != nullptr && *first_key == key;
-    if (leaves_out_low_precision && is_first_name && has_finer_master(tensor, placements)) {
-      left_out.emplace(key, name(to_dtype(tensor.scalar_type())));
+void describe_module(State& state, const ModelView& model, const std::vector<const OptimizerView*>& optimizers,
+                     Buffers buffers, std::map<const OptimizerView*, LeftOut>& left_out) {
+  for (const auto& [key, tensor, is_buffer] : model.tensors()) {
+    const auto* first_key = model.first_key(tensor);
+    const auto* optimizer = first_key != nullptr && *first_key == key ? left_to(optimizers, tensor) : nullptr;
+    if (optimizer != nullptr) {
+      left_out[optimizer].emplace(optimizer->key_of(model, key), name(to_dtype(tensor.scalar_type())));
       continue;
     }
-    auto path = object_path({kSection, key});
+    auto path = model.at().at(key);
     const bool is_copied = is_buffer && buffers == Buffers::copied;
     add_placed(state, is_copied ? describe_copy(std::move(path), tensor) : describe_tensor(std::move(path), tensor),
-               placements.placement(key, tensor));
+               model.placement(key, tensor));
   }
-  return left_out;
 }
 
 namespace {
+
+// The masters that a checkpoint has of the parameters of a model, in whichever optimizer.
+class SavedMasters {
+ public:
+  SavedMasters(const LoadBuilder& load, const ObjectPath& model) : load_(load) {
+    if (model.name().empty()) {
+      add(ObjectPath("optimizer"), "");
+      return;
+    }
+    for (const auto& [path, document] : load.contents().documents) {
+      const auto keys = object_keys(path);
+      if (keys.size() != 3 || keys[0] != "optimizers" || keys[2] != kParamGroupsKey) continue;
+      const auto models = models_of(document);
+      if (std::ranges::find(models, model.name()) == models.end()) continue;
+      add(ObjectPath("optimizer", keys[1]), models.size() > 1 ? model.name() + "." : "");
+    }
+  }
+
+  struct Found {
+    std::string path;
+    const TensorDescription* tensor;
+    std::optional<std::string> left_out_dtype;  // of the parameter, where the checkpoint says so
+  };
+  // Of the parameter with this first key.
+  [[nodiscard]] std::optional<Found> find(const std::string& first_key) const {
+    for (const auto& [at, prefix, left_out] : optimizers_) {
+      auto path = slot_path(at, prefix + first_key, kMasterSlot);
+      const auto* tensor = load_.saved(path);
+      if (tensor == nullptr) continue;
+      Found found{std::move(path), tensor, std::nullopt};
+      if (const auto entry = left_out.find(prefix + first_key); entry != left_out.end()) {
+        found.left_out_dtype = entry->second;
+      }
+      return found;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  struct Optimizer {
+    ObjectPath at;
+    std::string prefix;  // of the keys of this model
+    LeftOut left_out;
+  };
+
+  void add(const ObjectPath& at, std::string prefix) {
+    optimizers_.push_back({at, std::move(prefix),
+                           left_out_of(load_.contents().find_document(at.at(kParamGroupsKey)),
+                                       [this](const std::string& key) { return load_.key_here(key); })});
+  }
+
+  const LoadBuilder& load_;
+  std::vector<Optimizer> optimizers_;
+};
 
 // Why a parameter that was left out is not made from its master; empty where it is, for it comes out as it was, exact,
 // or as was asked for.
-std::string why_not_made(const LoadBuilder& load, const std::string& key, const LeftOut& left_out, DType dtype,
-                         DType master) {
-  const auto found = left_out.find(key);
+std::string why_not_made(const LoadBuilder& load, const std::string& path, DType dtype,
+                         const SavedMasters::Found& master) {
   // Files of before this was recorded: of jobs in bfloat16, as good as all of them.
-  const std::string was = found != left_out.end() ? found->second : std::string(name(DType::bfloat16));
-  if (name(dtype) == was || load.fits(master, dtype)) return {};
-  return fmt::format("{}: {} wanted, and a master in {} alone in the checkpoint, of weights that were {}{}",
-                     object_path({kSection, key}), name(dtype), name(master), was,
-                     found != left_out.end() ? "" : " (it does not say, so they are taken to be)");
+  const auto was = master.left_out_dtype.value_or(std::string(name(DType::bfloat16)));
+  const auto saved = master.tensor->dtype;
+  if (name(dtype) == was || load.fits(saved, dtype)) return {};
+  return fmt::format("{}: {} wanted, and a master in {} alone in the checkpoint, of weights that were {}{}", path,
+                     name(dtype), name(saved), was,
+                     master.left_out_dtype ? "" : " (it does not say, so they are taken to be)");
+}
+
+torch::Tensor empty_of_shape(const Shape& shape, const torch::Tensor& like) {
+  std::vector<std::int64_t> sizes;
+  for (const auto size : shape) sizes.push_back(narrow<std::int64_t>(size));
+  const c10::InferenceMode normal_mode(false);
+  return torch::empty(sizes, like.options().requires_grad(false));
+}
+
+// The tensor that takes the place of one that cannot be filled as it is; undefined if it can.
+torch::Tensor replacement(LoadBuilder& load, const ModelView& model, const std::string& key,
+                          const torch::Tensor& tensor, const TensorDescription* saved) {
+  if (saved == nullptr) return {};
+  const auto placement = model.placement(key, tensor);
+  const bool has_other_shape = saved->shape != placement.global_shape;
+  if (!has_other_shape) return is_writable(tensor) ? torch::Tensor() : empty_of_shape(shape_of(tensor), tensor);
+  const auto& resizable = model.options().resizable;
+  if (resizable.empty() || !load::is_selected(resizable, key)) return {};
+  if (placement.shard != Shard::whole()) {
+    load.problem(
+        fmt::format("{}: {} in the checkpoint, {} here; a tensor that is cut over ranks cannot take another shape",
+                    saved->path, to_string(saved->shape), to_string(placement.global_shape)));
+    return {};
+  }
+  load.made(saved->path);
+  return empty_of_shape(saved->shape, tensor);
+}
+
+void replace(const torch::Tensor& tensor, const torch::Tensor& by) {
+  const torch::NoGradGuard no_grad;
+  if (tensor.sizes() != by.sizes()) tensor.mutable_grad() = torch::Tensor();
+  tensor.set_data(by);
 }
 
 }  // namespace
 
-void prepare_module(LoadBuilder& load, const torch::nn::Module& module, const Placements& placements) {
-  const auto items = state_dict(module);
-  const auto left_out = left_out_of(load.contents().find_document(object_path({kOptimizerSection, kParamGroupsKey})),
-                                    [&load](const std::string& key) { return load.key_here(key); });
-  for (const auto& [local_key, tensor] : items) {
-    const auto key = placements.global_key(local_key);
-    const auto path = object_path({kSection, key});
+void prepare_module(LoadBuilder& load, const ModelView& model) {
+  const SavedMasters masters(load, model.at());
+  for (const auto& [key, tensor, is_buffer] : model.tensors()) {
+    const auto path = model.at().at(key);
     bool fits = true;
-    if (const auto* first_key = placements.first_key(tensor)) {
-      const auto master = slot_path(*first_key, kMasterSlot);
+    if (const auto* first_key = model.first_key(tensor)) {
       const auto* saved = load.saved(path);
-      const auto* saved_master = load.saved(master);
+      const auto master = masters.find(*first_key);
       const auto dtype = to_dtype(tensor.scalar_type());
       // One that was left out is rounded from its master; one that is there is not replaced by something rounded.
-      if (saved_master != nullptr && saved == nullptr) {
-        auto why_not = load.selects(path) ? why_not_made(load, *first_key, left_out, dtype, saved_master->dtype) : "";
+      if (master && saved == nullptr) {
+        auto why_not = load.selects(path) ? why_not_made(load, model.at().at(*first_key), dtype, *master) : "";
         fits = why_not.empty();
         if (fits) {
-          load.make_from(path, master);
+          load.make_from(path, master->path);
         } else {
           load.problem(std::move(why_not));
         }
-      } else if (saved_master != nullptr && saved->dtype != dtype && load.fits(saved_master->dtype, dtype)) {
-        load.make_from(path, master);
+      } else if (master && saved->dtype != dtype && load.fits(master->tensor->dtype, dtype)) {
+        load.make_from(path, master->path);
       }
     }
     // One that does not fit has its line, and is not missing as well.
-    if (fits) add_placed(load.state(), describe_tensor(path, tensor), placements.placement(key, tensor));
-    if (!is_writable(tensor)) {
-      load.problem(
-          fmt::format("{}: elements of the model's tensor share memory, so nothing can be loaded into it", path));
+    if (!fits) continue;
+    auto target = load.replacement_of(tensor);
+    if (!target.defined() && load.selects(path)) {
+      target = replacement(load, model, key, tensor, load.source_of(path));
+      if (target.defined()) {
+        load.replace(tensor, target);
+        load.on_commit([tensor = tensor, target] { replace(tensor, target); });
+      }
     }
+    auto placement = model.placement(key, tensor);
+    if (target.defined() && target.sizes() != tensor.sizes()) placement = {shape_of(target), Shard::whole()};
+    add_placed(load.state(), describe_tensor(path, target.defined() ? target : tensor), std::move(placement));
   }
-  load.want_whole(kSection);
+  load.want_whole(model.at().section());
   // The bytes were replaced behind autograd's back: a backward pass over the old values must be refused.
-  load.on_commit([items] {
-    for (const auto& [key, tensor] : items) {
-      if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
+  load.on_commit([items = model.tensors()] {
+    for (const auto& item : items) {
+      if (!item.tensor.is_inference()) item.tensor.unsafeGetTensorImpl()->bump_version();
     }
   });
 }

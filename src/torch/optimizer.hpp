@@ -1,19 +1,16 @@
 #pragma once
-// The state of an optimizer: /optimizer/<key>/<slot> and /optimizer/param_groups.
-
-#include <muster/torch.hpp>
+// The state of an optimizer: <key>/<slot> and param_groups, below its path.
 
 #include "torch/load_target.hpp"
+#include "torch/optimizer_view.hpp"
 #include "torch/param_groups.hpp"
-#include "torch/placements.hpp"
 
 namespace muster::torch_adapter {
 
-// `model` gives the parameters their names and may be null; `left_out` are those of its that are not saved. State of
-// parameters that are in no group is not saved: no step uses it.
-void describe_optimizer(State& state, const torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
-                        const Placements& placements, const LeftOut& left_out);
-void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
-                       const Placements& placements);
+// `left_out`: the parameters of its models that are not saved. State of parameters that are in no group is not saved:
+// no step uses it.
+void describe_optimizer(State& state, const OptimizerView& view, const LeftOut& left_out);
+// After the models: state follows parameters that the load replaces.
+void prepare_optimizer(LoadBuilder& load, const OptimizerView& view);
 
 }  // namespace muster::torch_adapter

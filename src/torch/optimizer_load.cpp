@@ -21,12 +21,13 @@ namespace {
 // The optimizer's part of a checkpoint, as far as it is to be loaded, looked up by path.
 class SavedSlots {
  public:
-  explicit SavedSlots(const LoadBuilder& load) {
+  SavedSlots(const LoadBuilder& load, const ObjectPath& at) {
     for (const auto& tensor : load.contents().tensors) {
-      const auto keys = object_keys(tensor.path);
-      if (keys.size() != 3 || keys[0] != kOptimizerSection || !load.selects(tensor.path)) continue;
+      if (!tensor.path.starts_with(at.path() + "/") || !load.selects(tensor.path)) continue;
+      const auto keys = object_keys(tensor.path.substr(at.path().size()));
+      if (keys.size() != 2) continue;
       slots_.emplace(tensor.path, &tensor);
-      if (keys[2] != kMasterSlot) keys_.insert(keys[1]);
+      if (keys[1] != kMasterSlot) keys_.insert(keys[0]);
     }
   }
   [[nodiscard]] bool has_key(const std::string& key) const { return keys_.contains(key); }
@@ -82,9 +83,11 @@ torch::ScalarType type_to_make(const std::string& path, DType dtype) {
 // scalars and new tensors live in the new state, which a commit installs.
 class SlotReader {
  public:
-  SlotReader(const LoadBuilder& load, const SavedSlots& saved, std::string key, Expected expected, bool is_new)
+  SlotReader(const LoadBuilder& load, const SavedSlots& saved, const ObjectPath& at, std::string key, Expected expected,
+             bool is_new)
       : load_(load),
         saved_(saved),
+        at_(at),
         key_(std::move(key)),
         expected_(std::move(expected)),
         is_new_(is_new),
@@ -96,7 +99,7 @@ class SlotReader {
 
   void operator()(const Slot& slot, std::deque<torch::Tensor>& placements) {
     std::size_t count = 0;
-    while (saved_.find(slot_path(key_, list_slot(slot.name, count))) != nullptr) ++count;
+    while (saved_.find(slot_path(at_, key_, list_slot(slot.name, count))) != nullptr) ++count;
     if (count > 0 || strict_) placements.resize(count);
     for (std::size_t i = 0; i < placements.size(); ++i) read(required(slot), list_slot(slot.name, i), placements[i]);
     list_sizes_.push_back(placements.size());
@@ -105,7 +108,7 @@ class SlotReader {
   // The workspace of LBFGS: one entry a step of history, the first ones in use, the rest undefined.
   void operator()(const Slot& slot, c10::optional<std::vector<torch::Tensor>>& placements) {
     std::size_t count = 0;
-    while (saved_.find(slot_path(key_, list_slot(slot.name, count))) != nullptr) ++count;
+    while (saved_.find(slot_path(at_, key_, list_slot(slot.name, count))) != nullptr) ++count;
     if (count == 0) {
       if (strict_) placements = c10::nullopt;
       return;
@@ -139,7 +142,7 @@ class SlotReader {
   }
 
   void read(const Slot& slot, std::string_view name, torch::Tensor& place) {
-    auto path = slot_path(key_, name);
+    auto path = slot_path(at_, key_, name);
     const auto shape = expected_.shape(slot.shape);
     const auto* saved = saved_.find(path);
     const auto dtype = wanted_dtype(slot, place, saved);
@@ -162,7 +165,7 @@ class SlotReader {
   }
 
   void read_scalar(const Slot& slot, DType dtype, void* place) {
-    auto path = slot_path(key_, slot.name);
+    auto path = slot_path(at_, key_, slot.name);
     const auto* saved = saved_.find(path);
     if (saved == nullptr || !load_.fits(saved->dtype, dtype) || !saved->shape.empty()) {
       wanted_.add(expectation(std::move(path), dtype, {}));
@@ -192,6 +195,7 @@ class SlotReader {
 
   const LoadBuilder& load_;
   const SavedSlots& saved_;
+  const ObjectPath& at_;
   std::string key_;
   Expected expected_;
   bool is_new_;
@@ -230,15 +234,27 @@ std::int64_t history_size(const torch::optim::OptimizerOptions& options) {
   return lbfgs != nullptr ? std::max<std::int64_t>(lbfgs->history_size(), 0) : 0;
 }
 
+// A parameter of the optimizer as it is after the load.
+torch::Tensor as_loaded(const LoadBuilder& load, const torch::Tensor& parameter) {
+  const auto by = load.replacement_of(parameter);
+  return by.defined() ? by : parameter;
+}
+
+Placement placement_as_loaded(const LoadBuilder& load, const OptimizerView& view, const torch::Tensor& parameter) {
+  const auto by = load.replacement_of(parameter);
+  const bool has_other_shape = by.defined() && by.sizes() != parameter.sizes();
+  return has_other_shape ? Placement{shape_of(by), Shard::whole()} : view.optimizer_placement(parameter);
+}
+
 template <class Kind>
-void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupKeys& keys, const Placements& placements,
-             Restored& restored) {
-  require_whole<Kind>(optimizer, keys, placements);
-  const SavedSlots saved(load);
+void prepare(LoadBuilder& load, const OptimizerView& view, const GroupKeys& keys, Restored& restored) {
+  require_whole<Kind>(view, keys);
+  const auto& optimizer = view.optimizer();
+  const SavedSlots saved(load, view.at());
   for (std::size_t group = 0; group < keys.size(); ++group) {
     const auto& params = optimizer.param_groups()[group].params();
     std::int64_t flat_size = 0;
-    for (const auto& parameter : params) flat_size += parameter.numel();
+    for (const auto& parameter : params) flat_size += as_loaded(load, parameter).numel();
     for (std::size_t i = 0; i < params.size(); ++i) {
       const auto& key = keys[group][i];
       const auto* now = find_param_state<Kind>(optimizer, params[i]);
@@ -250,14 +266,14 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
       // A copy shares the tensors, which are wanted where they lie, and has scalars and lists of its own.
       auto next = now != nullptr ? std::make_unique<typename Kind::ParamState>(*now)
                                  : std::make_unique<typename Kind::ParamState>();
-      SlotReader reader(load, saved, key,
-                        {params[i], placements.optimizer_placement(key, params[i]), flat_size,
+      SlotReader reader(load, saved, view.at(), key,
+                        {as_loaded(load, params[i]), placement_as_loaded(load, view, params[i]), flat_size,
                          history_size(*restored.options[group])},
                         now == nullptr);
       Kind::visit_slots(*next, reader);
       if (!reader.complete()) {
         auto line = fmt::format("{}: some of its slots are missing or do not fit, so none of them is loaded",
-                                object_path({kOptimizerSection, key}));
+                                view.at().at(key));
         if (reader.misfits()) {
           load.problem(std::move(line));
         } else {
@@ -274,19 +290,19 @@ void prepare(LoadBuilder& load, torch::optim::Optimizer& optimizer, const GroupK
 
 }  // namespace
 
-void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
-                       const Placements& placements) {
-  const auto keys = parameter_keys(optimizer, model, placements);
-  const auto path = object_path({kOptimizerSection, kParamGroupsKey});
+void prepare_optimizer(LoadBuilder& load, const OptimizerView& view) {
+  auto& optimizer = view.optimizer();
+  const auto keys = parameter_keys(view);
+  const auto path = view.at().at(kParamGroupsKey);
   const auto* document = load.contents().find_document(path);
   if (document == nullptr) {
     load.missing(path + ": the checkpoint has no optimizer");
     return;
   }
-  const auto match = load.is_partial()          ? GroupMatch::options_only
-                     : placements.is_parallel() ? GroupMatch::part
-                                                : GroupMatch::same;
-  auto parsed = parse_param_groups(*document, optimizer, keys, match, load.strict(),
+  const auto match = load.is_partial()    ? GroupMatch::options_only
+                     : view.is_parallel() ? GroupMatch::part
+                                          : GroupMatch::same;
+  auto parsed = parse_param_groups(path, *document, optimizer, keys, match, load.strict(),
                                    [&load](const std::string& key) { return load.key_here(key); });
   for (const auto& line : parsed.problems) load.problem(line);
   for (const auto& line : parsed.missing) load.missing(line);
@@ -301,8 +317,8 @@ void prepare_optimizer(LoadBuilder& load, torch::optim::Optimizer& optimizer, co
   const c10::InferenceMode normal_mode(false);
   const torch::NoGradGuard no_grad;
   with_kind(optimizer, [&]<class Kind>(Kind) {
-    prepare<Kind>(load, optimizer, keys, placements, *restored);
-    load.want_whole(kOptimizerSection);
+    prepare<Kind>(load, view, keys, *restored);
+    load.want_whole(view.at().section());
     load.on_commit([&optimizer, restored] { install<Kind>(optimizer, *restored); });
   });
 }

@@ -12,42 +12,38 @@ namespace muster::torch_adapter {
 
 namespace {
 
-// Calls use(global key, part) for every part that is a master.
+// Calls use(path of the master, part) for every part that is a master.
 template <class Use>
-void for_each_master(const std::vector<OptimizerPart>& parts, const Placements& placements, Use&& use) {
-  for (const auto& part : parts) {
-    const auto* key = placements.first_key(part.parameter);
-    if (key != nullptr && Placements::is_master(part)) use(*key, part);
+void for_each_master(const OptimizerView& view, Use&& use) {
+  for (const auto& part : view.options().parts) {
+    const auto key = view.key_of(part.parameter);
+    if (key && OptimizerView::is_master(part)) use(slot_path(view.at(), *key, kMasterSlot), part);
   }
 }
 
 }  // namespace
 
-void describe_masters(State& state, const std::vector<OptimizerPart>& parts, const Placements& placements,
-                      bool stand_for_weights) {
-  for_each_master(parts, placements, [&](const std::string& key, const OptimizerPart& part) {
-    auto path = slot_path(key, kMasterSlot);
+void describe_masters(State& state, const OptimizerView& view) {
+  for_each_master(view, [&](std::string path, const OptimizerPart& part) {
     if (part.range.count > 0) {
-      add_placed(state, describe_tensor(std::move(path), part.optimized),
-                 placements.optimizer_placement(key, part.optimized));
-    } else if (stand_for_weights) {
+      add_placed(state, describe_tensor(std::move(path), part.optimized), view.optimizer_placement(part.optimized));
+    } else if (view.options().avoid_saving_lower_precision_weights) {
       // Were all ranks' parts empty, nobody would have the weights: then the save must not succeed.
-      state.add(std::move(path), to_dtype(part.optimized.scalar_type()),
-                placements.placement(key, part.parameter).global_shape, nullptr, Shard::flat(0, 0));
+      state.add(std::move(path), to_dtype(part.optimized.scalar_type()), view.placement(part.parameter).global_shape,
+                nullptr, Shard::flat(0, 0));
     }
   });
 }
 
-void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, const Placements& placements) {
+void prepare_parts(LoadBuilder& load, const OptimizerView& view) {
   std::vector<OptimizerPart> renewed;  // from the parameters as they are then
-  for (const auto& part : parts) {
-    if (!Placements::is_master(part) && part.range.count > 0) renewed.push_back(part);
+  for (const auto& part : view.options().parts) {
+    if (!OptimizerView::is_master(part) && part.range.count > 0) renewed.push_back(part);
   }
-  for_each_master(parts, placements, [&](const std::string& key, const OptimizerPart& part) {
+  for_each_master(view, [&](const std::string& path, const OptimizerPart& part) {
     if (part.range.count == 0) return;
-    const auto path = slot_path(key, kMasterSlot);
-    const auto parameter = object_path({"model", key});
-    const auto shape = placements.placement(key, part.parameter).global_shape;
+    const auto parameter = view.path_of(part.parameter);
+    const auto shape = view.placement(part.parameter).global_shape;
     const auto dtype = to_dtype(part.optimized.scalar_type());
     const bool fills_parameter = load.fills(parameter, to_dtype(part.parameter.scalar_type()), shape);
     if (load.saved(path) == nullptr && fills_parameter) load.make_from(path, parameter);
@@ -56,8 +52,7 @@ void prepare_parts(LoadBuilder& load, const std::vector<OptimizerPart>& parts, c
     const bool stays = !fills_parameter && load.selects(parameter) && load.saved(parameter) == nullptr;
     if (stays || (fills_parameter && !load.fills(path, dtype, shape))) renewed.push_back(part);
     if (!load.selects(path)) return;
-    add_placed(load.state(), describe_tensor(path, part.optimized),
-               placements.optimizer_placement(key, part.optimized));
+    add_placed(load.state(), describe_tensor(path, part.optimized), view.optimizer_placement(part.optimized));
   });
   load.on_commit([renewed = std::move(renewed)] {
     const torch::NoGradGuard no_grad;

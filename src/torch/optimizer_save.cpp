@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <memory>
+#include <utility>
 
 #include "torch/optimizer.hpp"
 #include "torch/optimizer_kinds.hpp"
@@ -13,28 +15,24 @@ namespace muster::torch_adapter {
 
 namespace {
 
-// Adds every slot that has a value; scalars by pointer into the optimizer's own state.
+// Adds every slot that has a value.
 class SlotWriter {
  public:
-  SlotWriter(State& state, const std::string& key, const torch::Tensor& parameter, const Placements& placements)
-      : state_(state), key_(key), parameter_(parameter), places_(placements) {}
+  SlotWriter(State& state, const std::string& key, const torch::Tensor& parameter, const OptimizerView& view)
+      : state_(state), key_(key), parameter_(parameter), view_(view) {}
 
   void operator()(const Slot& slot, const torch::Tensor& value) {
     if (!value.defined()) return;
-    auto described = describe_tensor(slot_path(key_, slot.name), value);
+    auto described = describe_tensor(slot_path(view_.at(), key_, slot.name), value);
     if (slot.shape == SlotShape::parameter && value.sizes() == parameter_.sizes()) {
-      add_placed(state_, std::move(described), places_.optimizer_placement(key_, parameter_));
+      add_placed(state_, std::move(described), view_.optimizer_placement(parameter_));
     } else {
       described.description.shard = shard_of_scalar();
       state_.add(std::move(described));
     }
   }
-  void operator()(const Slot& slot, const std::int64_t& value) {
-    state_.add(slot_path(key_, slot.name), DType::int64, {}, &value, shard_of_scalar());
-  }
-  void operator()(const Slot& slot, const double& value) {
-    state_.add(slot_path(key_, slot.name), DType::float64, {}, &value, shard_of_scalar());
-  }
+  void operator()(const Slot& slot, const std::int64_t& value) { add_number(slot, DType::int64, value); }
+  void operator()(const Slot& slot, const double& value) { add_number(slot, DType::float64, value); }
   void operator()(const Slot& slot, const std::deque<torch::Tensor>& values) { add_list(slot, values); }
   void operator()(const Slot& slot, const c10::optional<std::vector<torch::Tensor>>& values) {
     if (values) add_list(slot, *values);
@@ -46,37 +44,49 @@ class SlotWriter {
     for (std::size_t i = 0; i < values.size(); ++i) add(list_slot(slot.name, i), values[i]);
   }
   void add(std::string_view slot, const torch::Tensor& value) {
-    if (value.defined()) add_torch_tensor(state_, slot_path(key_, slot), value);
+    if (value.defined()) add_torch_tensor(state_, slot_path(view_.at(), key_, slot), value);
+  }
+  // A copy: the optimizer may make its state anew while a background save still reads.
+  template <class Number>
+  void add_number(const Slot& slot, DType dtype, Number value) {
+    auto owner = std::make_shared<Number>(value);
+    auto* data = reinterpret_cast<std::byte*>(owner.get());
+    state_.add({.description = {{slot_path(view_.at(), key_, slot.name), dtype, {}}, shard_of_scalar()},
+                .memory = {.data = data, .owner = std::move(owner)}});
   }
   // Of a parameter in parts, only the ranks that have some of it have its scalars.
   [[nodiscard]] Shard shard_of_scalar() const {
-    return places_.part(parameter_) != nullptr ? Shard::flat(0, 1) : Shard::whole();
+    return view_.part(parameter_) != nullptr ? Shard::flat(0, 1) : Shard::whole();
   }
 
   State& state_;
   const std::string& key_;
   const torch::Tensor& parameter_;
-  const Placements& places_;
+  const OptimizerView& view_;
 };
 
 }  // namespace
 
-void describe_optimizer(State& state, const torch::optim::Optimizer& optimizer, const torch::nn::Module* model,
-                        const Placements& placements, const LeftOut& left_out) {
-  const auto keys = parameter_keys(optimizer, model, placements);
+void describe_optimizer(State& state, const OptimizerView& view, const LeftOut& left_out) {
+  const auto& optimizer = view.optimizer();
+  const auto keys = parameter_keys(view);
   with_kind(optimizer, [&]<class Kind>(Kind) {
-    require_whole<Kind>(optimizer, keys, placements);
+    require_whole<Kind>(view, keys);
     for (std::size_t group = 0; group < keys.size(); ++group) {
       const auto& params = optimizer.param_groups()[group].params();
       for (std::size_t i = 0; i < params.size(); ++i) {
         const auto* slots = find_param_state<Kind>(optimizer, params[i]);
-        if (slots != nullptr) Kind::visit_slots(*slots, SlotWriter(state, keys[group][i], params[i], placements));
+        if (slots != nullptr) Kind::visit_slots(*slots, SlotWriter(state, keys[group][i], params[i], view));
       }
     }
   });
-  Document document{.path = object_path({kOptimizerSection, kParamGroupsKey}),
-                    .value = param_groups_document(optimizer, keys, left_out)};
-  if (placements.is_parallel()) {
+  std::vector<std::string> models;
+  for (const auto* model : view.models()) {
+    if (!model->at().name().empty()) models.push_back(model->at().name());
+  }
+  Document document{.path = view.at().at(kParamGroupsKey),
+                    .value = param_groups_document(optimizer, keys, models, left_out)};
+  if (view.is_parallel()) {
     document.contribution = contribution_of(keys, left_out);
     document.join = [groups = document.value](const std::vector<std::string>& contributions) {
       return with_params_of_all(groups, contributions);

@@ -20,6 +20,7 @@ using nlohmann::json;
 using Betas = std::tuple<double, double>;
 
 constexpr const char* kLeftOut = "left_out";
+constexpr const char* kModels = "models";
 
 json json_of(double value) { return value; }
 json json_of(bool value) { return value; }
@@ -175,7 +176,8 @@ class GroupParser {
 
 }  // namespace
 
-json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys, const LeftOut& left_out) {
+json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
+                           const std::vector<std::string>& models, const LeftOut& left_out) {
   return with_kind(optimizer, [&]<class Kind>(Kind) {
     json groups = json::array();
     for (std::size_t i = 0; i < keys.size(); ++i) {
@@ -186,9 +188,19 @@ json param_groups_document(const torch::optim::Optimizer& optimizer, const Group
       groups.push_back(std::move(group));
     }
     json document{{"optimizer", Kind::kName}, {"groups", std::move(groups)}};
+    if (!models.empty()) document[kModels] = models;
     if (!left_out.empty()) document[kLeftOut] = left_out;
     return document;
   });
+}
+
+std::vector<std::string> models_of(const json& document) {
+  std::vector<std::string> models;
+  if (!document.is_object() || !document.contains(kModels) || !document[kModels].is_array()) return models;
+  for (const auto& name : document[kModels]) {
+    if (name.is_string()) models.push_back(name.get<std::string>());
+  }
+  return models;
 }
 
 LeftOut left_out_of(const json* document, const std::function<std::string(const std::string&)>& key_here) {
@@ -230,10 +242,9 @@ json with_params_of_all(json document, const std::vector<std::string>& contribut
   return document;
 }
 
-ParsedGroups parse_param_groups(const json& document, const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
-                                GroupMatch match, bool strict,
+ParsedGroups parse_param_groups(const std::string& path, const json& document, const torch::optim::Optimizer& optimizer,
+                                const GroupKeys& keys, GroupMatch match, bool strict,
                                 const std::function<std::string(const std::string&)>& key_here) {
-  const auto path = fmt::format("/{}/{}", kOptimizerSection, kParamGroupsKey);
   return with_kind(optimizer, [&]<class Kind>(Kind) {
     ParsedGroups parsed;
     const auto unusable = [&](const std::string& text) {

@@ -1,7 +1,7 @@
 #pragma once
-// The document /optimizer/param_groups:
+// The document param_groups of an optimizer:
 // {"optimizer": "AdamW", "groups": [{"lr": 0.001, "betas": [0.9, 0.999], ..., "params": ["fc.weight", ...]}, ...],
-//  "left_out": {"fc.weight": "bfloat16", ...}}
+//  "models": ["generator"], "left_out": {"fc.weight": "bfloat16", ...}}
 
 #include <torch/torch.h>
 
@@ -14,7 +14,6 @@
 
 namespace muster::torch_adapter {
 
-inline constexpr const char* kOptimizerSection = "optimizer";
 inline constexpr const char* kParamGroupsKey = "param_groups";
 
 using GroupKeys = std::vector<std::vector<std::string>>;  // see parameter_keys()
@@ -22,8 +21,11 @@ using GroupKeys = std::vector<std::vector<std::string>>;  // see parameter_keys(
 // Parameters of the model that are not saved because their masters are, by key: the name of the dtype that they have.
 using LeftOut = std::map<std::string, std::string>;
 
+// models: the names of the models of a named optimizer.
 nlohmann::json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
-                                     const LeftOut& left_out);
+                                     const std::vector<std::string>& models, const LeftOut& left_out);
+// Empty where the document does not say.
+std::vector<std::string> models_of(const nlohmann::json& document);
 // By the names that the program has for them. Empty where the document, which may be null, does not say.
 LeftOut left_out_of(const nlohmann::json* document, const std::function<std::string(const std::string&)>& key_here);
 
@@ -45,10 +47,10 @@ struct ParsedGroups {
 // What a group of an optimizer has to do with that of the checkpoint.
 enum class GroupMatch { same, part, options_only };  // its parameters; some of them; nothing is contribution of them
 
-// Starts from the optimizer's own options. With `strict` every option of the class must be there and no other.
-// `key_here`: what a key of the document is called in the program.
-ParsedGroups parse_param_groups(const nlohmann::json& document, const torch::optim::Optimizer& optimizer,
-                                const GroupKeys& keys, GroupMatch match, bool strict,
-                                const std::function<std::string(const std::string&)>& key_here);
+// path: of the document, for messages. Starts from the optimizer's own options. With `strict` every option of the class
+// must be there and no other. `key_here`: what a key of the document is called in the program.
+ParsedGroups parse_param_groups(const std::string& path, const nlohmann::json& document,
+                                const torch::optim::Optimizer& optimizer, const GroupKeys& keys, GroupMatch match,
+                                bool strict, const std::function<std::string(const std::string&)>& key_here);
 
 }  // namespace muster::torch_adapter

@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "torch/optimizer_kinds.hpp"
+#include "torch/optimizer_view.hpp"
 #include "torch/param_groups.hpp"
-#include "torch/placements.hpp"
 
 namespace muster::torch_adapter {
 
@@ -32,12 +32,12 @@ const typename Kind::ParamState* find_param_state(const torch::optim::Optimizer&
 
 // LBFGS has one state for all parameters, as if they were one after the other: no part of them means anything to it.
 template <class Kind>
-void require_whole(const torch::optim::Optimizer& optimizer, const GroupKeys& keys, const Placements& placements) {
+void require_whole(const OptimizerView& view, const GroupKeys& keys) {
   if constexpr (std::is_same_v<Kind, LbfgsKind>) {
     for (std::size_t group = 0; group < keys.size(); ++group) {
       for (std::size_t i = 0; i < keys[group].size(); ++i) {
-        const auto& parameter = optimizer.param_groups()[group].params()[i];
-        if (placements.optimizer_placement(keys[group][i], parameter).shard == Shard::whole()) continue;
+        const auto& parameter = view.optimizer().param_groups()[group].params()[i];
+        if (view.optimizer_placement(parameter).shard == Shard::whole()) continue;
         throw Error(ErrorKind::usage,
                     fmt::format("LBFGS cannot be saved or loaded in parts, and {} is one", keys[group][i]));
       }
@@ -45,8 +45,8 @@ void require_whole(const torch::optim::Optimizer& optimizer, const GroupKeys& ke
   }
 }
 
-inline std::string slot_path(std::string_view key, std::string_view slot) {
-  return object_path({kOptimizerSection, key, slot});
+inline std::string slot_path(const ObjectPath& optimizer, std::string_view key, std::string_view slot) {
+  return optimizer.at(key, slot);
 }
 
 // The slot of a parameter's values in higher precision.

@@ -6,18 +6,12 @@
 
 namespace muster::torch_adapter {
 
-namespace {
-
-std::string scheduler_path() { return object_path({"scheduler"}); }
-
-}  // namespace
-
-void describe_scheduler(State& state, const SchedulerRef& scheduler) {
-  state.add(Document{scheduler_path(), {{"class", scheduler.name()}, {"state", scheduler.save()}}});
+void describe_scheduler(State& state, const ObjectPath& at, const SchedulerRef& scheduler) {
+  state.add(Document{at.path(), {{"class", scheduler.name()}, {"state", scheduler.save()}}});
 }
 
-void prepare_scheduler(LoadBuilder& load, const SchedulerRef& scheduler) {
-  const auto path = scheduler_path();
+void prepare_scheduler(LoadBuilder& load, const ObjectPath& at, const SchedulerRef& scheduler) {
+  const auto& path = at.path();
   const auto* document = load.contents().find_document(path);
   if (document == nullptr) return load.missing(path + ": the checkpoint has no scheduler");
   if (!document->is_object() || !document->contains("class") || !(*document)["class"].is_string() ||

@@ -1,13 +1,14 @@
 #pragma once
-// The learning-rate scheduler: the document /scheduler, {"class": name, "state": what its traits saved}.
+// A learning-rate scheduler: the document {"class": name, "state": what its traits saved} at its path.
 
-#include <muster/torch.hpp>
+#include <muster/torch/scheduler_traits.hpp>
 
 #include "torch/load_target.hpp"
+#include "torch/object_path.hpp"
 
 namespace muster::torch_adapter {
 
-void describe_scheduler(State& state, const SchedulerRef& scheduler);
-void prepare_scheduler(LoadBuilder& load, const SchedulerRef& scheduler);
+void describe_scheduler(State& state, const ObjectPath& at, const SchedulerRef& scheduler);
+void prepare_scheduler(LoadBuilder& load, const ObjectPath& at, const SchedulerRef& scheduler);
 
 }  // namespace muster::torch_adapter

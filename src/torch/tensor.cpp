@@ -94,6 +94,7 @@ Tensor describe_tensor(std::string path, const torch::Tensor& tensor) {
   }
   if (is_plain_memory(tensor)) {
     memory.data = static_cast<std::byte*>(tensor.data_ptr());
+    memory.owner = std::make_shared<torch::Tensor>(tensor);
     return described;
   }
   // The functions hold the tensor, but not against a resize of its storage: as with a pointer, that is up to the owner.
@@ -117,15 +118,7 @@ Tensor describe_tensor(std::string path, const torch::Tensor& tensor) {
 Tensor describe_copy(std::string path, const torch::Tensor& tensor) {
   describe_tensor(path, tensor);  // in the words for the tensor itself where it cannot be saved
   const auto copy = with_short_errors([&] { return tensor.detach().clone(); });
-  auto described = describe_tensor(std::move(path), copy);
-  if (described.memory.data != nullptr) {
-    // An address would not keep the copy.
-    described.memory.data = nullptr;
-    described.memory.read = [copy](std::uint64_t first_byte, std::span<std::byte> to) {
-      read_bytes(copy, first_byte, to);
-    };
-  }
-  return described;
+  return describe_tensor(std::move(path), copy);
 }
 
 }  // namespace torch_adapter

@@ -21,7 +21,8 @@ namespace {
 using h5::Datatype;
 
 TEST(AllDTypes, LeavesNoneOut) {
-  const auto behind = static_cast<DType>(kAllDTypes.size());
+  EXPECT_EQ(static_cast<std::size_t>(DType::text), kAllDTypes.size());
+  const auto behind = static_cast<DType>(kAllDTypes.size() + 1);
   test::expect_words(ErrorKind::internal, "unknown dtype", [&] { static_cast<void>(name(behind)); });
   test::expect_words(ErrorKind::internal, "unknown dtype", [&] { static_cast<void>(item_bytes(behind)); });
   test::expect_words(ErrorKind::internal, "unknown dtype", [&] { h5::tensor_type(behind); });
@@ -33,6 +34,7 @@ TEST(AllDTypes, KeepTheirNumbers) {
   EXPECT_EQ(static_cast<int>(DType::complex128), 11);
   EXPECT_EQ(static_cast<int>(DType::uint16), 12);
   EXPECT_EQ(static_cast<int>(DType::float8_e8m0fnu), 19);
+  EXPECT_EQ(static_cast<int>(DType::text), 20);
 }
 
 TEST(TensorType, IsTheDtypeAgainAndNoOther) {
