@@ -4,27 +4,17 @@
 
 #include <torch/torch.h>
 
-#include <muster/error.hpp>
+#include <muster/torch/optimizer_ref.hpp>
+#include <muster/torch/optimizer_traits.hpp>
 #include <string>
-#include <type_traits>
-#include <typeinfo>
 
 namespace muster::torch_adapter {
-
-// What shape a slot has.
-enum class SlotShape { parameter, flat, single };  // the parameter's; [elements of the group]; 0-d
-
-struct Slot {
-  const char* name;
-  SlotShape shape;
-  bool required;  // the optimizer's step takes it for granted where there is a state at all
-};
 
 struct SgdKind {
   using Optimizer = torch::optim::SGD;
   using Options = torch::optim::SGDOptions;
   using ParamState = torch::optim::SGDParamState;
-  static constexpr const char* kName = "SGD";
+  static std::string name() { return "SGD"; }
   template <class S, class V>
   static void visit_slots(S& state, V&& visit) {
     visit(Slot{"momentum_buffer", SlotShape::parameter, true}, state.momentum_buffer());
@@ -63,18 +53,18 @@ struct AdamLikeKind {
 };
 
 struct AdamKind : AdamLikeKind<torch::optim::Adam, torch::optim::AdamOptions, torch::optim::AdamParamState> {
-  static constexpr const char* kName = "Adam";
+  static std::string name() { return "Adam"; }
 };
 
 struct AdamWKind : AdamLikeKind<torch::optim::AdamW, torch::optim::AdamWOptions, torch::optim::AdamWParamState> {
-  static constexpr const char* kName = "AdamW";
+  static std::string name() { return "AdamW"; }
 };
 
 struct AdagradKind {
   using Optimizer = torch::optim::Adagrad;
   using Options = torch::optim::AdagradOptions;
   using ParamState = torch::optim::AdagradParamState;
-  static constexpr const char* kName = "Adagrad";
+  static std::string name() { return "Adagrad"; }
   template <class S, class V>
   static void visit_slots(S& state, V&& visit) {
     visit(Slot{"step", SlotShape::single, true}, state.step());
@@ -94,7 +84,7 @@ struct RmspropKind {
   using Optimizer = torch::optim::RMSprop;
   using Options = torch::optim::RMSpropOptions;
   using ParamState = torch::optim::RMSpropParamState;
-  static constexpr const char* kName = "RMSprop";
+  static std::string name() { return "RMSprop"; }
   template <class S, class V>
   static void visit_slots(S& state, V&& visit) {
     visit(Slot{"step", SlotShape::single, true}, state.step());
@@ -118,7 +108,7 @@ struct LbfgsKind {
   using Optimizer = torch::optim::LBFGS;
   using Options = torch::optim::LBFGSOptions;
   using ParamState = torch::optim::LBFGSParamState;
-  static constexpr const char* kName = "LBFGS";
+  static std::string name() { return "LBFGS"; }
   template <class S, class V>
   static void visit_slots(S& state, V&& visit) {
     visit(Slot{"func_evals", SlotShape::single, true}, state.func_evals());
@@ -145,20 +135,25 @@ struct LbfgsKind {
   }
 };
 
-// Calls `use` with the kind of this optimizer. Throws Error{usage} for a class that is none of the six.
-template <class F>
-decltype(auto) with_kind(const torch::optim::Optimizer& optimizer, F&& use) {
-  const auto is = [&optimizer]<class Kind>(Kind) {
-    return dynamic_cast<const typename Kind::Optimizer*>(&optimizer) != nullptr;
+// The class of an optimizer: that of its traits, or one of the six. Null for any other.
+inline const OptimizerClass* class_of(const OptimizerRef& optimizer) {
+  if (optimizer.optimizer_class() != nullptr) return optimizer.optimizer_class();
+  const OptimizerClass* found = nullptr;
+  const auto look = [&]<class Kind>(Kind) {
+    if (found == nullptr && dynamic_cast<const typename Kind::Optimizer*>(optimizer.get()) != nullptr) {
+      found = &OptimizerClassOf<Kind>::instance();
+    }
   };
-  if (is(SgdKind{})) return use(SgdKind{});
-  if (is(AdamKind{})) return use(AdamKind{});
-  if (is(AdamWKind{})) return use(AdamWKind{});
-  if (is(AdagradKind{})) return use(AdagradKind{});
-  if (is(RmspropKind{})) return use(RmspropKind{});
-  if (is(LbfgsKind{})) return use(LbfgsKind{});
-  throw Error(ErrorKind::usage, "muster knows the optimizers SGD, Adam, AdamW, Adagrad, RMSprop and LBFGS, but not " +
-                                    c10::demangle(typeid(optimizer).name()));
+  look(SgdKind{});
+  look(AdamKind{});
+  look(AdamWKind{});
+  look(AdagradKind{});
+  look(RmspropKind{});
+  look(LbfgsKind{});
+  return found;
 }
+
+// LBFGS keeps one state for all parameters of a group.
+inline bool has_one_state(const OptimizerClass& kind) { return &kind == &OptimizerClassOf<LbfgsKind>::instance(); }
 
 }  // namespace muster::torch_adapter

@@ -8,6 +8,7 @@
 
 #include "base/narrow.hpp"
 #include "torch/optimizer.hpp"
+#include "torch/optimizer_archive.hpp"
 #include "torch/optimizer_kinds.hpp"
 #include "torch/param_groups.hpp"
 #include "torch/param_state.hpp"
@@ -106,7 +107,7 @@ class SlotReader {
   }
 
   // The workspace of LBFGS: one entry a step of history, the first ones in use, the rest undefined.
-  void operator()(const Slot& slot, c10::optional<std::vector<torch::Tensor>>& placements) {
+  void operator()(const Slot& slot, TorchOptional<std::vector<torch::Tensor>>& placements) {
     std::size_t count = 0;
     while (saved_.find(slot_path(at_, key_, list_slot(slot.name, count))) != nullptr) ++count;
     if (count == 0) {
@@ -213,12 +214,10 @@ struct Restored {
   std::vector<std::pair<OptimizerStateKey, std::unique_ptr<torch::optim::OptimizerParamState>>> states;
 };
 
-template <class Kind>
-void install(torch::optim::Optimizer& optimizer, Restored& restored) {
+void install(const OptimizerClass& kind, torch::optim::Optimizer& optimizer, Restored& restored) {
   for (std::size_t i = 0; i < restored.options.size(); ++i) {
     // Assigned, not replaced: the program may hold a reference to its options.
-    auto& options = dynamic_cast<typename Kind::Options&>(optimizer.param_groups()[i].options());
-    options = dynamic_cast<const typename Kind::Options&>(*restored.options[i]);
+    kind.assign(optimizer.param_groups()[i].options(), *restored.options[i]);
   }
   for (auto& [key, state] : restored.states) {
     if (state == nullptr) {
@@ -246,9 +245,9 @@ Placement placement_as_loaded(const LoadBuilder& load, const OptimizerView& view
   return has_other_shape ? Placement{shape_of(by), Shard::whole()} : view.optimizer_placement(parameter);
 }
 
-template <class Kind>
-void prepare(LoadBuilder& load, const OptimizerView& view, const GroupKeys& keys, Restored& restored) {
-  require_whole<Kind>(view, keys);
+void prepare(LoadBuilder& load, const OptimizerClass& kind, const OptimizerView& view, const GroupKeys& keys,
+             Restored& restored) {
+  require_whole(kind, view, keys);
   const auto& optimizer = view.optimizer();
   const SavedSlots saved(load, view.at());
   for (std::size_t group = 0; group < keys.size(); ++group) {
@@ -257,20 +256,21 @@ void prepare(LoadBuilder& load, const OptimizerView& view, const GroupKeys& keys
     for (const auto& parameter : params) flat_size += as_loaded(load, parameter).numel();
     for (std::size_t i = 0; i < params.size(); ++i) {
       const auto& key = keys[group][i];
-      const auto* now = find_param_state<Kind>(optimizer, params[i]);
+      const auto* now = find_param_state(kind, optimizer, params[i]);
       if (!saved.has_key(key)) {
         if (now != nullptr && load.strict() && !load.is_partial())
           restored.states.emplace_back(optimizer_state_key(params[i]), nullptr);
         continue;
       }
       // A copy shares the tensors, which are wanted where they lie, and has scalars and lists of its own.
-      auto next = now != nullptr ? std::make_unique<typename Kind::ParamState>(*now)
-                                 : std::make_unique<typename Kind::ParamState>();
+      auto next = now != nullptr ? kind.copy(*now) : kind.make_state();
       SlotReader reader(load, saved, view.at(), key,
                         {as_loaded(load, params[i]), placement_as_loaded(load, view, params[i]), flat_size,
                          history_size(*restored.options[group])},
                         now == nullptr);
-      Kind::visit_slots(*next, reader);
+      kind.visit_slots(*next, [&](const Slot& slot, const SlotValue& value) {
+        std::visit([&](auto* place) { reader(slot, *place); }, value);
+      });
       if (!reader.complete()) {
         auto line = fmt::format("{}: some of its slots are missing or do not fit, so none of them is loaded",
                                 view.at().at(key));
@@ -302,7 +302,9 @@ void prepare_optimizer(LoadBuilder& load, const OptimizerView& view) {
   const auto match = load.is_partial()    ? GroupMatch::options_only
                      : view.is_parallel() ? GroupMatch::part
                                           : GroupMatch::same;
-  auto parsed = parse_param_groups(path, *document, optimizer, keys, match, load.strict(),
+  const auto* kind = class_of(view.ref());
+  if (kind == nullptr) return prepare_archived(load, view, keys, *document);
+  auto parsed = parse_param_groups(path, *document, *kind, optimizer, keys, match, load.strict(),
                                    [&load](const std::string& key) { return load.key_here(key); });
   for (const auto& line : parsed.problems) load.problem(line);
   for (const auto& line : parsed.missing) load.missing(line);
@@ -316,11 +318,9 @@ void prepare_optimizer(LoadBuilder& load, const OptimizerView& view) {
   // Tensors made here outlive the load: they must be usable in training whatever mode the caller is in.
   const c10::InferenceMode normal_mode(false);
   const torch::NoGradGuard no_grad;
-  with_kind(optimizer, [&]<class Kind>(Kind) {
-    prepare<Kind>(load, view, keys, *restored);
-    load.want_whole(view.at().section());
-    load.on_commit([&optimizer, restored] { install<Kind>(optimizer, *restored); });
-  });
+  prepare(load, *kind, view, keys, *restored);
+  load.want_whole(view.at().section());
+  load.on_commit([kind, &optimizer, restored] { install(*kind, optimizer, *restored); });
 }
 
 }  // namespace muster::torch_adapter

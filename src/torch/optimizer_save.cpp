@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "torch/optimizer.hpp"
+#include "torch/optimizer_archive.hpp"
 #include "torch/optimizer_kinds.hpp"
 #include "torch/param_groups.hpp"
 #include "torch/param_state.hpp"
@@ -34,7 +35,7 @@ class SlotWriter {
   void operator()(const Slot& slot, const std::int64_t& value) { add_number(slot, DType::int64, value); }
   void operator()(const Slot& slot, const double& value) { add_number(slot, DType::float64, value); }
   void operator()(const Slot& slot, const std::deque<torch::Tensor>& values) { add_list(slot, values); }
-  void operator()(const Slot& slot, const c10::optional<std::vector<torch::Tensor>>& values) {
+  void operator()(const Slot& slot, const TorchOptional<std::vector<torch::Tensor>>& values) {
     if (values) add_list(slot, *values);
   }
 
@@ -70,22 +71,22 @@ class SlotWriter {
 void describe_optimizer(State& state, const OptimizerView& view, const LeftOut& left_out) {
   const auto& optimizer = view.optimizer();
   const auto keys = parameter_keys(view);
-  with_kind(optimizer, [&]<class Kind>(Kind) {
-    require_whole<Kind>(view, keys);
-    for (std::size_t group = 0; group < keys.size(); ++group) {
-      const auto& params = optimizer.param_groups()[group].params();
-      for (std::size_t i = 0; i < params.size(); ++i) {
-        const auto* slots = find_param_state<Kind>(optimizer, params[i]);
-        if (slots != nullptr) Kind::visit_slots(*slots, SlotWriter(state, keys[group][i], params[i], view));
-      }
+  const auto* kind = class_of(view.ref());
+  if (kind == nullptr) return describe_archived(state, view, keys, left_out);
+  require_whole(*kind, view, keys);
+  for (std::size_t group = 0; group < keys.size(); ++group) {
+    const auto& params = optimizer.param_groups()[group].params();
+    for (std::size_t i = 0; i < params.size(); ++i) {
+      auto* slots = find_param_state(*kind, optimizer, params[i]);
+      if (slots == nullptr) continue;
+      SlotWriter writer(state, keys[group][i], params[i], view);
+      kind->visit_slots(*slots, [&](const Slot& slot, const SlotValue& value) {
+        std::visit([&](const auto* found) { writer(slot, *found); }, value);
+      });
     }
-  });
-  std::vector<std::string> models;
-  for (const auto* model : view.models()) {
-    if (!model->at().name().empty()) models.push_back(model->at().name());
   }
   Document document{.path = view.at().at(kParamGroupsKey),
-                    .value = param_groups_document(optimizer, keys, models, left_out)};
+                    .value = param_groups_document(*kind, optimizer, keys, view.model_names(), left_out)};
   if (view.is_parallel()) {
     document.contribution = contribution_of(keys, left_out);
     document.join = [groups = document.value](const std::vector<std::string>& contributions) {

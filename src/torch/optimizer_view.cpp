@@ -77,6 +77,14 @@ std::optional<std::string> OptimizerView::key_of(const torch::Tensor& parameter)
   return key_of(*found->model, *found->key);
 }
 
+std::vector<std::string> OptimizerView::model_names() const {
+  std::vector<std::string> names;
+  for (const auto* model : models_) {
+    if (!model->at().name().empty()) names.push_back(model->at().name());
+  }
+  return names;
+}
+
 std::string OptimizerView::path_of(const torch::Tensor& parameter) const {
   const auto found = find(parameter);
   if (!found) throw Error(ErrorKind::internal, "a tensor is no parameter of a model");

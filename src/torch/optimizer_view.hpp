@@ -24,6 +24,8 @@ class OptimizerView {
   [[nodiscard]] const OptimizerRef& ref() const { return ref_; }
   [[nodiscard]] torch::optim::Optimizer& optimizer() const { return *ref_.get(); }
   [[nodiscard]] const std::vector<const ModelView*>& models() const { return models_; }
+  // Without the only model of a program, which has no name.
+  [[nodiscard]] std::vector<std::string> model_names() const;
   [[nodiscard]] const OptimizerOptions& options() const { return options_; }
 
   // Whether ranks may have tensors that others lack.

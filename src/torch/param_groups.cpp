@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 #include <tuple>
+#include <typeinfo>
 #include <unordered_set>
 #include <utility>
 
@@ -27,9 +28,15 @@ json json_of(bool value) { return value; }
 json json_of(std::int64_t value) { return value; }
 json json_of(const std::string& value) { return value; }
 json json_of(const Betas& value) { return json::array({std::get<0>(value), std::get<1>(value)}); }
-template <class T>
-json json_of(const c10::optional<T>& value) {
-  return value ? json_of(*value) : json(nullptr);
+// c10::optional before LibTorch 2.6, std::optional since.
+template <class O>
+concept Optional = requires(const O& value) {
+  value.has_value();
+  *value;
+};
+template <Optional O>
+json json_of(const O& value) {
+  return value.has_value() ? json_of(*value) : json(nullptr);
 }
 
 // read_option: false where the JSON is of another kind; then the value is as it was.
@@ -58,13 +65,13 @@ bool read_option(const json& text, Betas& value) {
   return text.is_array() && text.size() == 2 && read_option(text[0], std::get<0>(value)) &&
          read_option(text[1], std::get<1>(value));
 }
-template <class T>
-bool read_option(const json& text, c10::optional<T>& value) {
+template <Optional O>
+bool read_option(const json& text, O& value) {
   if (text.is_null()) {
-    value = c10::nullopt;
+    value = O();
     return true;
   }
-  T inner{};
+  typename O::value_type inner{};
   if (!read_option(text, inner)) return false;
   value = std::move(inner);
   return true;
@@ -128,39 +135,38 @@ ListDifference difference(const json& params, std::vector<std::string> here, Gro
   return found;
 }
 
-template <class Kind>
 class GroupParser {
  public:
-  GroupParser(ParsedGroups& parsed, std::string where, bool strict)
-      : parsed_(parsed), where_(std::move(where)), strict_(strict) {}
+  GroupParser(ParsedGroups& parsed, const OptimizerClass& kind, std::string where, bool strict)
+      : parsed_(parsed), kind_(kind), where_(std::move(where)), strict_(strict) {}
 
   void parse(const json& group, const torch::optim::OptimizerOptions& now, const std::vector<std::string>& keys,
              GroupMatch match, const std::function<std::string(const std::string&)>& key_here) {
-    constexpr bool kOneState = std::is_same_v<Kind, LbfgsKind>;
+    const bool one_state = has_one_state(kind_);
     if (!group.is_object()) {
       parsed_.usable = false;
       return problem("is not an object");
     }
-    const auto found = difference(group.value("params", json()), keys, match, kOneState, key_here);
+    const auto found = difference(group.value("params", json()), keys, match, one_state, key_here);
     // State that is kept by parameter is of use to the parameters that are still there.
-    if (kOneState && found.any()) parsed_.usable = false;
+    if (one_state && found.any()) parsed_.usable = false;
     if (!found.problem.empty()) problem(found.problem);
     if (!found.missing.empty()) parsed_.missing.push_back(where_ + ": " + found.missing);
     if (!found.unexpected.empty()) parsed_.unexpected.push_back(where_ + ": " + found.unexpected);
-    auto options = std::make_unique<typename Kind::Options>(dynamic_cast<const typename Kind::Options&>(now));
+    auto options = kind_.copy(now);
     std::set<std::string> known{"params"};
-    Kind::visit_options(*options, [&](const char* name, auto& value) {
+    kind_.visit_options(*options, [&](const char* name, const OptionValue& value) {
       known.insert(name);
       const auto entry = group.find(name);
       if (entry == group.end()) {
         if (strict_) problem(fmt::format("has no option '{}'", name));
-      } else if (!read_option(*entry, value)) {
+      } else if (!std::visit([&](auto* option) { return read_option(*entry, *option); }, value)) {
         problem(fmt::format("option '{}' cannot be {}", name, entry->type_name()));
       }
     });
     for (const auto& item : group.items()) {
       if (strict_ && !known.contains(item.key())) {
-        problem(fmt::format("has an option '{}' that {} does not know", item.key(), Kind::kName));
+        problem(fmt::format("has an option '{}' that {} does not know", item.key(), kind_.name()));
       }
     }
     parsed_.options.push_back(std::move(options));
@@ -170,28 +176,37 @@ class GroupParser {
   void problem(const std::string& text) { parsed_.problems.push_back(where_ + ": " + text); }
 
   ParsedGroups& parsed_;
+  const OptimizerClass& kind_;
   std::string where_;
   bool strict_;
 };
 
+void require_options(const OptimizerClass& kind, const torch::optim::OptimizerOptions& options) {
+  if (kind.fits(options)) return;
+  throw Error(ErrorKind::usage, fmt::format("a group of the optimizer {} has options of the class {}", kind.name(),
+                                            c10::demangle(typeid(options).name())));
+}
+
 }  // namespace
 
-json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
+json param_groups_document(const OptimizerClass& kind, const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
                            const std::vector<std::string>& models, const LeftOut& left_out) {
-  return with_kind(optimizer, [&]<class Kind>(Kind) {
-    json groups = json::array();
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      json group = json::object();
-      const auto& options = dynamic_cast<const typename Kind::Options&>(optimizer.param_groups()[i].options());
-      Kind::visit_options(options, [&group](const char* name, const auto& value) { group[name] = json_of(value); });
-      group["params"] = keys[i];
-      groups.push_back(std::move(group));
-    }
-    json document{{"optimizer", Kind::kName}, {"groups", std::move(groups)}};
-    if (!models.empty()) document[kModels] = models;
-    if (!left_out.empty()) document[kLeftOut] = left_out;
-    return document;
-  });
+  json groups = json::array();
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    json group = json::object();
+    const auto& options = optimizer.param_groups()[i].options();
+    require_options(kind, options);
+    // Only read here; a load visits the same to write.
+    kind.visit_options(*kind.copy(options), [&group](const char* name, const OptionValue& value) {
+      std::visit([&](const auto* option) { group[name] = json_of(*option); }, value);
+    });
+    group["params"] = keys[i];
+    groups.push_back(std::move(group));
+  }
+  json document{{"optimizer", kind.name()}, {"groups", std::move(groups)}};
+  if (!models.empty()) document[kModels] = models;
+  if (!left_out.empty()) document[kLeftOut] = left_out;
+  return document;
 }
 
 std::vector<std::string> models_of(const json& document) {
@@ -242,35 +257,35 @@ json with_params_of_all(json document, const std::vector<std::string>& contribut
   return document;
 }
 
-ParsedGroups parse_param_groups(const std::string& path, const json& document, const torch::optim::Optimizer& optimizer,
-                                const GroupKeys& keys, GroupMatch match, bool strict,
-                                const std::function<std::string(const std::string&)>& key_here) {
-  return with_kind(optimizer, [&]<class Kind>(Kind) {
-    ParsedGroups parsed;
-    const auto unusable = [&](const std::string& text) {
-      parsed.usable = false;
-      parsed.problems.push_back(path + ": " + text);
-    };
-    if (!document.is_object() || !document.contains("optimizer") || !document["optimizer"].is_string() ||
-        !document.contains("groups") || !document["groups"].is_array()) {
-      unusable("is not {\"optimizer\": name, \"groups\": [...]}");
-      return parsed;
-    }
-    if (const auto& name = document["optimizer"].get_ref<const std::string&>(); name != Kind::kName) {
-      unusable(fmt::format("is of the optimizer {}, and is to be loaded into {}", name, Kind::kName));
-      return parsed;
-    }
-    const auto& groups = document["groups"];
-    if (groups.size() != keys.size()) {
-      unusable(fmt::format("has {} parameter groups, and this optimizer {}", groups.size(), keys.size()));
-      return parsed;
-    }
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      GroupParser<Kind>(parsed, fmt::format("{} group {}", path, i), strict)
-          .parse(groups[i], optimizer.param_groups()[i].options(), keys[i], match, key_here);
-    }
+ParsedGroups parse_param_groups(const std::string& path, const json& document, const OptimizerClass& kind,
+                                const torch::optim::Optimizer& optimizer, const GroupKeys& keys, GroupMatch match,
+                                bool strict, const std::function<std::string(const std::string&)>& key_here) {
+  ParsedGroups parsed;
+  const auto unusable = [&](const std::string& text) {
+    parsed.usable = false;
+    parsed.problems.push_back(path + ": " + text);
+  };
+  if (!document.is_object() || !document.contains("optimizer") || !document["optimizer"].is_string() ||
+      !document.contains("groups") || !document["groups"].is_array()) {
+    unusable("is not {\"optimizer\": name, \"groups\": [...]}");
     return parsed;
-  });
+  }
+  if (const auto& name = document["optimizer"].get_ref<const std::string&>(); name != kind.name()) {
+    unusable(fmt::format("is of the optimizer {}, and is to be loaded into {}", name, kind.name()));
+    return parsed;
+  }
+  const auto& groups = document["groups"];
+  if (groups.size() != keys.size()) {
+    unusable(fmt::format("has {} parameter groups, and this optimizer {}", groups.size(), keys.size()));
+    return parsed;
+  }
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const auto& options = optimizer.param_groups()[i].options();
+    require_options(kind, options);
+    GroupParser(parsed, kind, fmt::format("{} group {}", path, i), strict)
+        .parse(groups[i], options, keys[i], match, key_here);
+  }
+  return parsed;
 }
 
 }  // namespace muster::torch_adapter

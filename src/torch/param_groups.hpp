@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <muster/torch/optimizer_traits.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -22,8 +23,9 @@ using GroupKeys = std::vector<std::vector<std::string>>;  // see parameter_keys(
 using LeftOut = std::map<std::string, std::string>;
 
 // models: the names of the models of a named optimizer.
-nlohmann::json param_groups_document(const torch::optim::Optimizer& optimizer, const GroupKeys& keys,
-                                     const std::vector<std::string>& models, const LeftOut& left_out);
+nlohmann::json param_groups_document(const OptimizerClass& kind, const torch::optim::Optimizer& optimizer,
+                                     const GroupKeys& keys, const std::vector<std::string>& models,
+                                     const LeftOut& left_out);
 // Empty where the document does not say.
 std::vector<std::string> models_of(const nlohmann::json& document);
 // By the names that the program has for them. Empty where the document, which may be null, does not say.
@@ -49,7 +51,7 @@ enum class GroupMatch { same, part, options_only };  // its parameters; some of 
 
 // path: of the document, for messages. Starts from the optimizer's own options. With `strict` every option of the class
 // must be there and no other. `key_here`: what a key of the document is called in the program.
-ParsedGroups parse_param_groups(const std::string& path, const nlohmann::json& document,
+ParsedGroups parse_param_groups(const std::string& path, const nlohmann::json& document, const OptimizerClass& kind,
                                 const torch::optim::Optimizer& optimizer, const GroupKeys& keys, GroupMatch match,
                                 bool strict, const std::function<std::string(const std::string&)>& key_here);
 

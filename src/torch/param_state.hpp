@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <muster/error.hpp>
 #include <muster/libtorch_version.hpp>
 #include <muster/state.hpp>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 
 #include "torch/optimizer_kinds.hpp"
 #include "torch/optimizer_view.hpp"
@@ -16,31 +18,26 @@
 namespace muster::torch_adapter {
 
 // Null where the parameter has no state yet.
-template <class Kind>
-const typename Kind::ParamState* find_param_state(const torch::optim::Optimizer& optimizer,
-                                                  const torch::Tensor& parameter) {
+inline torch::optim::OptimizerParamState* find_param_state(const OptimizerClass& kind,
+                                                           const torch::optim::Optimizer& optimizer,
+                                                           const torch::Tensor& parameter) {
   const auto found = optimizer.state().find(optimizer_state_key(parameter));
   if (found == optimizer.state().end() || found->second == nullptr) return nullptr;
-  const auto* state = dynamic_cast<const typename Kind::ParamState*>(found->second.get());
-  if (state == nullptr) {
-    const auto& other = *found->second;
-    throw Error(ErrorKind::usage, fmt::format("a parameter of the optimizer {} has a state of the class {}",
-                                              Kind::kName, c10::demangle(typeid(other).name())));
-  }
-  return state;
+  auto& state = *found->second;
+  if (kind.fits(state)) return &state;
+  throw Error(ErrorKind::usage, fmt::format("a parameter of the optimizer {} has a state of the class {}", kind.name(),
+                                            c10::demangle(typeid(state).name())));
 }
 
 // LBFGS has one state for all parameters, as if they were one after the other: no part of them means anything to it.
-template <class Kind>
-void require_whole(const OptimizerView& view, const GroupKeys& keys) {
-  if constexpr (std::is_same_v<Kind, LbfgsKind>) {
-    for (std::size_t group = 0; group < keys.size(); ++group) {
-      for (std::size_t i = 0; i < keys[group].size(); ++i) {
-        const auto& parameter = view.optimizer().param_groups()[group].params()[i];
-        if (view.optimizer_placement(parameter).shard == Shard::whole()) continue;
-        throw Error(ErrorKind::usage,
-                    fmt::format("LBFGS cannot be saved or loaded in parts, and {} is one", keys[group][i]));
-      }
+inline void require_whole(const OptimizerClass& kind, const OptimizerView& view, const GroupKeys& keys) {
+  if (!has_one_state(kind)) return;
+  for (std::size_t group = 0; group < keys.size(); ++group) {
+    for (std::size_t i = 0; i < keys[group].size(); ++i) {
+      const auto& parameter = view.optimizer().param_groups()[group].params()[i];
+      if (view.optimizer_placement(parameter).shard == Shard::whole()) continue;
+      throw Error(ErrorKind::usage,
+                  fmt::format("LBFGS cannot be saved or loaded in parts, and {} is one", keys[group][i]));
     }
   }
 }

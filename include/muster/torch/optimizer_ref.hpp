@@ -7,27 +7,42 @@
 #include <memory>
 #include <muster/export.hpp>
 #include <muster/state.hpp>
+#include <muster/torch/optimizer_traits.hpp>
 
 namespace MUSTER_EXPORT muster {
 
-// An optimizer to save or load: SGD, Adam, AdamW, Adagrad, RMSprop or LBFGS. Default: not given.
-// An optimizer of another class is CollectiveError{usage} on all ranks. The rules for pointers are those of ModelRef.
+// An optimizer to save or load. Default: not given. It is one of these:
+// * SGD, Adam, AdamW, Adagrad, RMSprop or LBFGS of LibTorch
+// * an optimizer of a class for which there are OptimizerTraits. The reference must be to that class and not to
+//   torch::optim::Optimizer.
+// * any other optimizer whose `save` writes something and whose `load` reads it. What it writes is taken apart: the
+// state
+//   of a parameter becomes tensors under the key of the parameter, and options become JSON, as for other optimizers.
+//   What else it writes is in <optimizer>/archive. A save makes two copies of its state in host memory, of which one
+//   lasts until the save has read it; a load makes one. OptimizerTraits avoid that.
+// The rules for pointers are those of ModelRef.
 class OptimizerRef {
  public:
   OptimizerRef() = default;
-  OptimizerRef(torch::optim::Optimizer& optimizer) : given_(true), optimizer_(&optimizer) {}
+  template <class O>
+  requires std::derived_from<O, torch::optim::Optimizer> OptimizerRef(O& optimizer)
+      : given_(true), optimizer_(&optimizer), class_(muster::optimizer_class<O>()) {}
   template <class O>
   requires std::derived_from<O, torch::optim::Optimizer> OptimizerRef(const std::shared_ptr<O>& optimizer)
-      : given_(true), optimizer_(optimizer.get()) {}
+      : given_(true), optimizer_(optimizer.get()), class_(muster::optimizer_class<O>()), owner_(optimizer) {}
   template <class O>
   requires std::derived_from<O, torch::optim::Optimizer> OptimizerRef(const std::unique_ptr<O>& optimizer)
-      : given_(true), optimizer_(optimizer.get()) {}
+      : given_(true), optimizer_(optimizer.get()), class_(muster::optimizer_class<O>()) {}
   [[nodiscard]] bool given() const { return given_; }
   [[nodiscard]] torch::optim::Optimizer* get() const { return optimizer_; }
+  // Null if there are no OptimizerTraits for it.
+  [[nodiscard]] const OptimizerClass* optimizer_class() const { return class_; }
 
  private:
   bool given_ = false;
   torch::optim::Optimizer* optimizer_ = nullptr;
+  const OptimizerClass* class_ = nullptr;
+  std::shared_ptr<const void> owner_;
 };
 
 // A parameter of the optimizer that stands for a range of the elements of a parameter of the model on this rank. It is
