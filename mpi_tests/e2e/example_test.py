@@ -23,8 +23,13 @@ STARTS = {
     "sharded": [(2, 300, signal.SIGKILL), (3,)],
     "stencil": [(4, 300, signal.SIGKILL), (3,)],
     "policy": [(2, 400, signal.SIGKILL), (2, 1000, signal.SIGUSR1), (2,)],
+    "gan": [(2, 300, signal.SIGKILL), (2,)],
+    "agent": [(2, 300, signal.SIGKILL), (2,)],
+    "scripted": [(2, 300, signal.SIGKILL), (2,)],
 }
-LAST_STEP = {"minimal": 1000, "sharded": 1000, "stencil": 1000, "policy": 2000}
+LAST_STEP = {"policy": 2000}
+# By program: the starts of a run that goes on with another state for each rank, so that only its end is asserted.
+REGROUPED = {"agent": [(2, 300, signal.SIGKILL), (1, 600, signal.SIGKILL), (3,)]}
 
 
 def ranks_of(program, directory):
@@ -55,44 +60,59 @@ def run(program, mpirun, directory, ranks, step=None, number=None):
         return job.returncode, output.read().splitlines()
 
 
+def last_step(program):
+    return LAST_STEP.get(program.name, 1000)
+
+
 def newest_step(program, directory):
     return max(int(file.stem.removeprefix("step_")) for file in (directory / f"{program.name}-ckpts").glob("step_*.h5"))
 
 
-def interrupted_run(program, mpirun, directory):
+def interrupted_run(program, mpirun, directory, starts):
     """Returns the output of the last start, or nothing if a start ended before its signal came."""
-    for ranks, *kill in STARTS[program.name]:
+    for ranks, *kill in starts:
         status, output = run(program, mpirun, directory, ranks, *kill)
         if not kill:
             assert status == 0, f"exit status {status}"
             return output
-        if newest_step(program, directory) == LAST_STEP[program.name]:
+        if newest_step(program, directory) == last_step(program):
             return None
         step, number = kill
         print(f"{ranks} ranks: {number.name} after step_{step}: exit status {status}, newest is step_{newest_step(program, directory)}")
         assert status == REQUEUE if number == signal.SIGUSR1 else status != 0, f"exit status {status}"
 
 
+def interrupted(program, mpirun, directory, starts):
+    """Returns the directory of a run whose signals came in time, and the output of its last start."""
+    for attempt in range(5):  # a machine may be so slow that the signal comes too late
+        broken = directory.with_name(f"{directory.name}_{attempt}")
+        broken.mkdir()
+        output = interrupted_run(program, mpirun, broken, starts)
+        if output is not None:
+            return broken, output
+    raise AssertionError("every run ended before its signal came")
+
+
 def main():
     program, mpirun = pathlib.Path(sys.argv[1]), sys.argv[2]
-    last = f"{program.name}-ckpts/step_{LAST_STEP[program.name]}.h5"
+    last = f"{program.name}-ckpts/step_{last_step(program)}.h5"
     with tempfile.TemporaryDirectory(prefix="muster-example-", dir=os.environ.get("MUSTER_TEST_DIR")) as name:
         whole = pathlib.Path(name) / "whole"
         whole.mkdir()
         status, expected = run(program, mpirun, whole, 2)
         assert status == 0, f"exit status {status}"
-        for attempt in range(5):  # a machine may be so slow that the signal comes too late
-            broken = pathlib.Path(name) / f"broken_{attempt}"
-            broken.mkdir()
-            output = interrupted_run(program, mpirun, broken)
-            if output is not None:
-                break
-        assert output, "every run ended before its signal came"
+        broken, output = interrupted(program, mpirun, pathlib.Path(name) / "broken", STARTS[program.name])
         assert len(output) < len(expected), "the last start did not resume"
         assert output == expected[-len(output):], f"{output} is not the end of {expected}"
         differ = differences(whole / last, broken / last)
         assert not differ, f"these differ: {differ}"
         print(f"identical: {', '.join(state_of(broken / last))}")
+        if program.name in REGROUPED:
+            broken, output = interrupted(program, mpirun, pathlib.Path(name) / "regrouped", REGROUPED[program.name])
+            assert len(output) < len(expected), "the last start did not resume"
+            ranks = REGROUPED[program.name][-1][0]
+            found = {path.split("/")[1] for path in state_of(broken / last) if path.startswith("per_rank/")}
+            assert found == {str(rank) for rank in range(ranks)}, f"per_rank has {found}"
 
 
 main()

@@ -238,14 +238,14 @@ struct OfRank {
   }
 };
 
-TEST(TrainingState, EachRankGetsItsOwnBack) {
+void expect_own_content_back(EngineChoice engine) {
   const Scratch scratch;
   auto saved = OfRank::of(world_rank());
   Checkpointer checkpoints(MPI_COMM_WORLD, scratch.path());
   // The values change from save to save; the plan stays as long as they fit.
   for (int i = 0; i < 3; ++i) {
     saved.environment["episode"] = i;
-    const auto report = checkpoints.save(saved.state(), {.tag = "step_" + std::to_string(i)});
+    const auto report = checkpoints.save(saved.state(), {.tag = "step_" + std::to_string(i), .engine = engine});
     EXPECT_EQ(report.plan_reused, i > 0);
   }
   OfRank loaded;
@@ -257,6 +257,11 @@ TEST(TrainingState, EachRankGetsItsOwnBack) {
   ASSERT_NE(text, nullptr);
   EXPECT_EQ(text->dtype, DType::text);
   EXPECT_EQ(report.contents.find_tensor("/per_rank/0/replay/0")->shape, Shape{1});
+}
+
+TEST(TrainingState, EachRankGetsItsOwnBack) { expect_own_content_back(EngineChoice::direct); }
+TEST(TrainingState, EachRankGetsItsOwnBackFromTheEngineCollective) {
+  expect_own_content_back(EngineChoice::collective);
 }
 
 TEST(TrainingState, OnAnotherNumberOfRanksTheProgramSaysWhoTakesWhat) {

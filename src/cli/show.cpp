@@ -1,9 +1,13 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 
+#include "base/posix.hpp"
 #include "cli/command.hpp"
 #include "cli/selection.hpp"
 #include "h5/catalog_reader.hpp"
@@ -14,19 +18,66 @@ namespace {
 
 using nlohmann::json;
 
-struct Section {
+// Tensors that belong together, for example those of one model.
+struct TensorGroup {
   std::uint64_t tensors = 0;
   std::uint64_t bytes = 0;
 };
 
-std::map<std::string, Section> sections_of(const Catalog& catalog) {
-  std::map<std::string, Section> sections;
+using TensorGroups = std::map<std::string, TensorGroup>;
+
+template <class NameOf>
+TensorGroups group_by(const Catalog& catalog, NameOf&& name_of) {
+  TensorGroups groups;
   for (const auto& tensor : catalog.tensors) {
-    auto& section = sections[tensor.path.substr(0, tensor.path.find('/', 1))];
-    ++section.tensors;
-    section.bytes += tensor.bytes;
+    auto& group = groups[name_of(tensor)];
+    ++group.tensors;
+    group.bytes += tensor.bytes;
   }
-  return sections;
+  return groups;
+}
+
+TensorGroups sections_of(const Catalog& catalog) {
+  return group_by(catalog, [](const auto& tensor) { return tensor.path.substr(0, tensor.path.find('/', 1)); });
+}
+
+// By object: /model, /models/<name>, /tensors/<name> and so on. What each rank has for itself is one group for all.
+TensorGroups objects_of(const Catalog& catalog) {
+  std::set<std::string> lists;
+  for (const auto& tensor : catalog.tensors) {
+    if (tensor.path.ends_with("/size") && tensor.dtype == DType::int64 && tensor.shape.empty()) {
+      lists.insert(tensor.path.substr(0, tensor.path.rfind('/')));
+    }
+  }
+  return group_by(catalog, [&](const auto& tensor) {
+    auto path = tensor.path;
+    const auto end = [&](std::size_t keys) {
+      std::size_t slash = 0;
+      for (std::size_t i = 0; i < keys && slash != std::string::npos; ++i) slash = path.find('/', slash + 1);
+      return slash;
+    };
+    if (path.starts_with("/tensors/") || path.starts_with("/per_rank/")) {
+      const auto parent = path.substr(0, path.rfind('/'));
+      if (lists.contains(parent)) path = parent;
+      return path.starts_with("/tensors/") ? path : "/per_rank/*" + path.substr(std::min(end(2), path.size()));
+    }
+    const bool is_named = path.starts_with("/models/") || path.starts_with("/optimizers/");
+    return path.substr(0, end(is_named ? 2 : 1));
+  });
+}
+
+// The JSON values that each rank has for itself, by path. They lie in the payload.
+std::map<std::string, std::string> texts_of_ranks(const std::filesystem::path& path, const Catalog& catalog) {
+  std::map<std::string, std::string> texts;
+  const posix::File file(path, O_RDONLY);
+  for (const auto& tensor : catalog.tensors) {
+    if (tensor.dtype != DType::text) continue;
+    std::string text(tensor.bytes, '\0');
+    file.read_at(std::as_writable_bytes(std::span(text)), tensor.offset);
+    text.resize(text.find('\0') == std::string::npos ? text.size() : text.find('\0'));
+    texts[tensor.path] = std::move(text);
+  }
+  return texts;
 }
 
 // The ranks that wrote each tensor: "0,2".
@@ -61,7 +112,11 @@ json as_json(const std::filesystem::path& file, const Catalog& catalog, bool wit
   for (const auto& [name, section] : sections_of(catalog)) {
     all["sections"][name] = {{"tensors", section.tensors}, {"bytes", section.bytes}};
   }
+  for (const auto& [name, object] : objects_of(catalog)) {
+    all["objects"][name] = {{"tensors", object.tensors}, {"bytes", object.bytes}};
+  }
   for (const auto& [path, text] : catalog.documents) all["documents"][path] = document_value(text);
+  for (const auto& [path, text] : texts_of_ranks(file, catalog)) all["documents"][path] = document_value(text);
   for (const auto& row : catalog.telemetry) {
     json line{{"rank", row.rank}, {"node", row.node}, {"bytes", row.bytes}};
     for (const auto phase : kTimedPhases) line[std::string(name(phase)) + "_s"] = row.seconds[phase];
@@ -98,10 +153,15 @@ void print_text(const std::filesystem::path& file, const Catalog& catalog, bool 
   fmt::print("  size       {} in the file, {} of them tensors; head {}, tables {}, {} extents\n",
              human_bytes(run.file_bytes), human_bytes(run.payload_bytes), human_bytes(catalog.head_bytes),
              human_bytes(catalog.tables_bytes), catalog.extents.size());
-  for (const auto& [name, section] : sections_of(catalog)) {
-    fmt::print("  {:<10} {} tensors, {}\n", name, section.tensors, human_bytes(section.bytes));
+  const auto objects = objects_of(catalog);
+  std::size_t width = 10;
+  for (const auto& object : objects) width = std::max(width, object.first.size());
+  for (const auto& [name, object] : objects) {
+    fmt::print("  {:<{}} {} tensor{}, {}\n", name, width, object.tensors, object.tensors == 1 ? "" : "s",
+               human_bytes(object.bytes));
   }
   for (const auto& [path, text] : catalog.documents) fmt::print("  {}  {}\n", path, text);
+  for (const auto& [path, text] : texts_of_ranks(file, catalog)) fmt::print("  {}  {}\n", path, text);
 
   fmt::print("\n");
   std::vector<std::string> header{"RANK", "NODE", "WROTE"};

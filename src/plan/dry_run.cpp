@@ -7,6 +7,7 @@
 #include <map>
 #include <muster/error.hpp>
 #include <muster/sharding.hpp>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -21,16 +22,36 @@ namespace muster::plan {
 
 namespace {
 
-// What a path says of a tensor: /model/KEY, /optimizer/KEY/SLOT.
+// What a path says of a tensor: /model/KEY, /optimizer/KEY/SLOT, and /models/NAME/KEY, /optimizers/NAME/KEY/SLOT.
 struct Name {
-  std::string section;
-  std::string key;
-  std::string slot;
+  std::string section;   // "model" and "optimizer" for those with a name, too
+  std::string key = {};  // of the model
+  std::string slot = {};
+  bool is_named = false;
 };
 
+// The models of an optimizer that updates several of them: "<model>." is before each of its keys.
+std::vector<std::string> models_of(const Catalog& catalog, const std::string& optimizer) {
+  const auto document = catalog.documents.find(object_path({"optimizers", optimizer, "param_groups"}));
+  if (document == catalog.documents.end()) return {};
+  const auto value = nlohmann::json::parse(document->second, nullptr, false);
+  if (!value.is_object() || !value.contains("models") || !value["models"].is_array()) return {};
+  std::vector<std::string> models;
+  for (const auto& model : value["models"]) {
+    if (model.is_string()) models.push_back(model.get<std::string>());
+  }
+  return models.size() > 1 ? models : std::vector<std::string>();
+}
+
 Name name_of(const std::string& path) {
-  const auto keys = object_keys(path);
-  Name name{keys.front(), keys.size() > 1 ? keys[1] : keys.front(), ""};
+  auto keys = object_keys(path);
+  Name name{.section = keys.front()};
+  if (keys.size() > 2 && (keys[0] == "models" || keys[0] == "optimizers")) {
+    name.section.pop_back();
+    name.is_named = true;
+    keys.erase(keys.begin());
+  }
+  name.key = keys.size() > 1 ? keys[1] : keys.front();
   for (std::size_t i = 2; i < keys.size(); ++i) name.slot += (i > 2 ? "/" : "") + keys[i];
   return name;
 }
@@ -48,7 +69,7 @@ class DryRunner {
   DryRunner(const Catalog& catalog, const DryRunJob& job)
       : catalog_(catalog), job_(job), grid_(job.grid, job.ranks), names_(names_of(catalog)), stages_(make_stages()) {
     for (const auto& name : names_) {
-      if (name.section == "model") model_keys_.insert(name.key);
+      if (name.section == "model" && !name.is_named) model_keys_.insert(name.key);
     }
     if (job.wanted) wanted_.emplace(job.wanted->begin(), job.wanted->end());
   }
@@ -71,7 +92,18 @@ class DryRunner {
  private:
   static std::vector<Name> names_of(const Catalog& catalog) {
     std::vector<Name> names;
-    for (const auto& tensor : catalog.tensors) names.push_back(name_of(tensor.path));
+    std::map<std::string, std::vector<std::string>> models;  // by optimizer
+    for (const auto& tensor : catalog.tensors) {
+      auto& name = names.emplace_back(name_of(tensor.path));
+      if (!name.is_named || name.section != "optimizer") continue;
+      const auto optimizer = object_keys(tensor.path)[1];
+      if (!models.contains(optimizer)) models[optimizer] = models_of(catalog, optimizer);
+      for (const auto& model : models[optimizer]) {
+        if (!name.key.starts_with(model + ".")) continue;
+        name.key.erase(0, model.size() + 1);
+        break;
+      }
+    }
     return names;
   }
 
@@ -121,7 +153,8 @@ class DryRunner {
   void check_optimizer() {
     std::map<std::string, std::set<std::string>> keys_of_slot;
     std::set<std::string> keys;
-    for (const auto& [section, key, slot] : names_) {
+    for (const auto& [section, key, slot, is_named] : names_) {
+      if (is_named) continue;
       if (section == "optimizer" && !slot.empty()) keys_of_slot[slot].insert(key);
       if (section == "model") keys.insert(key);
     }
@@ -136,7 +169,7 @@ class DryRunner {
     std::vector<std::string> made;
     std::vector<std::string> without;
     for (const auto& name : names_) {
-      if (name.section != "optimizer" || name.slot.empty() || keys.contains(name.key)) continue;
+      if (name.section != "optimizer" || name.is_named || name.slot.empty() || keys.contains(name.key)) continue;
       if (stands_for_model(name)) made.push_back(name.key);
     }
     std::ranges::sort(made);
@@ -177,7 +210,7 @@ class DryRunner {
   static std::string model_path(const Name& name) { return object_path({"model", name.key}); }
 
   [[nodiscard]] bool stands_for_model(const Name& name) const {
-    return name.section == "optimizer" && name.slot == kMaster && !model_keys_.contains(name.key);
+    return name.section == "optimizer" && !name.is_named && name.slot == kMaster && !model_keys_.contains(name.key);
   }
 
   // What all ranks that differ in the data and context axes alone hold.
@@ -185,7 +218,7 @@ class DryRunner {
     std::vector<Held> held;
     for (std::uint32_t i = 0; i < names_.size(); ++i) {
       const auto& name = names_[i];
-      if (name.section == "rng") continue;
+      if (name.section == "rng" || name.section == "per_rank") continue;
       const bool for_model = stands_for_model(name) && is_wanted(model_path(name));
       const bool for_itself = is_wanted(catalog_.tensors[i].path);
       if (!for_model && !for_itself) continue;

@@ -130,9 +130,22 @@ TEST(DryRun, GivesAZero1RankItsChunkOfTheOptimizerAlone) {
   EXPECT_THAT(state, ElementsAre(3200 + 34 * 32 + 8, 3200 + 34 * 32 + 8, 3200 + 32 * 32 + 8));
 }
 
-TEST(DryRun, LeavesOutGeneratorStatesOfTheRanksThatSaved) {
-  const auto catalog =
-      catalog_with({parameter("w", {8}), {"/rng/cpu", DType::uint8, {3, 5056}}, {"/mine/x", DType::uint8, {9}}});
+TEST(DryRun, CutsModelsAndOptimizersWithNamesByTheKeysOfTheModels) {
+  auto catalog = catalog_with({{"/models/actor/up.weight", DType::float32, {8, 4}},
+                               {"/models/critic/up.weight", DType::float32, {8, 2}},
+                               {"/optimizers/both/actor.up.weight/exp_avg", DType::float32, {8, 4}},
+                               {"/optimizers/both/critic.up.weight/exp_avg", DType::float32, {8, 2}}});
+  catalog.documents["/optimizers/both/param_groups"] = R"({"models": ["actor", "critic"], "groups": []})";
+  const auto told = dry_run(catalog, job_of(2, {.tensor = 2}, {column_parallel("up.*")}));
+  EXPECT_THAT(told.problems, IsEmpty());
+  for (const auto& rank : told.ranks) EXPECT_EQ(rank.state_bytes, 2 * (4 * 4 + 4 * 2) * 4U);
+}
+
+TEST(DryRun, LeavesOutWhatEachRankThatSavedHasForItself) {
+  const auto catalog = catalog_with({parameter("w", {8}),
+                                     {"/rng/cpu", DType::uint8, {3, 5056}},
+                                     {"/per_rank/0/replay/0", DType::uint8, {77}},
+                                     {"/mine/x", DType::uint8, {9}}});
   EXPECT_EQ(dry_run(catalog, job_of(1)).ranks[0].state_bytes, 32U + 9);
 }
 
