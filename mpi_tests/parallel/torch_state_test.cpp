@@ -414,7 +414,7 @@ TEST(TrainingState, ABackgroundSaveKeepsTheTensorsThatItReads) {
   auto handle = checkpoints.save_async(state, {.tag = "a", .async = {.overlap_staging = true}});
   moving = torch::full({kElements}, -1.0);
   list.clear();
-  const auto filler = torch::full({kElements}, -2.0);  // takes the memory, were it free
+  const auto later = torch::full({kElements}, -2.0);  // gets the memory of the list if it is free
   handle.wait_staged();
   handle.wait();
   Tensor loaded = torch::zeros({kElements});
