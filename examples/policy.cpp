@@ -26,16 +26,19 @@ int main(int argc, char** argv) {
     torch::manual_seed(1);  // all ranks hold the same model
     torch::nn::Sequential model(torch::nn::Linear(8, 256), torch::nn::Tanh(), torch::nn::Linear(256, 1));
     torch::optim::SGD optimizer(model->parameters(), torch::optim::SGDOptions(0.01).momentum(0.9));
-    std::int64_t step = 0;
-    if (muster::has_checkpoint(comm, "policy-ckpts")) {
-      const auto user_content =
-          muster::load_checkpoint(comm, "policy-ckpts", {.model = model, .optimizer = optimizer, .rng = true});
-      step = user_content->at("step").get<std::int64_t>();
-    }
+    nlohmann::json progress = {{"step", 0}};
+    muster::TrainingState state;
+    state.add_model(model);
+    state.add_optimizer(optimizer);
+    state.add_document("progress", progress);
+    state.add_rng();
+
+    muster::Checkpointer checkpoints(comm, "policy-ckpts", {.retention = {.newest = 5}});
+    if (checkpoints.latest_tag()) checkpoints.load(state);
 
     muster::SavePolicy policy(comm, {.every_steps = 200, .every_minutes = 10, .saves_in_flight = 1});
     muster::SaveHandle save;  // the newest save; empty before the first one
-    for (++step; step <= 2000; ++step) {
+    for (auto step = progress["step"].get<std::int64_t>() + 1; step <= 2000; ++step) {
       const auto input = torch::randn({32, 8});
       const auto loss = torch::mse_loss(model->forward(input), input.sin().sum(1, true));
       optimizer.zero_grad();
@@ -45,19 +48,14 @@ int main(int argc, char** argv) {
       if (policy.should_save(step)) {
         policy.note_save(save.wait());  // how long the save before this one took
         if (rank == 0) std::cout << "step " << step << ": loss " << loss.item<float>() << std::endl;
-        save = muster::save_checkpoint_async(comm, "policy-ckpts",
-                                             {.tag = "step_" + std::to_string(step),
-                                              .model = model,
-                                              .optimizer = optimizer,
-                                              .user_content = {{"step", step}},
+        progress["step"] = step;
+        save = checkpoints.save_async(state, {.tag = "step_" + std::to_string(step),
                                               .async = {.overlap_staging = true},
-                                              .num_kept_ckpts = 5,
-                                              .rng = true,
                                               .reason = policy.why()});  // `muster stats` shows it
       }
       if (policy.should_stop()) break;
     }
-    muster::finalize_checkpoint(comm);  // the last save is published, or its failure is thrown
+    checkpoints.finalize();  // the last save is published, or its failure is thrown
     if (policy.should_stop()) policy.requeue();
   }
   MPI_Finalize();

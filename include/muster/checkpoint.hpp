@@ -28,7 +28,38 @@
 
 namespace MUSTER_EXPORT muster {
 
+// How payload reaches the file. The bytes of the file do not depend on it.
+enum class EngineChoice : std::uint8_t {
+  automatic,   // depends on file system and number of nodes; the file records choice and reason (`muster show`)
+  direct,      // every rank writes its extents in large aligned writes, past the page cache if possible
+  collective,  // parallel HDF5 over MPI-IO, for file systems that several nodes must not write to concurrently
+};
+// Local. Converts "auto", "direct" or "collective". Throws Error{usage} for any other name.
+EngineChoice engine_choice(std::string_view name);
+// Local. Returns the name that engine_choice() accepts.
+std::string_view name(EngineChoice choice);
+
+// Which tags a save keeps after it has published its own.
+struct Retention {
+  // Number of newest tags to keep, >= 1; older tags are removed. Tags that cannot be read are neither counted nor
+  // removed. When the save ends on rank 0, the names are durably gone. On a local file system the space may become free
+  // a little later. Unset: all tags are kept. Default: unset.
+  std::optional<int> newest = std::nullopt;
+  friend bool operator==(const Retention&, const Retention&) = default;
+};
+
+// What is fixed for a run. The options are the same on all ranks, except take_over, which counts on rank 0.
 struct CheckpointerOptions {
+  // Which tags are kept. Default: all.
+  Retention retention = {};
+  // How payload reaches the file. Default: automatic.
+  EngineChoice engine = EngineChoice::automatic;
+  // MPI-IO hints for the engine `collective`: {"striping_factor", "8"}, {"cb_nodes", "4"}, ... Default: none.
+  std::map<std::string, std::string> hints = {};
+  // How the ranks share the model. The file records it, and a load may have another grid. If a rank holds a whole
+  // tensor, all ranks that differ from it only in tensor, context and data coordinates must hold it whole. With one
+  // pipeline stage and one expert group, these are all ranks. Default: all ranks are data parallel.
+  Grid grid = {};
   // Alignment of large tensors in the file, in bytes: a power of two from 512 to 64 MiB. On a striped file system it
   // should be the stripe size. Default: 4096, which suits local disks.
   std::uint64_t alignment_bytes = 4096;
@@ -40,17 +71,6 @@ struct CheckpointerOptions {
   // Default: off.
   bool take_over = false;
 };
-
-// How payload reaches the file. The bytes of the file do not depend on it.
-enum class EngineChoice : std::uint8_t {
-  automatic,   // depends on file system and number of nodes; the file records choice and reason (`muster show`)
-  direct,      // every rank writes its extents in large aligned writes, past the page cache if possible
-  collective,  // parallel HDF5 over MPI-IO, for file systems that several nodes must not write to concurrently
-};
-// Local. Converts "auto", "direct" or "collective". Throws Error{usage} for any other name.
-EngineChoice engine_choice(std::string_view name);
-// Local. Returns the name that engine_choice() accepts.
-std::string_view name(EngineChoice choice);
 
 // What save_async does if max_in_flight saves are in flight.
 enum class WhenBusy : std::uint8_t {
@@ -99,17 +119,8 @@ struct SaveOptions {
   // Any JSON value of the program. Integers, doubles (also NaN and infinities) and binary values are restored to the
   // last bit. Strings must be UTF-8. The value of rank 0 is saved. Null: none. Default: null.
   nlohmann::json user_content = nullptr;
-  // Number of newest tags to keep, >= 1; older tags are removed after this one is published. Tags that cannot be read
-  // are neither counted nor removed. When the save ends on rank 0, the names are durably gone. On a local file system
-  // the space may become free a little later. Unset: all tags are kept. Default: unset.
-  std::optional<int> num_kept_ckpts = std::nullopt;
-  // Returns when the state is copied; see Checkpointer::save_async. If ranks differ, the call throws Error{mismatch}.
-  // Default: off.
-  bool async_save = false;
-  // Options for async_save.
+  // Options of Checkpointer::save_async.
   AsyncOptions async = {};
-  // Has no effect: muster always writes tensor by tensor and never makes a second copy of the state. Default: on.
-  bool use_xser = true;
   // Writers per node, >= 1. At most this many ranks of a node
   // - write at the same time, in synchronous and background saves (engine `direct`),
   // - write a tensor of which several hold replicas.
@@ -119,17 +130,9 @@ struct SaveOptions {
   // Replaces a tag of the same name atomically. Off: the save throws Error{exists} before anything is written. If the
   // save fails after the replacement, the new file stays, and the error says so. Default: off.
   bool replace_existing = false;
-  // How payload reaches the file. Default: automatic.
-  EngineChoice engine = EngineChoice::automatic;
-  // MPI-IO hints for the engine `collective`: {"striping_factor", "8"}, {"cb_nodes", "4"}, ... Default: none.
-  std::map<std::string, std::string> hints = {};
   // Why the save is made, for people; for example SavePolicy::why(). The history of the directory records the value of
   // rank 0, and `muster stats` shows it. Default: none.
   std::string reason = {};
-  // How the ranks share the model. The file records it, and a load may have another grid. If a rank holds a whole
-  // tensor, all ranks that differ from it only in tensor, context and data coordinates must hold it whole. With one
-  // pipeline stage and one expert group, these are all ranks. Default: all ranks are data parallel.
-  Grid grid = {};
 };
 
 struct SaveReport {
@@ -202,8 +205,8 @@ struct LoadOptions {
   // Maximum number of ranks of a node that read at the same time, >= 1. It excludes each_rank_reads. Unset: all ranks.
   // Default: unset.
   std::optional<int> num_workers = std::nullopt;
-  // The grid of the ranks, for a StateSource. Default: all ranks are data parallel.
-  Grid grid = {};
+  // The grid of the ranks for this load. Unset: CheckpointerOptions::grid. Default: unset.
+  std::optional<Grid> grid = std::nullopt;
   // A local function that is called on every rank with the contents of the checkpoint, including its user content,
   // before anything is compared or loaded. An exception that it throws ends the load on all ranks. If no tag is given
   // and it throws Error{corrupt}, the load skips the checkpoint with a warning and tries the next older one, if there
@@ -408,23 +411,24 @@ class Checkpointer {
   void finalize();
 
   [[nodiscard]] const std::filesystem::path& directory() const;  // local
+  [[nodiscard]] const CheckpointerOptions& options() const;      // local; the grid has its data degree
 
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-// Collective. Returns the Checkpointer that the free functions use for (comm, directory). It is made on first use, with
-// default options, and kept as an attribute of the communicator. finalize_checkpoint, freeing the communicator or
-// MPI_Finalize releases it. Errors: usage, mismatch.
-Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& directory);
+// Collective. Returns the Checkpointer that the free functions use for (comm, directory). It is made on first use and
+// kept as an attribute of the communicator. finalize_checkpoint, freeing the communicator or MPI_Finalize releases it.
+// options: what is fixed for the run. Unset: those of earlier calls, or the defaults. The first call with options sets
+// them, also if calls without options were made before. Later calls with other options are CollectiveError{usage} that
+// names the option and both values. Further errors: mismatch.
+Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& directory,
+                                  const std::optional<CheckpointerOptions>& options = std::nullopt);
 
-// Collective. Saves a State without LibTorch; see Checkpointer::save.
+// Collective. Saves a State without LibTorch; see Checkpointer::save. run_options: see shared_checkpointer.
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
-                           const SaveOptions& options);
-// The same in the background, whatever the value of options.async_save; see Checkpointer::save_async.
-SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
-                                 const SaveOptions& options);
+                           const SaveOptions& options, const CheckpointerOptions& run_options = {});
 // Collective. Loads into a State without LibTorch; see Checkpointer::load.
 LoadReport load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const LoadTarget& target,
                            const LoadOptions& options = {});

@@ -40,28 +40,10 @@ namespace MUSTER_EXPORT muster {
 struct Parallelism {
   // The grid of the ranks. Default: all ranks are data parallel.
   Grid grid = {};
-  // The cuts of the tensors, by global keys. If no rule matches a key, every rank that has the key holds the whole
-  // tensor. muster does not compare the values of replicas. Default: no rules.
+  // See ModelOptions. Default: no rules, and the same keys.
   std::vector<ShardingRule> rules = {};
-  // Returns the key in the job of a key of this rank's module. The two differ if pipeline stages number their layers
-  // from 0 or expert groups number their experts from 0. The function is local. It must not return one key for two keys
-  // of a rank. Unset: the keys are the same. Default: unset.
   std::function<std::string(const std::string& key)> global_key = {};
-  // The optimizer parts of this rank. They require the model. Default: none.
-  // * A save stores the optimizer state of a part under the key and the global shape of its parameter. If the dtypes of
-  //   the part and of its parameter differ, the part is a master, and its values are saved as the slot "master".
-  // * After a load, parts of the parameter's dtype have the values of the parameter. This is also true for masters that
-  //   the checkpoint lacks or that the load does not select.
-  // * A load makes a parameter of this job from its master if the checkpoint has the master in the parameter's dtype
-  //   and the parameter in another one.
-  // * A load makes a parameter that the file lacks from its master, in the dtype of the master or in the dtype that
-  //   the parameter had in the save. Other dtypes need convert_dtypes.
-  // * If a tensor has several names, the first one is the key of its optimizer state and its master.
-  // * A parameter without a part is in the optimizer itself or not at all.
-  // These are CollectiveError{usage} on all ranks:
-  // * shards or parts with LBFGS
-  // * a parameter of the optimizer that is neither a parameter of the model nor a part, if there are rules, global_key,
-  //   parts, or a tensor, pipeline or expert degree above 1
+  // The optimizer parts of this rank; see OptimizerOptions::parts. Default: none.
   std::vector<OptimizerPart> optimizer_parts = {};
 };
 
@@ -73,23 +55,25 @@ struct SaveArgs {
   OptimizerRef optimizer = {};
   SchedulerRef scheduler = {};
   nlohmann::json user_content = nullptr;
+  // Has no effect, and is here because neuronx-distributed has it: muster always writes tensor by tensor, and never
+  // makes a second copy of the state. Default: on.
   bool use_xser = true;
+  // Returns when the state is copied; see Checkpointer::save_async. Default: off.
   bool async_save = false;
   AsyncOptions async = {};
+  // CheckpointerOptions::retention.newest. Default: unset.
   std::optional<int> num_kept_ckpts = std::nullopt;
   std::optional<int> num_workers = std::nullopt;
   bool rng = false;  // save the state of the default CPU generator of each rank; default: false
   std::optional<std::int64_t> step = std::nullopt;
   bool replace_existing = false;
-  EngineChoice engine = EngineChoice::automatic;
-  std::map<std::string, std::string> hints = {};
   std::string reason = {};
+  // What else is fixed for the run: engine, hints, alignment, deadline, takeover. num_kept_ckpts and parallel.grid take
+  // the place of its retention and grid. Default: the defaults of CheckpointerOptions.
+  CheckpointerOptions options = {};
+  // The grid is fixed for the run.
   Parallelism parallel = {};
-  // Leave a parameter of the model out of the file if its optimizer part is a master with larger elements. A load makes
-  // the parameter from the master, rounded to nearest as Torch does. The result is equal bit for bit if the parameter
-  // was made so, except for the bits of NaNs. The file records the dtype of the parameter. A load into another dtype,
-  // except that of the master, is a mismatch without LoadArgs::convert_dtypes. If the parts of all ranks are empty, the
-  // save fails with CollectiveError{mismatch}. The option has no effect without `optimizer`. Default: false.
+  // OptimizerOptions::avoid_saving_lower_precision_weights. It has no effect without `optimizer`. Default: false.
   bool avoid_saving_lower_precision_weights = false;
 };
 
@@ -126,14 +110,14 @@ struct LoadArgs {
 // * a tensor that is undefined, sparse, quantized, nested, on the meta device or without storage
 // * an optimizer of an unknown class
 // * a parameter that is in the optimizer twice
-// * overlap_staging with async_save, because only save_checkpoint_async returns the handle
+// * overlap_staging with async_save, because only Checkpointer::save_async returns the handle
+// * num_kept_ckpts, parallel.grid or options that differ from those of an earlier save of this communicator to this
+//   directory; the message names both values
 // The keys of optimizer state are the names of the model's parameters. A parameter that the model lacks has the key
 // param_<position>. Without the model the keys are positions.
+// With async_save, finalize_checkpoint(), MPI_Finalize and exit() wait for the save, and the next call throws what it
+// failed with.
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args);
-
-// Collective over comm. Saves in the background for any value of args.async_save. Checkpointer::save_async describes
-// when the parameters may change. finalize_checkpoint(), MPI_Finalize and exit() wait for the save.
-SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args);
 
 // Collective over comm. Loads into the given objects and returns the user content, or nothing if the checkpoint has
 // none.

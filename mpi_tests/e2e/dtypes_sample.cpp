@@ -92,7 +92,7 @@ muster::State state_of(std::vector<Held>& held) {
 void save(const std::filesystem::path& directory, std::vector<Held>& held) {
   for (const auto engine : {muster::EngineChoice::direct, muster::EngineChoice::collective}) {
     const auto* tag = engine == muster::EngineChoice::direct ? "direct" : "collective";
-    muster::save_checkpoint(MPI_COMM_WORLD, directory, state_of(held), {.tag = tag, .engine = engine});
+    muster::Checkpointer(MPI_COMM_WORLD, directory, {.engine = engine}).save(state_of(held), {.tag = tag});
   }
 }
 

@@ -54,8 +54,8 @@ class Parts {
 };
 
 void save(const std::string& directory, const std::string& tag, const muster::Grid& grid, const Parts& parts) {
-  muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory);
-  checkpointer.save(parts.state(), {.tag = tag, .grid = grid});
+  muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory, {.grid = grid});
+  checkpointer.save(parts.state(), {.tag = tag});
 }
 
 // One tensor, cut over all ranks.

@@ -23,9 +23,9 @@ int main(int argc, char** argv) {
   muster::State state;
   state.add("/model/t", muster::DType::float32, {values.size()}, values.data());
   // Slow enough to be in flight when the program ends.
-  const muster::SaveOptions options{.tag = mode, .async_save = true, .async = {.write_limit_bytes_per_s = 128 << 20}};
+  const muster::SaveOptions options{.tag = mode, .async = {.write_limit_bytes_per_s = 128 << 20}};
   if (mode == "shared") {
-    muster::save_checkpoint(MPI_COMM_WORLD, directory, state, options);
+    muster::shared_checkpointer(MPI_COMM_WORLD, directory).save_async(state, options);
     MPI_Finalize();
     return 0;
   }

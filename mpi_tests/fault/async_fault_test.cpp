@@ -200,10 +200,10 @@ TEST_F(AsyncFault, ManyTimesWithHandlesKeptLeavesRoomForTheNext) {
 TEST_F(AsyncFault, IsThrownByFinalizeOnceAllDirectoriesAreDone) {
   const auto other = scratch_.path() / "other";
   if (world_rank() == 0) failpoint::arm("save.sync", "throw");
-  auto failing = save_checkpoint_async(MPI_COMM_WORLD, directory_, model_.state(), {.tag = "failed"});
+  auto failing = shared_checkpointer(MPI_COMM_WORLD, directory_).save_async(model_.state(), {.tag = "failed"});
   while (!failing.done()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   failpoint::disarm_all();
-  save_checkpoint(MPI_COMM_WORLD, other, model_.state(), {.tag = "t", .async_save = true});
+  shared_checkpointer(MPI_COMM_WORLD, other).save_async(model_.state(), {.tag = "t"});
   EXPECT_THAT(collective_error(ErrorKind::io, "sync", [] { finalize_checkpoint(MPI_COMM_WORLD); }).what(),
               HasSubstr("async save of failed"));
   EXPECT_THAT(test::names_in(other), testing::ElementsAre("latest", "t.h5"));

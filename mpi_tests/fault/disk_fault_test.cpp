@@ -108,14 +108,15 @@ TEST_F(DiskFault, AWriteThatIsRefusedHalfwayFailsOnAllRanks) {
   save_before(checkpointer);
   auto before = snapshot(scratch_.path());
   for (const auto engine : {EngineChoice::direct, EngineChoice::collective}) {
+    Checkpointer failing(MPI_COMM_WORLD, scratch_.path(), {.engine = engine});
     for (int rank = 1; rank < world_size(); ++rank) {
       for (const rlim_t limit_bytes : {kLimitBytes, kLargeBytes / 3 * static_cast<rlim_t>(rank) + (5 << 20) + 123}) {
         SCOPED_TRACE(std::string(name(engine)) + ", rank " + std::to_string(rank) + " up to " +
                      std::to_string(limit_bytes));
         std::optional<FileSizeLimit> limit;
         if (world_rank() == rank) limit.emplace(limit_bytes);
-        const auto error = collective_error(
-            ErrorKind::io, "write", [&] { checkpointer.save(large_state(), {.tag = "failed", .engine = engine}); });
+        const auto error =
+            collective_error(ErrorKind::io, "write", [&] { failing.save(large_state(), {.tag = "failed"}); });
         ASSERT_EQ(error.failures().size(), 1U) << error.what();
         EXPECT_EQ(error.failures()[0].rank, rank);
         // MPI-IO does not tell HDF5 why.
@@ -215,8 +216,8 @@ TEST_F(DiskFault, AFullDiskFailsOnAllRanksAndKeepsEarlierTags) {
   const auto before = snapshot(disk.path());
   const auto free_before = disk.free_bytes();
   for (const auto engine : {EngineChoice::direct, EngineChoice::collective, EngineChoice::direct}) {
-    const auto error = collective_error(ErrorKind::io, phase,
-                                        [&] { checkpointer.save(large_state(), {.tag = "failed", .engine = engine}); });
+    Checkpointer failing(MPI_COMM_WORLD, disk.path(), {.engine = engine});
+    const auto error = collective_error(ErrorKind::io, phase, [&] { failing.save(large_state(), {.tag = "failed"}); });
     // MPI-IO does not tell HDF5 why.
     const bool tells = phase == "open" || engine == EngineChoice::direct;
     EXPECT_THAT(error.what(), HasSubstr(tells ? "No space left on device" : ".failed.g1.h5.part"));
@@ -238,16 +239,16 @@ TEST_F(DiskFault, ASaveWaitsForTheSpaceOfRetiredTags) {
   State state;
   std::vector<std::byte> bytes(disk.free_bytes() * 2 / 5, std::byte{1});
   state.add("/model/t", DType::uint8, {bytes.size()}, bytes.data());
-  Checkpointer checkpointer(MPI_COMM_WORLD, disk.path() / "ckpts");
+  Checkpointer checkpointer(MPI_COMM_WORLD, disk.path() / "ckpts", {.retention = {.newest = 1}});
   checkpointer.save(state, {.tag = "first"});
   failpoint::arm("space.release", "hold");
-  checkpointer.save_async(state, {.tag = "second", .num_kept_ckpts = 1}).wait();
+  checkpointer.save_async(state, {.tag = "second"}).wait();
   {
     const std::jthread later([] {
       std::this_thread::sleep_for(std::chrono::milliseconds(500));
       failpoint::disarm_all();
     });
-    checkpointer.save(state, {.tag = "third", .num_kept_ckpts = 1});
+    checkpointer.save(state, {.tag = "third"});
   }
   EXPECT_EQ(checkpointer.latest_tag(), "third");
 }

@@ -57,7 +57,7 @@ TEST(Leak, TwoHundredSavesAndLoadsLeaveNothingBehind) {
   const Scratch scratch;
   Model model(1);
   Model again(0);
-  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path(), {.retention = {.newest = 2}});
   std::uint64_t resident = 0;
   std::ptrdiff_t files = 0;
   MPI_Fint comms = 0;
@@ -66,11 +66,11 @@ TEST(Leak, TwoHundredSavesAndLoadsLeaveNothingBehind) {
     // Every tenth save needs a new plan, every third is refused.
     auto state = model.state();
     if (i % 10 == 0) state.add(Document{"/more", i});
-    checkpointer.save(state, {.tag = "step_" + std::to_string(i), .user_content = {{"i", i}}, .num_kept_ckpts = 2});
+    checkpointer.save(state, {.tag = "step_" + std::to_string(i), .user_content = {{"i", i}}});
     if (i % 3 == 0) {
       EXPECT_THROW(checkpointer.save(state, {.tag = "step_" + std::to_string(i)}), CollectiveError);
     }
-    if (i % 5 == 0) checkpointer.save_async(state, {.tag = "async_" + std::to_string(i), .num_kept_ckpts = 2});
+    if (i % 5 == 0) checkpointer.save_async(state, {.tag = "async_" + std::to_string(i)});
     checkpointer.load({}, again.target());
     if (i == kWarmUp) {
       resident = resident_bytes();

@@ -156,12 +156,13 @@ TEST_F(PhaseFault, OfALoadIsTheSameEverywhereAndTheNextLoadWorks) {
 TEST_F(PhaseFault, OfRetentionIsAWarningAndTheNextSaveRemoves) {
   save("a");
   save("b");
+  Checkpointer keeps_one(MPI_COMM_WORLD, directory_, {.retention = {.newest = 1}});
   failpoint::arm("retention.before_remove", "throw");
-  const auto report = checkpointer_.save(model_.state(), {.tag = "c", .num_kept_ckpts = 1});
+  const auto report = keeps_one.save(model_.state(), {.tag = "c"});
   failpoint::disarm_all();
   EXPECT_EQ(report.warnings.size(), world_rank() == 0 ? 1U : 0U);
   EXPECT_EQ(snapshot(directory_).size(), 4U);
-  checkpointer_.save(model_.state(), {.tag = "d", .num_kept_ckpts = 1});
+  keeps_one.save(model_.state(), {.tag = "d"});
   MPI_Barrier(MPI_COMM_WORLD);
   EXPECT_THAT(test::names_in(directory_), ElementsAre("d.h5", "latest"));
 }

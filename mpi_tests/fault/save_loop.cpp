@@ -66,7 +66,7 @@ std::int64_t resume(muster::Checkpointer& checkpointer, Job& job) {
 }
 
 void save_for_ever(const std::string& directory, const std::string& published, double timeout_s, int rank) {
-  muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory, {.timeout_s = timeout_s});
+  muster::Checkpointer checkpointer(MPI_COMM_WORLD, directory, {.retention = {.newest = 3}, .timeout_s = timeout_s});
   Job job;
   const char* mode = std::getenv("MUSTER_SAVE_LOOP");
   const bool in_background = mode != nullptr && std::string(mode) == "async";
@@ -75,7 +75,7 @@ void save_for_ever(const std::string& directory, const std::string& published, d
   for (auto step = resume(checkpointer, job) + 1;; ++step) {
     job.fill(step);
     const auto tag = "step_" + std::to_string(step);
-    const muster::SaveOptions options{.tag = tag, .user_content = step, .num_kept_ckpts = 3};
+    const muster::SaveOptions options{.tag = tag, .user_content = step};
     std::string saved = tag;
     if (in_background) {
       auto in_pairs = options;

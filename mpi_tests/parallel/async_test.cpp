@@ -134,14 +134,15 @@ TEST_F(Async, IsPublishedByPollsBelowThreadMultiple) {
 TEST_F(Async, ManyInARowPublishInOrder) {
   std::mt19937 random(7);  // the same on all ranks
   constexpr int kSaves = 100;
+  Checkpointer checkpoints(MPI_COMM_WORLD, directory_, {.retention = {.newest = 3}});
   for (int i = 1; i <= kSaves; ++i) {
     model_.steps = i;
     model_.bias[0] = i;
-    const auto report = checkpointer_.save(model_.state(), {.tag = "step_" + std::to_string(i),
-                                                            .user_content = i,
-                                                            .num_kept_ckpts = 3,
-                                                            .async_save = true,
-                                                            .async = {.max_in_flight = 1 + i % 3}});
+    const auto report =
+        checkpoints
+            .save_async(model_.state(),
+                        {.tag = "step_" + std::to_string(i), .user_content = i, .async = {.max_in_flight = 1 + i % 3}})
+            .report();
     EXPECT_FALSE(report.published);
     EXPECT_EQ(report.plan_reused, i > 1);
     model_.bias[0] = -1;
@@ -149,7 +150,7 @@ TEST_F(Async, ManyInARowPublishInOrder) {
     const auto pause_us = std::uniform_int_distribution<int>(0, 3000)(random) * (1 + world_rank()) % 3000;
     std::this_thread::sleep_for(std::chrono::microseconds(pause_us));
   }
-  checkpointer_.finalize();
+  checkpoints.finalize();
   EXPECT_EQ(checkpointer_.latest_tag(), "step_100");
   Model again(0);
   const auto report = checkpointer_.load({}, again.target());
@@ -270,8 +271,13 @@ TEST_F(Async, SeveralLargerThanTheStagingLimitTakeTurns) {
 // What counts is what is in the directory when the save is published, however it came there.
 TEST_F(Async, RetentionCountsSavesOfEveryKind) {
   const auto save = [&](const std::string& tag, bool in_background, std::optional<int> kept, bool replace = false) {
-    checkpointer_.save(model_.state(),
-                       {.tag = tag, .num_kept_ckpts = kept, .async_save = in_background, .replace_existing = replace});
+    Checkpointer checkpoints(MPI_COMM_WORLD, directory_, {.retention = {.newest = kept}});
+    const SaveOptions options{.tag = tag, .replace_existing = replace};
+    if (in_background) {
+      checkpoints.save_async(model_.state(), options);
+    } else {
+      checkpoints.save(model_.state(), options);
+    }
   };
   const auto names = [&] {
     checkpointer_.finalize();
@@ -436,7 +442,7 @@ TEST_F(Async, IsWaitedForByTheDestructor) {
 }
 
 TEST_F(Async, OfTheFreeFunctionsIsWaitedForByFinalize) {
-  const auto report = save_checkpoint(MPI_COMM_WORLD, directory_, model_.state(), {.tag = "t", .async_save = true});
+  const auto report = shared_checkpointer(MPI_COMM_WORLD, directory_).save_async(model_.state(), {.tag = "t"}).report();
   EXPECT_FALSE(report.published);
   EXPECT_EQ(report.tag, "t");
   finalize_checkpoint(MPI_COMM_WORLD);
@@ -447,17 +453,15 @@ TEST_F(Async, NeedsTheEngineDirectAndSensibleOptions) {
   const auto begin = [&](const SaveOptions& options) {
     return [this, options] { checkpointer_.save_async(model_.state(), options); };
   };
+  Checkpointer collective(MPI_COMM_WORLD, directory_, {.engine = EngineChoice::collective});
   EXPECT_THAT(
-      collective_error(ErrorKind::usage, "agree", begin({.tag = "t", .engine = EngineChoice::collective})).what(),
+      collective_error(ErrorKind::usage, "agree", [&] { collective.save_async(model_.state(), {.tag = "t"}); }).what(),
       HasSubstr("async saves need the engine direct"));
   EXPECT_THAT(collective_error(ErrorKind::usage, "agree", begin({.tag = "t", .async = {.max_in_flight = 0}})).what(),
               HasSubstr("max_in_flight is 0"));
   EXPECT_THAT(
       collective_error(ErrorKind::usage, "agree", begin({.tag = "t", .async = {.staging_limit_bytes = 1000}})).what(),
       HasSubstr("staging_limit_bytes is 1000"));
-  collective_error(ErrorKind::usage, "agree", [&] {
-    checkpointer_.save(model_.state(), {.tag = "t", .async_save = true, .async = {.overlap_staging = true}});
-  });
   if (world_size() > 1) {
     const auto error = collective_error(ErrorKind::mismatch, "agree", [&] {
       checkpointer_.save_async(model_.state(), {.tag = "t", .async = {.max_in_flight = 1 + world_rank()}});

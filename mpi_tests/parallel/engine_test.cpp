@@ -153,12 +153,12 @@ TEST_P(Engines, LeaveTheSameFile) {
   Held held;
   GetParam().fill(held);
   for (const std::uint64_t alignment : {std::uint64_t{512}, std::uint64_t{4096}, std::uint64_t{65536}}) {
-    Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path(), {.alignment_bytes = alignment});
     std::array<SaveReport, 3> reports;
     const std::array engines{EngineChoice::direct, EngineChoice::collective, EngineChoice::direct};
     for (std::size_t i = 0; i < reports.size(); ++i) {
       const auto tag = std::to_string(alignment) + "_" + std::to_string(i);
-      reports[i] = checkpointer.save(held.state(), {.tag = tag, .engine = engines[i]});
+      Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path(), {.engine = engines[i], .alignment_bytes = alignment});
+      reports[i] = checkpointer.save(held.state(), {.tag = tag});
       EXPECT_EQ(reports[i].engine, name(engines[i]));
     }
     MPI_Barrier(MPI_COMM_WORLD);
@@ -177,9 +177,9 @@ TEST_P(Engines, DirectAloneIsSoundAndComesBack) {
   const Scratch scratch;
   Held held;
   GetParam().fill(held);
-  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path(), {.engine = EngineChoice::direct});
   for (const char* tag : {"planned", "repeated"}) {
-    const auto report = checkpointer.save(held.state(), {.tag = tag, .engine = EngineChoice::direct});
+    const auto report = checkpointer.save(held.state(), {.tag = tag});
     MPI_Barrier(MPI_COMM_WORLD);
     EXPECT_TRUE(store::verify(report.file, h5::read_catalog(report.file), {}).damages.empty());
     // Every rank wants all of every tensor, whoever saved it.
@@ -208,7 +208,8 @@ TEST_P(Engines, EachRankSyncsWhatItWrote) {
   const test::SyncRecord syncs;
   std::vector<SaveReport> reports;
   for (const auto engine : {EngineChoice::direct, EngineChoice::collective}) {
-    reports.push_back(checkpointer.save(held.state(), {.tag = std::string(name(engine)), .engine = engine}));
+    Checkpointer of_engine(MPI_COMM_WORLD, scratch.path(), {.engine = engine});
+    reports.push_back(of_engine.save(held.state(), {.tag = std::string(name(engine))}));
   }
   reports.push_back(checkpointer.save_async(held.state(), {.tag = "background"}).wait());
   MPI_Barrier(MPI_COMM_WORLD);
@@ -298,8 +299,8 @@ TEST_P(DirectEngineInTurns, LetsOnlySoManyRanksOfANodeWriteAtATime) {
     state.add(Tensor{{"/model/t" + std::to_string(i), DType::uint8, {kBytes}, Shard::flat(0, mine ? kBytes : 0)},
                      std::move(memory)});
   }
-  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
-  SaveOptions options{.tag = "t", .num_workers = 1, .engine = EngineChoice::direct};
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path(), {.engine = EngineChoice::direct});
+  SaveOptions options{.tag = "t", .num_workers = 1};
   if (GetParam()) {
     // Written as the state lies there, so that a rank reads its tensors as it writes.
     options.async = {.overlap_staging = true, .overlap = Overlap::writing};
@@ -319,10 +320,10 @@ TEST_P(DirectEngineInTurns, LetsOnlySoManyRanksOfANodeWriteAtATime) {
 TEST(Engine, MustBeTheSameOnAllRanks) {
   if (world_size() == 1) GTEST_SKIP() << "one rank cannot differ";
   const Scratch scratch;
-  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
   const auto engine = world_rank() == 0 ? EngineChoice::direct : EngineChoice::collective;
-  test::collective_error(ErrorKind::mismatch, "agree",
-                         [&] { checkpointer.save(State{}, {.tag = "t", .engine = engine}); });
+  const auto error = test::collective_error(
+      ErrorKind::mismatch, "agree", [&] { const Checkpointer c(MPI_COMM_WORLD, scratch.path(), {.engine = engine}); });
+  EXPECT_THAT(error.what(), HasSubstr("the option engine: rank 0 passes"));
 }
 
 // Open MPI's MPI-IO corrupts files that are opened on a Cartesian communicator: it gets one without topology.
@@ -338,8 +339,8 @@ TEST(Engine, KeepsTopologiesFromMpiIo) {
   {
     Held held;
     flat_parts(held);
-    Checkpointer checkpointer(line, scratch.path());
-    const auto report = checkpointer.save(held.state(), {.tag = "t", .engine = EngineChoice::collective});
+    Checkpointer checkpointer(line, scratch.path(), {.engine = EngineChoice::collective});
+    const auto report = checkpointer.save(held.state(), {.tag = "t"});
     MPI_Barrier(MPI_COMM_WORLD);
     EXPECT_TRUE(store::verify(report.file, h5::read_catalog(report.file), {}).damages.empty());
   }
@@ -350,13 +351,14 @@ TEST(Engine, TakesHintsForMpiIo) {
   const Scratch scratch;
   Held held;
   large_replicas(held);
-  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
-  const auto report =
-      checkpointer.save(held.state(), {.tag = "t", .engine = EngineChoice::collective, .hints = {{"cb_nodes", "1"}}});
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path(),
+                            {.engine = EngineChoice::collective, .hints = {{"cb_nodes", "1"}}});
+  const auto report = checkpointer.save(held.state(), {.tag = "t"});
   MPI_Barrier(MPI_COMM_WORLD);
   EXPECT_TRUE(store::verify(report.file, h5::read_catalog(report.file), {}).damages.empty());
-  const SaveOptions unnamed{.tag = "u", .hints = {{"", "1"}}};
-  test::collective_error(ErrorKind::usage, "agree", [&] { checkpointer.save(held.state(), unnamed); });
+  const CheckpointerOptions unnamed{.hints = {{"", "1"}}};
+  test::collective_error(ErrorKind::usage, "agree",
+                         [&] { const Checkpointer c(MPI_COMM_WORLD, scratch.path(), unnamed); });
 }
 
 }  // namespace

@@ -97,7 +97,11 @@ TEST_F(Fencing, ALaterStartOfTheJobTakesTheDirectory) {
   const auto before = snapshot(directory_);
   for (const bool async : {false, true}) {
     const auto error = collective_error(ErrorKind::superseded, "agree", [&] {
-      orphan.save(model_.state(), {.tag = "c", .num_kept_ckpts = 1, .async_save = async});
+      if (async) {
+        orphan.save_async(model_.state(), {.tag = "c"});
+      } else {
+        orphan.save(model_.state(), {.tag = "c"});
+      }
     });
     EXPECT_THAT(error.what(), HasSubstr("this run was superseded in " + directory_.string() +
                                         ": generation 2 belongs to job 4711 (restart 1) on "));
@@ -122,9 +126,8 @@ TEST_F(Fencing, ASaveThatIsOvertakenPublishesNothing) {
   orphan.save(model_.state(), {.tag = "a"});
   orphan.save(model_.state(), {.tag = "b"});
   const auto before = snapshot(directory_);
-  const auto error = collective_error(ErrorKind::superseded, "publish", [&] {
-    orphan.save(state_with([&] { supersede(); }), {.tag = "c", .num_kept_ckpts = 1});
-  });
+  const auto error = collective_error(ErrorKind::superseded, "publish",
+                                      [&] { orphan.save(state_with([&] { supersede(); }), {.tag = "c"}); });
   EXPECT_THAT(error.what(), HasSubstr("generation 2 belongs to job 4711 (restart 1) on "));
   EXPECT_EQ(snapshot(directory_), before);
 }
@@ -185,8 +188,13 @@ TEST_F(Fencing, AnotherJobIsToldWhoHoldsTheDirectory) {
   Model again(0);
   EXPECT_EQ(second.load({}, again.target()).contents.tag, "a");
   for (const bool async : {false, true}) {
-    const auto error = collective_error(ErrorKind::busy, "open",
-                                        [&] { second.save(model_.state(), {.tag = "b", .async_save = async}); });
+    const auto error = collective_error(ErrorKind::busy, "open", [&] {
+      if (async) {
+        second.save_async(model_.state(), {.tag = "b"});
+      } else {
+        second.save(model_.state(), {.tag = "b"});
+      }
+    });
     EXPECT_THAT(error.what(), HasSubstr(directory_.string() + " is held by job 12 (restart 0) on "));
   }
   collective_error(ErrorKind::busy, "open", [&] { second.own(); });

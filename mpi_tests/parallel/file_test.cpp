@@ -66,7 +66,8 @@ TEST_F(File, IsSoundInEveryByte) {
 }
 
 TEST_F(File, OfTheCollectiveEngineIsWrittenCollectivelyWhereRanksShareADataset) {
-  const auto report = checkpointer_.save(model_.state(), {.tag = "t", .engine = EngineChoice::collective});
+  Checkpointer collective(MPI_COMM_WORLD, scratch_.path(), {.engine = EngineChoice::collective});
+  const auto report = collective.save(model_.state(), {.tag = "t"});
   const auto expected = test::expected_transfers(h5::read_catalog(report.file), world_rank());
   EXPECT_EQ(report.collective_transfers, expected.collective);
   EXPECT_EQ(report.independent_transfers, expected.independent);

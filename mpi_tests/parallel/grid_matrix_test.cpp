@@ -495,9 +495,8 @@ TEST_P(GridMatrixPart, BringsEveryGridToItsLoaders) {
     SCOPED_TRACE("saved by " + which.name);
     run_on(which, [&] {
       Memory memory(held_by(which, world_rank(), Use::save));
-      Checkpointer checkpointer(ranks.of(which.ranks), scratch.path(), {.timeout_s = kTimeoutS});
-      payload_bytes[number] =
-          checkpointer.save(memory.state(), {.tag = tag_of(number), .grid = which.grid}).payload_bytes;
+      Checkpointer checkpointer(ranks.of(which.ranks), scratch.path(), {.grid = which.grid, .timeout_s = kTimeoutS});
+      payload_bytes[number] = checkpointer.save(memory.state(), {.tag = tag_of(number)}).payload_bytes;
     });
     payload_bytes[number] = largest(payload_bytes[number]);
     run_on({"reader", 1}, [&] { span_bytes[number] = payload_span(scratch.path() / (tag_of(number) + ".h5")); });

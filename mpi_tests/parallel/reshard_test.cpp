@@ -266,8 +266,8 @@ void expect_any_cut_to_any_other(std::uint64_t seed, const Way& way) {
     if (own() % 8 != 0) loaded.add(tensor, i, request, Parts::Fill::nothing, by_functions);
   }
   if (const FirstRanks group(savers); group.is_member()) {
-    Checkpointer checkpointer(group.handle(), scratch.path());
-    SaveOptions options{.tag = "t", .engine = way.engine};
+    Checkpointer checkpointer(group.handle(), scratch.path(), {.engine = way.engine});
+    const SaveOptions options{.tag = "t"};
     if (way.async) {
       checkpointer.save_async(saved.state(), options).wait();
     } else {
@@ -309,10 +309,10 @@ TEST(Reshard, BringsLargeTilesThatAreCutIntoExtents) {
   Parts loaded;
   saved.add(tensors[0], 0, split(shape, 1, world_rank(), ranks), Parts::Fill::values, false);
   loaded.add(tensors[0], 0, split(shape, 0, world_rank(), ranks), Parts::Fill::nothing, false);
-  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
   for (const auto engine : {EngineChoice::direct, EngineChoice::collective}) {
+    Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path(), {.engine = engine});
     const std::string tag(name(engine));
-    checkpointer.save(saved.state(), {.tag = tag, .engine = engine});
+    checkpointer.save(saved.state(), {.tag = tag});
     LoadTarget target;
     target.state = loaded.state();
     checkpointer.load({.tag = tag}, target);

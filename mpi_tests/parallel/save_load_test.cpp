@@ -115,8 +115,8 @@ TEST(SaveLoad, SplitsALargeTensorOverAllRanksEvenly) {
   std::iota(saved.begin(), saved.end(), 1.0F);
   State state;
   state.add("/model/large", DType::float32, {kElements}, saved.data());
-  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path());
-  const auto report = checkpointer.save(state, {.tag = "large", .engine = EngineChoice::collective});
+  Checkpointer checkpointer(MPI_COMM_WORLD, scratch.path(), {.engine = EngineChoice::collective});
+  const auto report = checkpointer.save(state, {.tag = "large"});
   const auto catalog = h5::read_catalog(report.file);
   const auto expected = test::expected_transfers(catalog, test::world_rank());
   EXPECT_EQ(report.collective_transfers, expected.collective);

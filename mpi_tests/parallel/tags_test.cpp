@@ -63,7 +63,8 @@ TEST_F(Tags, OfTheLongestNameAndOddCharactersWork) {
 
 TEST_F(Tags, WrongNumbersAreRefused) {
   for (const int number : {0, -1}) {
-    collective_error(ErrorKind::usage, "agree", [&] { save({.tag = "t", .num_kept_ckpts = number}); });
+    collective_error(ErrorKind::usage, "agree",
+                     [&] { const Checkpointer c(MPI_COMM_WORLD, directory_, {.retention = {.newest = number}}); });
     collective_error(ErrorKind::usage, "agree", [&] { save({.tag = "t", .num_workers = number}); });
     collective_error(ErrorKind::usage, "find", [&] { checkpointer_.load({.num_workers = number}, model_.target()); });
   }
@@ -76,7 +77,7 @@ TEST_F(Tags, WrongNumbersAreRefused) {
                      [&] { const Checkpointer c(MPI_COMM_WORLD, directory_, {.timeout_s = timeout}); });
   }
   collective_error(ErrorKind::usage, "agree",
-                   [&] { checkpointer_.save(Model(1).state(), {.tag = "t", .grid = {.data = 77}}); });
+                   [&] { const Checkpointer c(MPI_COMM_WORLD, directory_, {.grid = {.data = 77}}); });
   EXPECT_FALSE(std::filesystem::exists(directory_));
 }
 
@@ -104,13 +105,19 @@ TEST_F(Tags, ThatExistAreReplacedWhereAsked) {
 TEST_F(Tags, BeyondTheNewestAreRemoved) {
   for (int i = 1; i <= 4; ++i) save({.tag = "step_" + std::to_string(i)});
   EXPECT_THAT(names(), ElementsAre("latest", "step_1.h5", "step_2.h5", "step_3.h5", "step_4.h5"));
-  const auto report = save({.tag = "a", .num_kept_ckpts = 3});
+  const auto save_keeping = [&](int newest, const std::string& tag) {
+    Checkpointer keeping(MPI_COMM_WORLD, directory_, {.retention = {.newest = newest}});
+    const auto report = keeping.save(model_.state(), {.tag = tag});
+    MPI_Barrier(MPI_COMM_WORLD);
+    return report;
+  };
+  const auto report = save_keeping(3, "a");
   if (world_rank() == 0) {
     EXPECT_THAT(report.removed_tags, ElementsAre("step_1", "step_2"));
   }
   EXPECT_THAT(report.warnings, IsEmpty());
   EXPECT_THAT(names(), ElementsAre("a.h5", "latest", "step_3.h5", "step_4.h5"));
-  save({.tag = "b", .num_kept_ckpts = 1});
+  save_keeping(1, "b");
   EXPECT_THAT(names(), ElementsAre("b.h5", "latest"));
   EXPECT_EQ(checkpointer_.latest_tag(), "b");
 }
@@ -120,7 +127,8 @@ TEST_F(Tags, ThatCannotBeReadAreNeitherCountedNorRemoved) {
   save({.tag = "b"});
   save({.tag = "c"});
   if (world_rank() == 0) test::flip(directory_ / "b.h5", 20);
-  save({.tag = "d", .num_kept_ckpts = 2});
+  Checkpointer keeping(MPI_COMM_WORLD, directory_, {.retention = {.newest = 2}});
+  keeping.save(model_.state(), {.tag = "d"});
   EXPECT_THAT(names(), ElementsAre("b.h5", "c.h5", "d.h5", "latest"));
 }
 

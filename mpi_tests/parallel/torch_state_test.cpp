@@ -241,11 +241,11 @@ struct OfRank {
 void expect_own_content_back(EngineChoice engine) {
   const Scratch scratch;
   auto saved = OfRank::of(world_rank());
-  Checkpointer checkpoints(MPI_COMM_WORLD, scratch.path());
+  Checkpointer checkpoints(MPI_COMM_WORLD, scratch.path(), {.engine = engine});
   // The values change from save to save; the plan stays as long as they fit.
   for (int i = 0; i < 3; ++i) {
     saved.environment["episode"] = i;
-    const auto report = checkpoints.save(saved.state(), {.tag = "step_" + std::to_string(i), .engine = engine});
+    const auto report = checkpoints.save(saved.state(), {.tag = "step_" + std::to_string(i)});
     EXPECT_EQ(report.plan_reused, i > 0);
   }
   OfRank loaded;

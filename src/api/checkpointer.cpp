@@ -1,16 +1,21 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <bit>
 #include <cstdlib>
 #include <muster/checkpoint.hpp>
 #include <string_view>
 #include <utility>
 
+#include "api/option_texts.hpp"
+#include "base/bytes.hpp"
 #include "base/clock.hpp"
+#include "base/hash.hpp"
 #include "load/loader.hpp"
 #include "mpi/agree.hpp"
 #include "mpi/check.hpp"
 #include "mpi/exchange.hpp"
+#include "mpi/info.hpp"
 #include "mpi/team.hpp"
 #include "save/save_handle.hpp"
 #include "save/saver.hpp"
@@ -30,16 +35,28 @@ void check_options(const CheckpointerOptions& options) {
   if (!(options.timeout_s > 0)) {
     throw Error(ErrorKind::usage, fmt::format("timeout_s is {}; it must be positive", options.timeout_s));
   }
+  if (options.retention.newest && *options.retention.newest < 1) {
+    throw Error(ErrorKind::usage, fmt::format("retention.newest (num_kept_ckpts) is {}; it must be at least 1",
+                                              *options.retention.newest));
+  }
+  mpi::check_hints(options.hints);
+}
+
+// Collective.
+void require_same_options(const mpi::CommView& comm, const CheckpointerOptions& options) {
+  const auto texts = api::option_texts(options);
+  std::string all;
+  for (const auto& [name, value] : texts) all += name + "=" + value + ";";
+  const auto hash = hash_bytes(as_bytes(all));
+  std::array<std::uint64_t, 2> hashes{hash, ~hash};
+  comm.all_min(hashes);
+  if (hashes[0] == ~hashes[1]) return;
+  for (const auto& [name, value] : texts) mpi::require_same(comm, "agree", "the option " + name, value);
 }
 
 std::filesystem::path checked(std::filesystem::path directory) {
   if (directory.empty()) throw Error(ErrorKind::usage, "the directory has no name");
   return directory;
-}
-
-SaveOptions in_background(SaveOptions options) {
-  options.async_save = true;
-  return options;
 }
 
 mpi::Comm duplicate_checked(MPI_Comm comm) {
@@ -57,8 +74,9 @@ class Checkpointer::Impl {
         directory_(mpi::run_agreed(team_.comm, "agree", [&] { return checked(std::move(directory)); })),
         heartbeats_(directory_.path(), job_id(), team_.comm.rank(), team_.comm.size()),
         ownership_(make_ownership(options)),
+        options_(with_degrees(options)),
         loader_(team_, directory_, buffer_cache_),
-        saver_(team_, directory_, ownership_.get(), options, heartbeats_) {
+        saver_(team_, directory_, ownership_.get(), options_, heartbeats_) {
     mpi::require_same(team_.comm, "agree", "the directory", "'" + directory_.path().string() + "'");
   }
 
@@ -70,11 +88,10 @@ class Checkpointer::Impl {
     return begin(describe, options, false).report();
   }
 
-  // gives_handle: whether the caller gets to see it.
-  SaveHandle begin(const save::Saver::Describe& describe, const SaveOptions& options, bool gives_handle) {
+  SaveHandle begin(const save::Saver::Describe& describe, const SaveOptions& options, bool is_async) {
     return run([&] {
       SaveHandle handle;
-      auto begun = saver_.save(describe, options, gives_handle);
+      auto begun = saver_.save(describe, options, is_async);
       if (begun) handle.impl_ = std::make_shared<SaveHandle::Impl>(SaveHandle::Impl{std::move(*begun)});
       return handle;
     });
@@ -108,10 +125,11 @@ class Checkpointer::Impl {
   bool poll() { return saver_.poll(); }
 
   [[nodiscard]] DescribeContext context(const SaveOptions& options) const {
-    return {team_.comm.rank(), team_.comm.size(), options.grid, options.async.overlap_staging};
+    return {team_.comm.rank(), team_.comm.size(), options_.grid, options.async.overlap_staging};
   }
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_.path(); }
+  [[nodiscard]] const CheckpointerOptions& options() const { return options_; }
 
  private:
   // Runs one collective call. After a deadline has passed the ranks are no longer in step: the communicator, which may
@@ -138,11 +156,19 @@ class Checkpointer::Impl {
   mpi::Team gather_team(const CheckpointerOptions& options) {
     // A deadline that makes no sense would pass before the ranks have agreed on saying so.
     const auto view = comm_.view(options.timeout_s > 0 ? options.timeout_s : CheckpointerOptions{}.timeout_s);
-    mpi::run_agreed(view, "agree", [&] { check_options(options); });
-    mpi::require_same(view, "agree", "the options",
-                      fmt::format("alignment_bytes={} take_over={}", options.alignment_bytes, options.take_over));
+    mpi::run_agreed(view, "agree", [&] {
+      check_options(options);
+      resolve(options.grid, view.size());
+    });
+    require_same_options(view, options);
     auto nodes = mpi::node_of_ranks(view);
     return {view, std::move(nodes)};
+  }
+
+  // With the grid's data degree computed.
+  CheckpointerOptions with_degrees(CheckpointerOptions options) const {
+    options.grid = resolve(options.grid, team_.comm.size());
+    return options;
   }
 
   // Null but on rank 0.
@@ -167,6 +193,7 @@ class Checkpointer::Impl {
   engine::ReadBufferCache buffer_cache_;
   store::Heartbeats heartbeats_;
   std::unique_ptr<store::Ownership> ownership_;  // outlives whatever saves
+  const CheckpointerOptions options_;
   load::Loader loader_;
   save::Saver saver_;  // goes first
 };
@@ -187,12 +214,12 @@ SaveReport Checkpointer::save(const Describe& describe, const SaveOptions& optio
 }
 
 SaveHandle Checkpointer::save_async(const State& state, const SaveOptions& options) {
-  return impl_->begin([&]() -> const State& { return state; }, in_background(options), true);
+  return impl_->begin([&]() -> const State& { return state; }, options, true);
 }
 
 SaveHandle Checkpointer::save_async(const Describe& describe, const SaveOptions& options) {
   State state;
-  return impl_->begin([&]() -> const State& { return state = describe(); }, in_background(options), true);
+  return impl_->begin([&]() -> const State& { return state = describe(); }, options, true);
 }
 
 SaveReport Checkpointer::save(const StateSource& source, const SaveOptions& options) {
@@ -216,7 +243,7 @@ LoadReport Checkpointer::load(const LoadOptions& options, const LoadTarget& targ
 LoadReport Checkpointer::load(const StateSource& source, const LoadOptions& options) {
   return load(options, [&](const CheckpointContents& contents) {
     const auto context = impl_->context({});
-    return source.prepare(contents, {context.rank, context.ranks, options.grid, options});
+    return source.prepare(contents, {context.rank, context.ranks, options.grid.value_or(context.grid), options});
   });
 }
 
@@ -225,6 +252,8 @@ std::optional<std::string> Checkpointer::latest_tag() { return impl_->latest_tag
 void Checkpointer::own() { impl_->own(); }
 
 void Checkpointer::finalize() { impl_->finalize(); }
+
+const CheckpointerOptions& Checkpointer::options() const { return impl_->options(); }
 
 const std::filesystem::path& Checkpointer::directory() const { return impl_->directory(); }
 

@@ -1,12 +1,16 @@
 // The Checkpointers behind the free functions. They hang on the user's communicator as an MPI attribute, so that they
 // go when it goes and can never be taken for those of another communicator with a recycled handle.
 
+#include <fmt/format.h>
+
 #include <map>
 #include <memory>
 #include <muster/checkpoint.hpp>
 #include <string>
 #include <vector>
 
+#include "api/option_texts.hpp"
+#include "mpi/agree.hpp"
 #include "mpi/check.hpp"
 #include "mpi/comm.hpp"
 #include "mpi/exchange.hpp"
@@ -15,12 +19,17 @@ namespace muster {
 
 namespace {
 
-struct Checkpointers {
-  mpi::Comm comm;  // to agree on the directory before one of them is used or made
-  std::map<std::string, Checkpointer> by_directory;
+struct Shared {
+  Checkpointer checkpointer;
+  bool has_options = false;  // a call gave them
 };
 
-constexpr double kTimeoutS = CheckpointerOptions{}.timeout_s;
+struct Checkpointers {
+  mpi::Comm comm;  // to agree on the directory before one of them is used or made
+  std::map<std::string, Shared> by_directory;
+};
+
+const double kTimeoutS = CheckpointerOptions().timeout_s;
 
 // Everything that must be released before MPI ends, for communicators that are never freed; in the order in which it
 // was made, which is the same on all ranks.
@@ -64,9 +73,28 @@ Checkpointers* attached_to(MPI_Comm comm) {
   return found != 0 ? checkpointers : nullptr;
 }
 
+// Collective.
+void require_options_of_before(const mpi::CommView& comm, const CheckpointerOptions& before,
+                               const CheckpointerOptions& now) {
+  mpi::run_agreed(comm, "agree", [&] {
+    auto resolved = now;
+    resolved.grid = resolve(now.grid, comm.size());
+    const auto old_texts = api::option_texts(before);
+    const auto new_texts = api::option_texts(resolved);
+    for (std::size_t i = 0; i < old_texts.size(); ++i) {
+      if (old_texts[i] == new_texts[i]) continue;
+      throw Error(ErrorKind::usage,
+                  fmt::format("the option {} is {}, and was {} in an earlier call for this directory; "
+                              "it is fixed for the run",
+                              new_texts[i].first, new_texts[i].second, old_texts[i].second));
+    }
+  });
+}
+
 }  // namespace
 
-Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& directory) {
+Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& directory,
+                                  const std::optional<CheckpointerOptions>& options) {
   mpi::require_usable(comm);
   auto* checkpointers = attached_to(comm);
   if (checkpointers == nullptr) {
@@ -75,22 +103,30 @@ Checkpointer& shared_checkpointer(MPI_Comm comm, const std::filesystem::path& di
     checkpointers = made.release();
     all_checkpointers().push_back(checkpointers);
   }
+  const auto view = checkpointers->comm.view(kTimeoutS);
   const auto key = directory.lexically_normal().string();
-  mpi::require_same(checkpointers->comm.view(kTimeoutS), "agree", "the directory", "'" + key + "'");
+  mpi::require_same(view, "agree", "the directory", fmt::format("'{}'{}", key, options ? " with options" : ""));
   auto& by_directory = checkpointers->by_directory;
-  const auto existing = by_directory.find(key);
-  if (existing != by_directory.end()) return existing->second;
-  return by_directory.emplace(key, Checkpointer(comm, directory)).first->second;
+  auto existing = by_directory.find(key);
+  if (existing == by_directory.end()) {
+    Checkpointer made(comm, directory, options.value_or(CheckpointerOptions()));
+    return by_directory.emplace(key, Shared{std::move(made), options.has_value()}).first->second.checkpointer;
+  }
+  auto& [checkpointer, has_options] = existing->second;
+  if (options && has_options) {
+    require_options_of_before(view, checkpointer.options(), *options);
+  } else if (options) {
+    // It has loaded, or saved with the defaults that nobody chose.
+    checkpointer.finalize();
+    checkpointer = Checkpointer(comm, directory, *options);
+    has_options = true;
+  }
+  return checkpointer;
 }
 
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
-                           const SaveOptions& options) {
-  return shared_checkpointer(comm, directory).save(state, options);
-}
-
-SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const State& state,
-                                 const SaveOptions& options) {
-  return shared_checkpointer(comm, directory).save_async(state, options);
+                           const SaveOptions& options, const CheckpointerOptions& run_options) {
+  return shared_checkpointer(comm, directory, run_options).save(state, options);
 }
 
 LoadReport load_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const LoadTarget& target,
@@ -108,9 +144,9 @@ void finalize_checkpoint(MPI_Comm comm) {
   if (checkpointers == nullptr) return;
   // What one of them throws it throws on all ranks: they stay in step.
   std::exception_ptr failure;
-  for (auto& [directory, checkpointer] : checkpointers->by_directory) {
+  for (auto& [directory, shared] : checkpointers->by_directory) {
     try {
-      checkpointer.finalize();
+      shared.checkpointer.finalize();
     } catch (...) {
       if (!failure) failure = std::current_exception();
     }

@@ -25,17 +25,18 @@ double cpu_s() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-SaveOptions overlapping(Overlap overlap) {
-  return {.async = {.overlap_staging = true, .overlap = overlap}, .engine = EngineChoice::direct};
-}
+SaveOptions overlapping(Overlap overlap) { return {.async = {.overlap_staging = true, .overlap = overlap}}; }
 
 }  // namespace
 
 const std::vector<SaveVariant>& save_variants() {
   static const std::vector<SaveVariant> variants{
-      {"auto", {.engine = EngineChoice::automatic}},          {"direct", {.engine = EngineChoice::direct}},
-      {"collective", {.engine = EngineChoice::collective}},   {"async", {.engine = EngineChoice::direct}, true},
-      {"async-overlap", overlapping(Overlap::copying), true}, {"async-writing", overlapping(Overlap::writing), true},
+      {"auto", EngineChoice::automatic},
+      {"direct", EngineChoice::direct},
+      {"collective", EngineChoice::collective},
+      {"async", EngineChoice::direct, {}, true},
+      {"async-overlap", EngineChoice::direct, overlapping(Overlap::copying), true},
+      {"async-writing", EngineChoice::direct, overlapping(Overlap::writing), true},
   };
   return variants;
 }
@@ -47,8 +48,7 @@ SaveContender::SaveContender(const mpi::CommView& comm, const std::filesystem::p
       held_(held),
       state_(held.state()),
       copy_(variant.async ? held.bytes() : 0),
-      checkpointer_(comm.handle(), directory) {
-  variant_.options.num_kept_ckpts = 1;
+      checkpointer_(comm.handle(), directory, {.retention = {.newest = 1}, .engine = variant.engine}) {
   std::ranges::fill(copy_.bytes(), std::byte{1});
 }
 

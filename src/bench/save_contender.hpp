@@ -17,6 +17,7 @@ namespace muster::bench {
 // A way in which muster saves, by the name that --engine knows.
 struct SaveVariant {
   const char* name = "";
+  EngineChoice engine = EngineChoice::automatic;
   SaveOptions options = {};
   bool async = false;
 };

@@ -31,10 +31,11 @@ void publish_save(SaveJob& job, const std::vector<RankReport>& reports) {
 void retire_old_tags(SaveJob& job, store::Directory& directory) {
   try {
     directory.note(job.run);
-    if (!job.options.num_kept_ckpts) return;
+    const auto& newest = job.run_options.retention.newest;
+    if (!newest) return;
     // Beside a background save another thread may be inside HDF5, which list() calls.
     const auto all = job.in_background ? directory.known() : directory.list();
-    auto retired = store::tags_to_retire(all, *job.options.num_kept_ckpts, job.options.tag);
+    auto retired = store::tags_to_retire(all, *newest, job.options.tag);
     store::retire(*job.ownership, retired);
     job.report.removed_tags = std::move(retired);
   } catch (const std::exception& error) {

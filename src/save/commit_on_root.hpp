@@ -13,7 +13,7 @@ namespace muster::save {
 // Seals the part with what all ranks reported and publishes it. Throws what failed; nothing is published then.
 void publish_save(SaveJob& job, const std::vector<RankReport>& reports);
 
-// Deletes the older tags that options.num_kept_ckpts does not keep. What fails becomes a warning of the report: the
+// Deletes the older tags that the retention does not keep. What fails becomes a warning of the report: the
 // save is published, and the next one tries again.
 void retire_old_tags(SaveJob& job, store::Directory& directory);
 

@@ -8,7 +8,6 @@
 #include "engine/staging_pool.hpp"
 #include "model/layout.hpp"
 #include "model/shard_boxes.hpp"
-#include "mpi/info.hpp"
 #include "plan/description.hpp"
 #include "plan/fingerprint.hpp"
 #include "store/names.hpp"
@@ -17,15 +16,10 @@ namespace muster::save {
 
 namespace {
 
-void check_async_options(const SaveOptions& options, bool gives_handle) {
-  const auto& async = options.async;
-  if (options.engine == EngineChoice::collective) {
+void check_async_options(const AsyncOptions& async, EngineChoice engine) {
+  if (engine == EngineChoice::collective) {
     throw Error(ErrorKind::usage,
                 "async saves need the engine direct: parallel HDF5 cannot write while the program goes on");
-  }
-  if (async.overlap_staging && !gives_handle) {
-    throw Error(ErrorKind::usage,
-                "overlap_staging needs the handle of save_async, to wait for before the state changes");
   }
   if (async.max_in_flight < 1) {
     throw Error(ErrorKind::usage, fmt::format("max_in_flight is {}; it must be at least 1", async.max_in_flight));
@@ -39,25 +33,19 @@ void check_async_options(const SaveOptions& options, bool gives_handle) {
 
 }  // namespace
 
-void check_options(const SaveOptions& options, bool gives_handle) {
-  if (options.async_save) check_async_options(options, gives_handle);
+void check_options(const SaveOptions& options, const CheckpointerOptions& run, bool is_async) {
+  if (is_async) check_async_options(options.async, run.engine);
   store::check_tag(options.tag);
-  if (options.num_kept_ckpts && *options.num_kept_ckpts < 1) {
-    throw Error(ErrorKind::usage, fmt::format("num_kept_ckpts is {}; it must be at least 1", *options.num_kept_ckpts));
-  }
   if (options.num_workers && *options.num_workers < 1) {
     throw Error(ErrorKind::usage, fmt::format("num_workers is {}; it must be at least 1", *options.num_workers));
   }
-  mpi::check_hints(options.hints);
 }
 
-std::string options_text(const SaveOptions& options) {
+std::string options_text(const SaveOptions& options, bool is_async) {
   const auto number = [](const auto& value) { return value ? std::to_string(*value) : std::string("unset"); };
-  auto text = fmt::format("step={} num_kept_ckpts={} num_workers={} replace_existing={} engine={} grid={}",
-                          number(options.step), number(options.num_kept_ckpts), number(options.num_workers),
-                          options.replace_existing, name(options.engine), to_string(options.grid));
-  for (const auto& [key, value] : options.hints) text += fmt::format(" {}={}", key, value);
-  if (options.async_save) {
+  auto text = fmt::format("step={} num_workers={} replace_existing={}", number(options.step),
+                          number(options.num_workers), options.replace_existing);
+  if (is_async) {
     const auto& async = options.async;
     text +=
         fmt::format(" max_in_flight={} when_busy={} overlap_staging={} write_limit_bytes_per_s={}", async.max_in_flight,
@@ -99,10 +87,8 @@ std::map<std::string, std::string> document_texts(const State& state, const Save
 
 std::uint64_t fingerprint(const State& state, const SaveOptions& options) {
   Hasher hasher;
-  for (const auto value :
-       {plan::fingerprint(state), hash_bytes(as_bytes(to_string(options.grid))),
-        narrow<std::uint64_t>(options.num_workers.value_or(0)), static_cast<std::uint64_t>(options.engine),
-        static_cast<std::uint64_t>(options.user_content.is_null())}) {
+  for (const auto value : {plan::fingerprint(state), narrow<std::uint64_t>(options.num_workers.value_or(0)),
+                           static_cast<std::uint64_t>(options.user_content.is_null())}) {
     hasher.add(std::as_bytes(std::span(&value, 1)));
   }
   return hasher.value();

@@ -10,12 +10,11 @@
 
 namespace muster::save {
 
-// Throws Error{usage} for options that no save can have. gives_handle: whether the program gets the handle of a
-// background save.
-void check_options(const SaveOptions& options, bool gives_handle);
+// Throws Error{usage} for options that no save can have. is_async: of a background save.
+void check_options(const SaveOptions& options, const CheckpointerOptions& run, bool is_async);
 
 // The options that all ranks must pass alike, but for the tag: equal texts mean equal options.
-std::string options_text(const SaveOptions& options);
+std::string options_text(const SaveOptions& options, bool is_async);
 
 // Throws Error{usage} for a state that cannot be saved, user content among it.
 void check_state(const State& state, const SaveOptions& options);
@@ -30,6 +29,7 @@ std::map<std::string, std::string> document_texts(const State& state, const Save
                                                   const DocumentContributions& contributions);
 
 // Of all that a plan depends on and this rank knows, but for the sizes of documents.
+// All else is fixed for the Checkpointer.
 std::uint64_t fingerprint(const State& state, const SaveOptions& options);
 
 }  // namespace muster::save

@@ -31,7 +31,9 @@ namespace muster::save {
 // behind the mutex.
 class SaveJob {
  public:
-  explicit SaveJob(const SaveOptions& save_options) : options(save_options) {}
+  // Borrows the options of the Checkpointer.
+  SaveJob(const SaveOptions& of_save, const CheckpointerOptions& of_run, bool async)
+      : options(of_save), run_options(of_run), is_async(async) {}
 
   // Notes how long it took, since the phase before it ended.
   void end_phase(SavePhase ended) {
@@ -70,8 +72,10 @@ class SaveJob {
   [[nodiscard]] bool is_collective() const { return plan->choice.engine == EngineChoice::collective; }
 
   const SaveOptions options;
-  std::uint64_t number = 0;            // of the saves of this Checkpointer, from 1; the same on all ranks
-  SavePhase phase = SavePhase::agree;  // in which this rank is while it prepares
+  const CheckpointerOptions& run_options;  // of the Checkpointer
+  const bool is_async;                     // the program asked for a background save
+  std::uint64_t number = 0;                // of the saves of this Checkpointer, from 1; the same on all ranks
+  SavePhase phase = SavePhase::agree;      // in which this rank is while it prepares
   const State* state = nullptr;
   State kept_state;  // of a background save, until staged: `state` points to it
   Grid grid;         // resolved

@@ -143,10 +143,10 @@ void SavePlanner::make(SaveJob& job) {
                                        .alignment_bytes = alignment_bytes_};
     auto layout = plan::lay_out(plan::balance(global, balance), alignment_bytes_);
     auto indices = stored_as(*job.state, layout);
-    kept_ = std::make_shared<SavePlan>(
-        SavePlan{job.fingerprint, std::move(layout), std::move(indices),
-                 engine::choose_engine(job.options.engine, file_system, mpi::node_count(team_), mpi::library_version()),
-                 std::move(contributions)});
+    kept_ = std::make_shared<SavePlan>(SavePlan{
+        job.fingerprint, std::move(layout), std::move(indices),
+        engine::choose_engine(job.run_options.engine, file_system, mpi::node_count(team_), mpi::library_version()),
+        std::move(contributions)});
   });
 }
 

@@ -35,8 +35,8 @@ constexpr auto kNone = mpi::CallHeader::kNone;
 // How far a rank came in preparing its part of a save, as the header tells; the smallest counts.
 enum Prepared : std::uint64_t { kFailedInAgree, kFailedInPlan, kReady };
 
-bool may_find_no_room(const SaveOptions& options) {
-  return options.async_save && options.async.when_busy != WhenBusy::wait;
+bool may_find_no_room(const SaveOptions& options, bool is_async) {
+  return is_async && options.async.when_busy != WhenBusy::wait;
 }
 
 }  // namespace
@@ -44,6 +44,7 @@ bool may_find_no_room(const SaveOptions& options) {
 Saver::Saver(const mpi::Team& team, store::Directory& directory, store::Ownership* ownership,
              const CheckpointerOptions& options, store::Heartbeats& heartbeats)
     : team_(team),
+      run_options_(options),
       directory_(directory),
       ownership_(ownership),
       heartbeats_(heartbeats),
@@ -55,24 +56,24 @@ Saver::~Saver() {
   if (background_) background_->shut_down();
 }
 
-std::optional<BegunSave> Saver::save(const Describe& describe, const SaveOptions& options, bool gives_handle) {
+std::optional<BegunSave> Saver::save(const Describe& describe, const SaveOptions& options, bool is_async) {
   const FileSizeSignalBlock limits_are_errors;
   const Stopwatch called;
   if (background_) {
     background_->throw_if_out_of_step();
-    if (!options.async_save) {
+    if (!is_async) {
       background_->drain();
-    } else if (may_find_no_room(options)) {
+    } else if (may_find_no_room(options, is_async)) {
       background_->poll();
     } else {
       background_->wait_until_fewer_than(static_cast<std::size_t>(std::max(options.async.max_in_flight, 1)),
                                          options.tag);
     }
   }
-  const auto job = std::make_shared<SaveJob>(options);
+  const auto job = std::make_shared<SaveJob>(options, run_options_, is_async);
   job->called = called;
   try {
-    agree(*job, describe, gives_handle);
+    agree(*job, describe);
     if (job->report.skipped) return std::nullopt;
     plan(*job);
     open(*job);
@@ -139,9 +140,9 @@ void Saver::rethrow_with_missing_ranks() {
 }
 
 // Local: all that can be wrong with this rank's arguments, and whether they are those of the last save.
-void Saver::prepare(SaveJob& job, const Describe& describe, bool gives_handle) const {
+void Saver::prepare(SaveJob& job, const Describe& describe) const {
   failpoint::pass("save.agree");
-  check_options(job.options, gives_handle);
+  check_options(job.options, run_options_, job.is_async);
   job.state = &describe();
   job.phase = SavePhase::plan;
   failpoint::pass("save.plan");
@@ -150,7 +151,7 @@ void Saver::prepare(SaveJob& job, const Describe& describe, bool gives_handle) c
   // What was checked once need not be checked again.
   if (!planner_.has_plan_for(job.fingerprint)) check_state(*job.state, job.options);
   make_readable(*job.state);
-  job.grid = resolve(job.options.grid, team_.comm.size());
+  job.grid = resolve(run_options_.grid, team_.comm.size());
   // With the contributions of last time; if they are not the same, planning exchanges them.
   job.documents = document_texts(*job.state, job.options,
                                  team_.is_root() ? planner_.contributions(job.fingerprint) : DocumentContributions());
@@ -174,22 +175,22 @@ bool Saver::has_room(const SaveOptions& options) {
   return !background_ || background_->in_flight() < static_cast<std::size_t>(std::max(options.async.max_in_flight, 1));
 }
 
-void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
+void Saver::agree(SaveJob& job, const Describe& describe) {
   const auto& comm = team_.comm;
   const auto& options = job.options;
   job.number = saves_ + 1;
   post(job, SavePhase::agree);
-  const bool room = !may_find_no_room(options) || has_room(options);
+  const bool room = !may_find_no_room(options, job.is_async) || has_room(options);
   std::exception_ptr failure;
   try {
-    if (room) prepare(job, describe, gives_handle);
+    if (room) prepare(job, describe);
   } catch (...) {
     failure = std::current_exception();
   }
   // One allreduce says all if all is well: every rank makes this call, nobody failed, the same tag and options
   // everywhere, the plan of before.
   const auto tag = hash_bytes(as_bytes(options.tag));
-  const auto text = options_text(options);
+  const auto text = options_text(options, job.is_async);
   const auto option_hash = hash_bytes(as_bytes(text));
   const bool reusable = room && !failure && planner_.plan_fits(job);
   std::array<std::uint64_t, mpi::CallHeader::kValues> values{
@@ -202,7 +203,7 @@ void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
       ~option_hash,
       reusable ? std::uint64_t{1} : 0,
       room ? std::uint64_t{1} : 0};
-  header_.check_same_call(options.async_save ? "save in the background" : "save", values, [this] { poll(); });
+  header_.check_same_call(job.is_async ? "save in the background" : "save", values, [this] { poll(); });
   saves_ = job.number;
   throw_failure(values[2]);
   if (values[0] != kReady) mpi::agree(comm, values[0] == kFailedInPlan ? "plan" : "agree", failure);
@@ -216,7 +217,7 @@ void Saver::agree(SaveJob& job, const Describe& describe, bool gives_handle) {
                   fmt::format("{} was not begun: {} in flight already", options.tag, options.async.max_in_flight));
     });
   }
-  if (options.async_save) {
+  if (job.is_async) {
     prepare_background(options.async);
     background_->wait_until_fewer_than(static_cast<std::size_t>(options.async.max_in_flight), options.tag);
   }
@@ -232,8 +233,8 @@ void Saver::plan(SaveJob& job) {
   post(job, SavePhase::plan);
   if (!job.report.plan_reused) planner_.make(job);
   job.plan = planner_.kept();
-  job.in_background = job.options.async_save && !job.is_collective();
-  if (job.options.async_save && !job.in_background) {
+  job.in_background = job.is_async && !job.is_collective();
+  if (job.is_async && !job.in_background) {
     job.report.warnings.push_back("saved by the call itself: async saves need the engine direct, and " +
                                   job.plan->choice.reason);
     background_->drain();
@@ -311,7 +312,7 @@ void Saver::open_part(SaveJob& job) {
 void Saver::open_write(SaveJob& job) {
   const auto& layout = job.plan->layout;
   if (job.is_collective()) {
-    job.collective_write = engine::open_collective_write({team_.comm, job.part, &layout, job.options.hints});
+    job.collective_write = engine::open_collective_write({team_.comm, job.part, &layout, run_options_.hints});
     return;
   }
   if (job.in_background) job.state = &(job.kept_state = *job.state);

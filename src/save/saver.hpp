@@ -37,10 +37,9 @@ class Saver {
   void own();
 
   // Collective; see Checkpointer::save and save_async. `describe` is local; the state that it returns must live as long
-  // as the call. gives_handle: whether the program gets the handle of a background save. Nothing if the save is
-  // skipped.
+  // as the call. is_async: a background save. Nothing if the save is skipped.
   using Describe = std::function<const State&()>;
-  std::optional<BegunSave> save(const Describe& describe, const SaveOptions& options, bool gives_handle);
+  std::optional<BegunSave> save(const Describe& describe, const SaveOptions& options, bool is_async);
 
   // Collective. What every call but a save begins with: waits for the saves in flight, agrees that all ranks make the
   // same call, and throws what a save in the background failed with.
@@ -49,8 +48,8 @@ class Saver {
   bool poll() { return background_ && background_->poll(); }
 
  private:
-  void agree(SaveJob& job, const Describe& describe, bool gives_handle);
-  void prepare(SaveJob& job, const Describe& describe, bool gives_handle) const;
+  void agree(SaveJob& job, const Describe& describe);
+  void prepare(SaveJob& job, const Describe& describe) const;
   [[nodiscard]] bool has_room(const SaveOptions& options);
   void plan(SaveJob& job);
   void open(SaveJob& job);
@@ -71,6 +70,7 @@ class Saver {
   void begin_report(SaveJob& job) const;
 
   const mpi::Team& team_;
+  const CheckpointerOptions& run_options_;
   store::Directory& directory_;
   store::Ownership* const ownership_;
   store::Heartbeats& heartbeats_;

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <mpi.h>
 
 #include <map>
@@ -35,32 +36,55 @@ TrainingState state_of(const Args& args) {
   return state;
 }
 
-SaveOptions options_of(const SaveArgs& args) {
-  SaveOptions options;
-  options.tag = args.tag;
-  options.step = args.step;
-  options.user_content = args.user_content;
-  options.num_kept_ckpts = args.num_kept_ckpts;
-  options.async_save = args.async_save;
-  options.async = args.async;
-  options.use_xser = args.use_xser;
-  options.num_workers = args.num_workers;
-  options.replace_existing = args.replace_existing;
-  options.engine = args.engine;
-  options.hints = args.hints;
-  options.reason = args.reason;
-  options.grid = args.parallel.grid;
+// What the call of a program must not ask for is found where all ranks agree on it.
+class SavedByCall : public StateSource {
+ public:
+  explicit SavedByCall(const SaveArgs& args) : state_(state_of(args)), args_(args) {}
+  [[nodiscard]] State describe(const DescribeContext& context) const override {
+    if (context.overlap_staging) {
+      throw Error(ErrorKind::usage,
+                  "overlap_staging needs the handle of Checkpointer::save_async, to wait for before the state changes");
+    }
+    const auto& options = args_.options;
+    if (args_.num_kept_ckpts && options.retention.newest && args_.num_kept_ckpts != options.retention.newest) {
+      throw Error(ErrorKind::usage, fmt::format("num_kept_ckpts is {}, and options.retention.newest is {}",
+                                                *args_.num_kept_ckpts, *options.retention.newest));
+    }
+    if (args_.parallel.grid != Grid() && options.grid != Grid() && args_.parallel.grid != options.grid) {
+      throw Error(ErrorKind::usage, fmt::format("parallel.grid is {}, and options.grid is {}",
+                                                to_string(args_.parallel.grid), to_string(options.grid)));
+    }
+    return state_.describe(context);
+  }
+  [[nodiscard]] LoadTarget prepare(const CheckpointContents& contents, const PrepareContext& context) const override {
+    return state_.prepare(contents, context);
+  }
+
+ private:
+  TrainingState state_;
+  const SaveArgs& args_;
+};
+
+CheckpointerOptions run_options_of(const SaveArgs& args) {
+  auto options = args.options;
+  if (args.num_kept_ckpts) options.retention.newest = args.num_kept_ckpts;
+  if (args.parallel.grid != Grid()) options.grid = args.parallel.grid;
   return options;
 }
 
 }  // namespace
 
 SaveReport save_checkpoint(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args) {
-  return shared_checkpointer(comm, directory).save(state_of(args), options_of(args));
-}
-
-SaveHandle save_checkpoint_async(MPI_Comm comm, const std::filesystem::path& directory, const SaveArgs& args) {
-  return shared_checkpointer(comm, directory).save_async(state_of(args), options_of(args));
+  const SaveOptions options{.tag = args.tag,
+                            .step = args.step,
+                            .user_content = args.user_content,
+                            .async = args.async,
+                            .num_workers = args.num_workers,
+                            .replace_existing = args.replace_existing,
+                            .reason = args.reason};
+  auto& checkpointer = shared_checkpointer(comm, directory, run_options_of(args));
+  const SavedByCall state(args);
+  return args.async_save ? checkpointer.save_async(state, options).report() : checkpointer.save(state, options);
 }
 
 LoadReport load_checkpoint_report(MPI_Comm comm, const std::filesystem::path& directory, const LoadArgs& args) {

@@ -44,7 +44,7 @@ int train(const mpi::CommView& comm, const program::Arguments& arguments) {
   const auto text = Text::read(comm, options->text, options->context);
   Trainer trainer(ranks, *options, text);
   const bool is_done = trainer.run();
-  finalize_checkpoint(comm.handle());
+  trainer.finalize();
   if (is_done) return program::kFine;
   if (options->requeue) trainer.requeue();
   return program::kStopped;

@@ -94,7 +94,7 @@ void compare_with(const nlohmann::json& user_content, const std::string& tag, co
 }  // namespace
 
 std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options, std::uint64_t text_bytes,
-                              LoadArgs args, Progress& progress) {
+                              Checkpointer& checkpoints, const StateSource& state, Progress& progress) {
   const auto& directory = options.directory;
   if (options.resume == Resume::never && !options.overwrite) {
     refuse_checkpoints(comm, directory, ErrorKind::usage,
@@ -104,8 +104,8 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
   if (options.resume == Resume::never) return std::nullopt;
   // First of all, so that no rank of an earlier start that lives on somewhere publishes anything that this run does not
   // know.
-  if (directory_exists(comm, directory)) shared_checkpointer(comm.handle(), directory).own();
-  if (options.resume == Resume::newest && !has_checkpoint(comm.handle(), directory)) {
+  if (directory_exists(comm, directory)) checkpoints.own();
+  if (options.resume == Resume::newest && !checkpoints.latest_tag()) {
     refuse_checkpoints(comm, directory, ErrorKind::corrupt,
                        " holds checkpoints, but none of them is sound: see `muster verify`, name another --dir, or "
                        "replace them with --resume never --overwrite");
@@ -113,9 +113,11 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
     return std::nullopt;
   }
 
-  if (options.resume == Resume::tag) args.tag = options.resume_tag;
-  args.check = [&](const CheckpointContents& contents) { require_same_model(contents, options); };
-  const auto report = load_checkpoint_report(comm.handle(), directory, args);
+  LoadOptions load;
+  if (options.resume == Resume::tag) load.tag = options.resume_tag;
+  load.convert_dtypes = true;  // from a run with --bf16 to one without, and back
+  load.check = [&](const CheckpointContents& contents) { require_same_model(contents, options); };
+  const auto report = checkpoints.load(state, load);
   Resumed resumed{.step = step_in(report), .last_loss = std::nullopt};
   if (report.user_content) {
     compare_with(*report.user_content, report.contents.tag, options, text_bytes, progress);
@@ -129,7 +131,8 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
   return resumed;
 }
 
-void prepare_directory(const mpi::CommView& comm, const std::filesystem::path& directory) {
+void prepare_directory(const mpi::CommView& comm, Checkpointer& checkpoints) {
+  const auto& directory = checkpoints.directory();
   together(comm, [&] {
     if (comm.rank() != 0) return;
     std::error_code error;
@@ -137,7 +140,7 @@ void prepare_directory(const mpi::CommView& comm, const std::filesystem::path& d
     if (!error && access(directory.c_str(), W_OK | X_OK) != 0) error.assign(errno, std::generic_category());
     if (error) throw Error(ErrorKind::io, "--dir: cannot write to " + directory.string() + ": " + error.message());
   });
-  shared_checkpointer(comm.handle(), directory).own();
+  checkpoints.own();
 }
 
 }  // namespace muster::train

@@ -47,11 +47,14 @@ SavePolicyOptions policy_options(const Options& options, bool is_rank_0) {
 
 }  // namespace
 
-Saves::Saves(const mpi::CommView& comm, const Options& options, Progress& progress, Describe describe)
+Saves::Saves(const mpi::CommView& comm, const Options& options, Progress& progress, Checkpointer& checkpoints,
+             Describe describe, const StateSource& state)
     : comm_(comm),
       options_(options),
       progress_(progress),
+      checkpoints_(checkpoints),
       describe_(std::move(describe)),
+      state_(state),
       policy_(comm.handle(), policy_options(options, comm.rank() == 0)) {}
 
 bool Saves::begin_step(std::int64_t finished_step) {
@@ -71,16 +74,16 @@ void Saves::save_if_due() {
                               left_s ? fmt::format("; {:.1f} s of the job are left", *left_s) : "",
                               should_stop() ? "; the run stops then" : ""));
   }
-  auto args = describe_(tag_of(finished_step_));
-  args.reason = policy_.reason() == SaveReason::none ? "the last step" : policy_.why();
+  auto save = describe_(tag_of(finished_step_));
+  save.reason = policy_.reason() == SaveReason::none ? "the last step" : policy_.why();
   if (!options_.async) {
-    tell(save_checkpoint(comm_.handle(), options_.directory, args));
+    tell(checkpoints_.save(state_, save));
     progress_.skip_time();
     return;
   }
   // The last one must not be left out.
-  if (finished_step_ == options_.steps || should_stop()) args.async.when_busy = WhenBusy::wait;
-  if (!save_in_background(args)) progress_.say("left out " + args.tag + ": the save before it is in flight still");
+  if (finished_step_ == options_.steps || should_stop()) save.async.when_busy = WhenBusy::wait;
+  if (!save_in_background(save)) progress_.say("left out " + save.tag + ": the save before it is in flight still");
 }
 
 void Saves::requeue() {
@@ -88,9 +91,9 @@ void Saves::requeue() {
   policy_.requeue();
 }
 
-bool Saves::save_in_background(SaveArgs& args) {
+bool Saves::save_in_background(const SaveOptions& save) {
   const double begun_s = running_.seconds();
-  auto begun = save_checkpoint_async(comm_.handle(), options_.directory, args);
+  auto begun = checkpoints_.save_async(state_, save);
   tell_of_ended();
   if (begun.skipped()) return false;
   in_flight_.push_back({std::move(begun), begun_s});
@@ -117,8 +120,7 @@ void Saves::keep_saving(SavePoint here) {
   const int missing = saves_to_begin(here);
   if (!saves) return;
   for (int begun = 0; begun < missing; ++begun) {
-    auto args = describe_(fmt::format("{}.{}", tag_of(finished_step_), extra_saves_ + 1));
-    if (!save_in_background(args)) return;
+    if (!save_in_background(describe_(fmt::format("{}.{}", tag_of(finished_step_), extra_saves_ + 1)))) return;
     ++extra_saves_;
   }
 }

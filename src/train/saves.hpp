@@ -21,11 +21,12 @@ inline constexpr double kBytesPerMb = 1e6;
 
 class Saves {
  public:
-  // What the state after a step is saved with, under a tag.
-  using Describe = std::function<SaveArgs(const std::string& tag)>;
+  // How the state after a step is saved, under a tag.
+  using Describe = std::function<SaveOptions(const std::string& tag)>;
 
   // All of these must outlive it.
-  Saves(const mpi::CommView& comm, const Options& options, Progress& progress, Describe describe);
+  Saves(const mpi::CommView& comm, const Options& options, Progress& progress, Checkpointer& checkpoints,
+        Describe describe, const StateSource& state);
   // Waits until nothing of the model is being copied any more.
   ~Saves() { wait_staged(); }
   Saves(const Saves&) = delete;
@@ -57,7 +58,7 @@ class Saves {
   };
 
   // False where it is left out.
-  bool save_in_background(SaveArgs& args);
+  bool save_in_background(const SaveOptions& save);
   int saves_to_begin(SavePoint here);
   void tell_of(const InFlight& save, const SaveReport& report);
   void tell(const SaveReport& report);
@@ -66,7 +67,9 @@ class Saves {
   mpi::CommView comm_;
   const Options& options_;
   Progress& progress_;
+  Checkpointer& checkpoints_;
   Describe describe_;
+  const StateSource& state_;
   SavePolicy policy_;
   bool due_ = false;
   std::deque<InFlight> in_flight_;  // with --async, oldest first

@@ -27,6 +27,12 @@ std::string utf8_of(const std::filesystem::path& path) {
   return nlohmann::json::parse(text).get<std::string>();
 }
 
+CheckpointerOptions checkpointer_options(const Options& options, const Ranks& ranks) {
+  CheckpointerOptions fixed{.engine = options.engine, .hints = options.hints, .grid = ranks.grid().grid()};
+  if (options.keep_last != 0) fixed.retention.newest = narrow<int>(options.keep_last);
+  return fixed;
+}
+
 std::string description_of(const Ranks& ranks) {
   const auto& grid = ranks.grid().grid();
   if (ranks.model_is_whole()) return fmt::format("ranks: {}", ranks.world().size());
@@ -46,7 +52,10 @@ Trainer::Trainer(const Ranks& ranks, const Options& options, const Text& text)
                  .steps = options.steps,
                  .log_every = options.log_every,
                  .tokens_per_step = options.batch * options.context}),
-      saves_(ranks.world(), options, progress_, [this](const std::string& tag) { return save_args(tag); }) {
+      checkpoints_(ranks.world().handle(), options.directory, checkpointer_options(options, ranks)),
+      saves_(
+          ranks.world(), options, progress_, checkpoints_, [this](const std::string& tag) { return save_options(tag); },
+          state_) {
   const auto& world = ranks_.world();
   const auto seed = narrow<std::uint64_t>(options.seed);
   const auto shape = shape_of(options);
@@ -60,6 +69,7 @@ Trainer::Trainer(const Ranks& ranks, const Options& options, const Text& text)
     scheduler_ = std::make_unique<torch::optim::StepLR>(optimizer_->optimizer(), narrow<unsigned>(options.lr_step),
                                                         options.lr_gamma);
   });
+  state_ = training_state();
   pipeline_.emplace(
       ranks_, model_,
       Pipeline::Settings{.micro_batches = options.micro_batches != 0 ? options.micro_batches : ranks_.pipeline().size(),
@@ -78,7 +88,7 @@ Trainer::Trainer(const Ranks& ranks, const Options& options, const Text& text)
 
 bool Trainer::run() {
   const auto& world = ranks_.world();
-  if (const auto resumed = resume(world, options_, text_.size_bytes(), load_args(), progress_)) {
+  if (const auto resumed = resume(world, options_, text_.size_bytes(), checkpoints_, state_, progress_)) {
     finished_steps_ = resumed->step;
     last_loss_ = resumed->last_loss.value_or(0);
     saves_.resume_at(finished_steps_);
@@ -87,7 +97,7 @@ bool Trainer::run() {
     progress_.say(fmt::format("nothing to do: step {} of {} is done", finished_steps_, options_.steps));
     return true;
   }
-  prepare_directory(world, options_.directory);
+  prepare_directory(world, checkpoints_);
   together(world, [&] {
     if (world.rank() == 0 && !options_.loss_log.empty()) loss_log_.emplace(options_.loss_log, finished_steps_);
   });
@@ -142,49 +152,33 @@ double Trainer::compute_gradients(std::int64_t step) {
   return ranks_.tensor().rank() == 0 ? share : 0;  // all of the group have the same
 }
 
-Parallelism Trainer::parallelism() const {
-  return {.grid = ranks_.grid().grid(),
-          .rules = sharding_rules(),
-          .global_key = global_key(stage_),
-          .optimizer_parts = optimizer_->parts()};
+TrainingState Trainer::training_state() {
+  TrainingState state;
+  state.add_model(model_, {.rules = sharding_rules(), .global_key = global_key(stage_)});
+  state.add_optimizer(optimizer_->optimizer(),
+                      {.parts = optimizer_->parts(),
+                       .avoid_saving_lower_precision_weights = options_.bf16 && !options_.keep_bf16_weights});
+  state.add_scheduler(*scheduler_);
+  state.add_rng();
+  return state;
 }
 
-LoadArgs Trainer::load_args() const {
-  LoadArgs args;
-  args.model = model_;
-  args.optimizer = optimizer_->optimizer();
-  args.scheduler = *scheduler_;
-  args.rng = true;
-  args.parallel = parallelism();
-  args.convert_dtypes = true;  // from a run with --bf16 to one without, and back
-  return args;
-}
-
-SaveArgs Trainer::save_args(const std::string& tag) const {
-  SaveArgs args;
-  args.tag = tag;
-  args.step = finished_steps_;
-  args.model = model_;
-  args.optimizer = optimizer_->optimizer();
-  args.scheduler = *scheduler_;
-  args.rng = true;
-  args.parallel = parallelism();
-  args.avoid_saving_lower_precision_weights = options_.bf16 && !options_.keep_bf16_weights;
-  args.user_content = {{"step", finished_steps_},
+SaveOptions Trainer::save_options(const std::string& tag) const {
+  SaveOptions save;
+  save.tag = tag;
+  save.step = finished_steps_;
+  save.user_content = {{"step", finished_steps_},
                        {"text", utf8_of(options_.text)},
                        {"text_bytes", text_.size_bytes()},
                        {"config", config_of(options_)},
                        {"last_loss", last_loss_}};
-  args.replace_existing = options_.resume != Resume::never || options_.overwrite;
-  args.engine = options_.engine;
-  args.hints = options_.hints;
-  if (options_.keep_last != 0) args.num_kept_ckpts = narrow<int>(options_.keep_last);
-  args.async = {.overlap_staging = options_.overlap.has_value(),
+  save.replace_existing = options_.resume != Resume::never || options_.overwrite;
+  save.async = {.overlap_staging = options_.overlap.has_value(),
                 .overlap = options_.overlap.value_or(Overlap::automatic),
                 .max_in_flight = options_.in_flight,
                 .when_busy = options_.skip_when_busy || options_.always_saving ? WhenBusy::skip : WhenBusy::wait,
                 .write_limit_bytes_per_s = static_cast<std::uint64_t>(options_.write_limit_mb_per_s * kBytesPerMb)};
-  return args;
+  return save;
 }
 
 void Trainer::crash() {

@@ -31,6 +31,8 @@ class Trainer {
   // Collective over the world. Resumes where options say so, trains and saves up to the last step. False where it was
   // told to stop before; what was reached is saved.
   bool run();
+  // Collective. Throws what a save in the background failed with.
+  void finalize() { checkpoints_.finalize(); }
   // Collective, after that. Ends the program and asks Slurm to start the job again.
   [[noreturn]] void requeue() { saves_.requeue(); }
 
@@ -40,9 +42,9 @@ class Trainer {
   double train_step(std::int64_t step);
   // Returns this rank's share of the mean loss.
   double compute_gradients(std::int64_t step);
-  [[nodiscard]] Parallelism parallelism() const;
-  [[nodiscard]] LoadArgs load_args() const;
-  [[nodiscard]] SaveArgs save_args(const std::string& tag) const;
+  // What is saved and loaded together.
+  [[nodiscard]] TrainingState training_state();
+  [[nodiscard]] SaveOptions save_options(const std::string& tag) const;
   [[noreturn]] void crash();
 
   const Ranks& ranks_;
@@ -58,6 +60,8 @@ class Trainer {
   Progress progress_;
   std::int64_t finished_steps_ = 0;
   double last_loss_ = 0;
+  Checkpointer checkpoints_;
+  TrainingState state_;
   Saves saves_;
 };
 
