@@ -94,7 +94,7 @@ void compare_with(const nlohmann::json& user_content, const std::string& tag, co
 }  // namespace
 
 std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options, std::uint64_t text_bytes,
-                              LoadArgs args, Progress& progress) {
+                              LoadArgs args, StepSamples& samples, Progress& progress) {
   const auto& directory = options.directory;
   if (options.resume == Resume::never && !options.overwrite) {
     refuse_checkpoints(comm, directory, ErrorKind::usage,
@@ -114,7 +114,12 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
   }
 
   if (options.resume == Resume::tag) args.tag = options.resume_tag;
-  args.check = [&](const CheckpointContents& contents) { require_same_model(contents, options); };
+  args.check = [&](const CheckpointContents& contents) {
+    require_same_model(contents, options);
+    const auto* user_content = contents.find_document("/user_content");
+    auto unchanged = samples;
+    if (user_content != nullptr) unchanged.load_from(*user_content, contents.tag, options.new_samples);
+  };
   const auto report = load_checkpoint_report(comm.handle(), directory, args);
   Resumed resumed{.step = step_in(report), .last_loss = std::nullopt};
   if (report.user_content) {
@@ -124,6 +129,9 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
       if (loss.is_number()) resumed.last_loss = loss.get<double>();
     }
   }
+  const auto note =
+      samples.load_from(report.user_content.value_or(nlohmann::json()), report.contents.tag, options.new_samples);
+  if (!note.empty()) progress.say(note);
   progress.say(fmt::format("resumed from {}: step {}, saved by {} {}", report.contents.tag, resumed.step,
                            report.contents.world_size, report.contents.world_size == 1 ? "rank" : "ranks"));
   return resumed;
