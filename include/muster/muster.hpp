@@ -7,6 +7,7 @@
 #include <muster/group_comm.hpp>
 #include <muster/policy.hpp>
 #include <muster/rules.hpp>
+#include <muster/sample_stream.hpp>
 #include <muster/sharding.hpp>
 #include <muster/state.hpp>
 #include <muster/version.hpp>

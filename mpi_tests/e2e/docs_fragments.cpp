@@ -111,6 +111,49 @@ void save_by_policy(Training& training) {
   if (policy.should_stop()) policy.requeue();
 }
 
+// docs/guide/samples.md
+void take_samples(Training& training) {
+  auto& [model, optimizer, scheduler] = training;
+  std::vector<std::uint64_t> taken;
+  const auto train = [&](const std::vector<std::uint64_t>& indices) {
+    taken.insert(taken.end(), indices.begin(), indices.end());
+  };
+  const std::uint64_t dataset_size = 100;
+  const std::uint64_t batch = 32;
+  int rank = 0;
+  int ranks = 1;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &ranks);
+  for (const std::uint64_t last : {4U, 6U}) {  // two starts of a job
+    std::uint64_t step = 0;
+    muster::SampleStream stream({.length = dataset_size, .seed = 7});
+    if (muster::has_checkpoint(comm, "ckpts")) {
+      const auto user_content = muster::load_checkpoint(comm, "ckpts", {.model = model, .optimizer = optimizer});
+      step = user_content->at("step");
+      stream.load_state(user_content->at("samples"));
+    }
+    while (step < last) {
+      train(stream.samples_of_rank(batch, rank, ranks));  // indices into the dataset
+      stream.advance(batch);                              // the samples of all ranks
+      ++step;
+      muster::save_checkpoint(comm, "ckpts",
+                              {.tag = "step_" + std::to_string(step),
+                               .model = model,
+                               .optimizer = optimizer,
+                               .user_content = {{"step", step}, {"samples", stream.state()}}});
+    }
+    require(stream.epoch() == last * batch / dataset_size && stream.position() == last * batch % dataset_size,
+            "position of docs/guide/samples.md");
+  }
+  muster::SampleStream uninterrupted({.length = dataset_size, .seed = 7});
+  std::vector<std::uint64_t> expected;
+  for (int step = 0; step < 6; ++step, uninterrupted.advance(batch)) {
+    const auto indices = uninterrupted.samples_of_rank(batch, rank, ranks);
+    expected.insert(expected.end(), indices.begin(), indices.end());
+  }
+  require(taken == expected, "samples of docs/guide/samples.md");
+}
+
 // docs/guide/sharding.md
 void add_shards(int rank, int world_size) {
   const std::uint64_t ffn = 64;
@@ -131,8 +174,8 @@ void add_shards(int rank, int world_size) {
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   remove_checkpoints();  // of an earlier run
-  for (const auto fragment :
-       {save_and_load, instead_of_torch_save, instead_of_neuronx_distributed, save_in_background, save_by_policy}) {
+  for (const auto fragment : {save_and_load, instead_of_torch_save, instead_of_neuronx_distributed, save_in_background,
+                              save_by_policy, take_samples}) {
     Training training;
     fragment(training);
     remove_checkpoints();

@@ -29,10 +29,14 @@ def main():
         print(f"identical: {', '.join(state_of(stored))}")
         if (bin_directory / "muster-train").exists():
             model = "--batch 2 --context 8 --layers 1 --width 8 --heads 2 --lr-step 2 --seed 5 --tp 2".split()
-            subprocess.run([mpirun, "-n", "2", bin_directory / "muster-train", "--text", text, *model, "--steps", "5",
-                            "--save-every", "5", "--quiet", "--dir", before], check=True)
+            log = pathlib.Path(name) / "samples.csv"
+            for steps in "4", "5":
+                subprocess.run([mpirun, "-n", "2", bin_directory / "muster-train", "--text", text, *model, "--steps", steps,
+                                "--quiet", "--dir", before, "--sample-log", log], check=True)
             subprocess.run([bin_directory / "muster", "verify", before, "--all"], check=True)
             assert (before / "step_5.h5").exists()
+            # It goes on with the samples that the build which saved it would have taken, also after another resume.
+            assert log.read_text() == "step,samples\n4,216 6292\n5,5925 7070\n", log.read_text()
 
 
 main()

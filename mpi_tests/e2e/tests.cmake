@@ -77,6 +77,7 @@ if(MUSTER_TORCH)
     muster_e2e_test(train_regrid.${weights} ${CMAKE_CURRENT_LIST_DIR}/train_regrid_test.sh ${CMAKE_BINARY_DIR}/bin ${weights})
   endforeach()
   set_tests_properties(e2e.train_regrid.float32.0 e2e.train_regrid.float32.1 PROPERTIES TIMEOUT 600 COST 100)  # 12 runs each, or 13
+  muster_e2e_test(train_samples ${CMAKE_CURRENT_LIST_DIR}/train_samples_test.sh ${CMAKE_BINARY_DIR}/bin)
   muster_e2e_test(train_blas ${CMAKE_CURRENT_LIST_DIR}/train_blas_test.sh ${CMAKE_BINARY_DIR}/bin)
   muster_e2e_test(train_async ${CMAKE_CURRENT_LIST_DIR}/train_async_test.sh ${CMAKE_BINARY_DIR}/bin)
 endif()

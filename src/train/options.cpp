@@ -41,9 +41,10 @@ Examples:
 )";
 
 constexpr const char* kExplanation = R"(
-Reproducible: which sequences a step sees depends on --seed, the step and the text alone, so a run that was killed and
-resumed on the same grid goes through the same losses to the last bit, and on another grid through the
-same losses but for rounding. The loss of a step is the mean over the whole batch before the step's update.
+Reproducible: a sequence may start at any byte of the text, and each epoch takes each of these once, in an order that
+depends on --seed and the length of the text alone. Checkpoints say which comes next. So a run that was killed and
+resumed on the same grid goes through the same losses to the last bit, and on another grid through the same losses but
+for rounding. The loss of a step is the mean over the whole batch before the step's update.
 
 Grids: RANKS = tp * pp * dp, and rank r is tensor parallel rank r % tp, data parallel rank r / tp % dp, and of stage
 r / (tp * dp).
@@ -94,6 +95,7 @@ struct Raw {
   std::string text;
   std::string directory;
   std::string loss_log;
+  std::string sample_log;
   std::string resume = "auto";
   std::string optimizer = "adamw";
   std::string engine = "auto";
@@ -110,7 +112,9 @@ program::CommandLine describe(Options& options, Raw& raw) {
       ("text", po::value(&raw.text)->value_name("FILE"), "the text to learn: any file, read as bytes (required)")     //
       ("dir", po::value(&raw.directory)->value_name("DIR"), "where the checkpoints are (required; made if missing)")  //
       ("loss-log", po::value(&raw.loss_log)->value_name("FILE"),
-       "write `step,loss` lines to this CSV file, the loss with all its digits");
+       "write `step,loss` lines to this CSV file, the loss with all its digits")  //
+      ("sample-log", po::value(&raw.sample_log)->value_name("FILE"),
+       "write `step,samples` lines to this CSV file: where in the text the sequences of the step start");
 
   line.add("Run")                                                                                              //
       ("steps", value(options.steps, "N"), "train up to this step, counted from the very start")               //
@@ -130,6 +134,8 @@ program::CommandLine describe(Options& options, Raw& raw) {
       ("keep-last", value(options.keep_last, "N"), "keep this many newest checkpoints; 0: all")                 //
       ("resume", value(raw.resume, "auto|never|TAG"), "what to start from, see below")                          //
       ("overwrite", po::bool_switch(&options.overwrite), "with --resume never: replace tags of the same name")  //
+      ("new-samples", po::bool_switch(&options.new_samples),
+       "at a resume with another --text or --seed: begin a new stream of samples, which is refused otherwise")  //
       ("engine", value(raw.engine, "auto|direct|collective"), "how checkpoints are written; auto is right")     //
       ("hint", po::value(&raw.hints)->composing()->value_name("KEY=VALUE"),
        "for MPI-IO, with the engine collective: striping_factor=8, ...; may be repeated")          //
@@ -244,6 +250,7 @@ void require_valid(const Options& options) {
   }
   require_at_least_0("--write-limit", options.write_limit_mb_per_s);
   if (options.overwrite && options.resume != Resume::never) throw UsageError("--overwrite is for --resume never");
+  if (options.new_samples && options.resume == Resume::never) throw UsageError("--new-samples is for a resume");
 }
 
 }  // namespace
@@ -260,6 +267,7 @@ std::optional<Options> parse_command_line(const program::Arguments& arguments) {
   options.text = raw.text;
   options.directory = raw.directory;
   options.loss_log = raw.loss_log;
+  options.sample_log = raw.sample_log;
   if (raw.resume == "never") {
     options.resume = Resume::never;
   } else if (raw.resume != "auto") {

@@ -21,7 +21,8 @@ enum class Resume { newest, never, tag };
 struct Options {
   std::filesystem::path text;
   std::filesystem::path directory;
-  std::filesystem::path loss_log;  // empty: none
+  std::filesystem::path loss_log;    // empty: none
+  std::filesystem::path sample_log;  // empty: none
   std::int64_t steps = 100;
   std::int64_t save_every = 50;  // 0: at the end only
   double save_minutes = 0;       // 0: not by time
@@ -34,6 +35,7 @@ struct Options {
   Resume resume = Resume::newest;
   std::string resume_tag;  // with Resume::tag
   bool overwrite = false;
+  bool new_samples = false;
   EngineChoice engine = EngineChoice::automatic;
   std::map<std::string, std::string> hints;
 

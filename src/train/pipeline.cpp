@@ -12,7 +12,8 @@ std::vector<Sequences> cut(const Sequences& sequences, std::int64_t parts) {
   std::vector<Sequences> cut;
   const auto count = sequences.inputs.size(0);
   for (std::int64_t part = 0; part < parts; ++part) {
-    const auto [first, size] = part_of_batch(count, static_cast<int>(part), static_cast<int>(parts));
+    const auto first = count * part / parts;
+    const auto size = count * (part + 1) / parts - first;
     if (size > 0) cut.push_back({sequences.inputs.narrow(0, first, size), sequences.targets.narrow(0, first, size)});
   }
   return cut;

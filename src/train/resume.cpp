@@ -94,7 +94,8 @@ void compare_with(const nlohmann::json& user_content, const std::string& tag, co
 }  // namespace
 
 std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options, std::uint64_t text_bytes,
-                              Checkpointer& checkpoints, const StateSource& state, Progress& progress) {
+                              Checkpointer& checkpoints, const StateSource& state, StepSamples& samples,
+                              Progress& progress) {
   const auto& directory = options.directory;
   if (options.resume == Resume::never && !options.overwrite) {
     refuse_checkpoints(comm, directory, ErrorKind::usage,
@@ -116,7 +117,12 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
   LoadOptions load;
   if (options.resume == Resume::tag) load.tag = options.resume_tag;
   load.convert_dtypes = true;  // from a run with --bf16 to one without, and back
-  load.check = [&](const CheckpointContents& contents) { require_same_model(contents, options); };
+  load.check = [&](const CheckpointContents& contents) {
+    require_same_model(contents, options);
+    const auto* user_content = contents.find_document("/user_content");
+    auto unchanged = samples;
+    if (user_content != nullptr) unchanged.load_from(*user_content, contents.tag, options.new_samples);
+  };
   const auto report = checkpoints.load(state, load);
   Resumed resumed{.step = step_in(report), .last_loss = std::nullopt};
   if (report.user_content) {
@@ -126,6 +132,9 @@ std::optional<Resumed> resume(const mpi::CommView& comm, const Options& options,
       if (loss.is_number()) resumed.last_loss = loss.get<double>();
     }
   }
+  const auto note =
+      samples.load_from(report.user_content.value_or(nlohmann::json()), report.contents.tag, options.new_samples);
+  if (!note.empty()) progress.say(note);
   progress.say(fmt::format("resumed from {}: step {}, saved by {} {}", report.contents.tag, resumed.step,
                            report.contents.world_size, report.contents.world_size == 1 ? "rank" : "ranks"));
   return resumed;

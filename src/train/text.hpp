@@ -1,5 +1,5 @@
 #pragma once
-// The text to learn and the sequences that each step takes from it.
+// The text to learn, and sequences of it.
 
 #include <torch/torch.h>
 
@@ -11,15 +11,6 @@
 #include "mpi/comm.hpp"
 
 namespace muster::train {
-
-// Sequences of the global batch that one rank computes: [first, first + count).
-struct BatchPart {
-  std::int64_t first = 0;
-  std::int64_t count = 0;
-};
-
-// Cuts a batch over the ranks; parts differ by at most one sequence, and may be empty.
-BatchPart part_of_batch(std::int64_t batch, int rank, int ranks);
 
 struct Sequences {
   torch::Tensor inputs;   // [count, context], int64
@@ -34,10 +25,12 @@ class Text {
   static Text read(const mpi::CommView& comm, const std::filesystem::path& file, std::int64_t context);
 
   [[nodiscard]] std::uint64_t size_bytes() const { return bytes_.size(); }
-  // Where a sequence of a step starts: a pure function of its arguments and the size of the text.
-  [[nodiscard]] std::uint64_t start_of(std::int64_t seed, std::int64_t step, std::int64_t sequence,
-                                       std::int64_t context) const;
-  [[nodiscard]] Sequences sequences(std::int64_t seed, std::int64_t step, BatchPart part, std::int64_t context) const;
+  // The number of places where a sequence can start.
+  [[nodiscard]] std::uint64_t start_count(std::int64_t context) const {
+    return bytes_.size() - static_cast<std::uint64_t>(context);
+  }
+  // The sequences that start there.
+  [[nodiscard]] Sequences sequences(const std::vector<std::uint64_t>& starts, std::int64_t context) const;
 
  private:
   std::vector<std::uint8_t> bytes_;

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 
 #include "base/failpoint.hpp"
@@ -45,7 +47,7 @@ Trainer::Trainer(const Ranks& ranks, const Options& options, const Text& text)
     : ranks_(ranks),
       options_(options),
       text_(text),
-      part_(part_of_batch(options.batch, ranks.data().rank(), ranks.data().size())),
+      samples_(options.seed, text.start_count(options.context), options.batch),
       stage_(stage_of(shape_of(options), ranks.pipeline().rank(), ranks.pipeline().size())),
       progress_({.speaks = !options.quiet,
                  .is_rank_0 = ranks.world().rank() == 0,
@@ -88,7 +90,7 @@ Trainer::Trainer(const Ranks& ranks, const Options& options, const Text& text)
 
 bool Trainer::run() {
   const auto& world = ranks_.world();
-  if (const auto resumed = resume(world, options_, text_.size_bytes(), checkpoints_, state_, progress_)) {
+  if (const auto resumed = resume(world, options_, text_.size_bytes(), checkpoints_, state_, samples_, progress_)) {
     finished_steps_ = resumed->step;
     last_loss_ = resumed->last_loss.value_or(0);
     saves_.resume_at(finished_steps_);
@@ -99,13 +101,17 @@ bool Trainer::run() {
   }
   prepare_directory(world, checkpoints_);
   together(world, [&] {
-    if (world.rank() == 0 && !options_.loss_log.empty()) loss_log_.emplace(options_.loss_log, finished_steps_);
+    if (world.rank() != 0) return;
+    if (!options_.loss_log.empty()) loss_log_.emplace("--loss-log", options_.loss_log, "loss", finished_steps_);
+    if (!options_.sample_log.empty())
+      sample_log_.emplace("--sample-log", options_.sample_log, "samples", finished_steps_);
   });
   progress_.skip_time();
   for (std::int64_t step = finished_steps_ + 1; step <= options_.steps; ++step) {
     failpoint::pass("train.step");
     last_loss_ = train_step(step);
     finished_steps_ = step;
+    samples_.end_step();
     progress_.step(step, last_loss_, saves_.begin_step(step));
     if (step == options_.crash_at) crash();
     saves_.save_if_due();
@@ -121,35 +127,51 @@ bool Trainer::run() {
 double Trainer::train_step(std::int64_t step) {
   // Up to the update the parameters and moments are those of the step before, which saves may still be copying.
   saves_.keep_saving(SavePoint::before_gradients);
+  const auto samples = samples_.of_rank(step, ranks_.data().rank(), ranks_.data().size());
   double share = 0;
   if (ranks_.model_is_whole()) {
-    together(ranks_.world(), [&] { share = compute_gradients(step); });
+    together(ranks_.world(), [&] { share = compute_gradients(samples); });
   } else {
     // The ranks wait for each other inside: a failure of one ends the job.
-    share = compute_gradients(step);
+    share = compute_gradients(samples);
   }
   saves_.keep_saving(SavePoint::after_gradients);
   const double loss = sum_over_ranks(ranks_.world(), share);
   optimizer_->gradients().sum_over_ranks(ranks_.data());
   saves_.keep_saving(SavePoint::before_update);
   saves_.wait_staged();
+  const auto sample_line = options_.sample_log.empty() ? std::string() : samples_of_all(samples);
   together(ranks_.world(), [&] {
     optimizer_->step();
     scheduler_->step();
-    if (loss_log_) loss_log_->append(step, loss);
+    if (loss_log_) loss_log_->append(step, fmt::format("{:.17g}", loss));
+    if (sample_log_) sample_log_->append(step, sample_line);
   });
   optimizer_->share(ranks_.data());
   return loss;
 }
 
-double Trainer::compute_gradients(std::int64_t step) {
+double Trainer::compute_gradients(const std::vector<std::uint64_t>& samples) {
   optimizer_->gradients().zero();
-  if (part_.count == 0) return 0;
-  const auto sequences = text_.sequences(options_.seed, step, part_, options_.context);
+  if (samples.empty()) return 0;
+  const auto sequences = text_.sequences(samples, options_.context);
   // Every token of the global batch weighs the same, however many sequences this rank has.
   const auto weight = 1.0 / (static_cast<double>(options_.batch) * static_cast<double>(options_.context));
   const auto share = pipeline_->run(sequences, weight, optimizer_->gradients());
   return ranks_.tensor().rank() == 0 ? share : 0;  // all of the group have the same
+}
+
+std::string Trainer::samples_of_all(const std::vector<std::uint64_t>& samples) const {
+  // The other tensor parallel ranks and stages work on the same samples.
+  if (ranks_.tensor().rank() != 0 || ranks_.pipeline().rank() != 0) return {};
+  const auto bytes = std::as_bytes(std::span(samples));
+  std::string all;
+  for (const auto& of_rank : ranks_.data().gather(Bytes(bytes.begin(), bytes.end()))) {
+    std::vector<std::uint64_t> values(of_rank.size() / sizeof(std::uint64_t));
+    std::ranges::copy(of_rank, std::as_writable_bytes(std::span(values)).begin());
+    for (const auto sample : values) all += fmt::format("{}{}", all.empty() ? "" : " ", sample);
+  }
+  return all;
 }
 
 TrainingState Trainer::training_state() {
@@ -172,6 +194,7 @@ SaveOptions Trainer::save_options(const std::string& tag) const {
                        {"text_bytes", text_.size_bytes()},
                        {"config", config_of(options_)},
                        {"last_loss", last_loss_}};
+  samples_.add_to(save.user_content);
   save.replace_existing = options_.resume != Resume::never || options_.overwrite;
   save.async = {.overlap_staging = options_.overlap.has_value(),
                 .overlap = options_.overlap.value_or(Overlap::automatic),

@@ -8,15 +8,17 @@
 #include <muster/torch.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "train/gpt.hpp"
-#include "train/loss_log.hpp"
 #include "train/options.hpp"
 #include "train/parted_optimizer.hpp"
 #include "train/pipeline.hpp"
 #include "train/progress.hpp"
 #include "train/ranks.hpp"
 #include "train/saves.hpp"
+#include "train/step_log.hpp"
+#include "train/step_samples.hpp"
 #include "train/text.hpp"
 
 namespace muster::train {
@@ -37,11 +39,13 @@ class Trainer {
   [[noreturn]] void requeue() { saves_.requeue(); }
 
  private:
-  // Forward and backward of this rank's sequences, the sum of all gradients, the update, the line of the loss log.
+  // Forward and backward of this rank's sequences, the sum of all gradients, the update, the lines of the logs.
   // Returns the loss before the update.
   double train_step(std::int64_t step);
   // Returns this rank's share of the mean loss.
-  double compute_gradients(std::int64_t step);
+  double compute_gradients(const std::vector<std::uint64_t>& samples);
+  // Collective. The samples that the data parallel ranks took in a step, in their order, on rank 0; "" elsewhere.
+  [[nodiscard]] std::string samples_of_all(const std::vector<std::uint64_t>& samples) const;
   // What is saved and loaded together.
   [[nodiscard]] TrainingState training_state();
   [[nodiscard]] SaveOptions save_options(const std::string& tag) const;
@@ -50,13 +54,14 @@ class Trainer {
   const Ranks& ranks_;
   const Options& options_;
   const Text& text_;
-  BatchPart part_;
+  StepSamples samples_;
   GptStage stage_;
   Gpt model_{nullptr};
   std::optional<PartedOptimizer> optimizer_;
   std::unique_ptr<torch::optim::StepLR> scheduler_;
   std::optional<Pipeline> pipeline_;
-  std::optional<LossLog> loss_log_;  // on rank 0
+  std::optional<StepLog> loss_log_;    // on rank 0
+  std::optional<StepLog> sample_log_;  // on rank 0
   Progress progress_;
   std::int64_t finished_steps_ = 0;
   double last_loss_ = 0;

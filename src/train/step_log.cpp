@@ -1,4 +1,4 @@
-#include "train/loss_log.hpp"
+#include "train/step_log.hpp"
 
 #include <cerrno>
 #include <charconv>
@@ -14,12 +14,11 @@ namespace muster::train {
 namespace {
 
 // A directory that is missing is Error{io} too: not_found is for checkpoints.
-[[noreturn]] void fail(const std::string& action, const std::filesystem::path& path, int error_number) {
+[[noreturn]] void fail(const std::string& option, const std::string& action, const std::filesystem::path& path,
+                       int error_number) {
   throw Error(ErrorKind::io,
-              "--loss-log: " + action + " " + path.string() + ": " + std::generic_category().message(error_number));
+              option + ": " + action + " " + path.string() + ": " + std::generic_category().message(error_number));
 }
-
-constexpr std::string_view kHeader = "step,loss";
 
 // The step of a line "12,3.25"; nothing where the line is not one.
 std::optional<std::int64_t> step_of(std::string_view line) {
@@ -31,8 +30,9 @@ std::optional<std::int64_t> step_of(std::string_view line) {
 }
 
 // What an existing log keeps. A last line without its newline was cut off by a crash, and goes.
-std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step) {
-  std::string kept = std::string(kHeader) + '\n';
+std::string kept_lines(const std::string& option, const std::filesystem::path& path, const std::string& header,
+                       std::int64_t last_step) {
+  std::string kept = header + '\n';
   std::ifstream file(path, std::ios::binary);
   if (!file) return kept;
   std::string line;
@@ -40,9 +40,9 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step
   while (std::getline(file, line)) {
     const bool complete = !file.eof();
     if (is_header) {
-      if (line != kHeader) {
-        throw Error(ErrorKind::usage, "--loss-log " + path.string() + " exists and is no loss log (it does not start " +
-                                          "with \"" + std::string(kHeader) + "\"); name another file");
+      if (line != header) {
+        throw Error(ErrorKind::usage, option + " " + path.string() + " exists and is no such log (it does not start " +
+                                          "with \"" + header + "\"); name another file");
       }
       is_header = false;
       continue;
@@ -55,7 +55,8 @@ std::string kept_lines(const std::filesystem::path& path, std::int64_t last_step
 
 }  // namespace
 
-LossLog::LossLog(std::filesystem::path path, std::int64_t last_step) : path_(std::move(path)) {
+StepLog::StepLog(std::string option, std::filesystem::path path, const std::string& column, std::int64_t last_step)
+    : option_(std::move(option)), path_(std::move(path)) {
   std::error_code ignored;
   const auto status = std::filesystem::status(path_, ignored);
   if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) {
@@ -64,21 +65,21 @@ LossLog::LossLog(std::filesystem::path path, std::int64_t last_step) : path_(std
     if (ignored) target = path_;
     auto rewritten = target;
     rewritten += ".new";
-    const std::string kept = kept_lines(target, last_step);
+    const std::string kept = kept_lines(option_, target, "step," + column, last_step);
     std::ofstream file(rewritten, std::ios::binary | std::ios::trunc);
     file << kept;
     file.close();
-    if (!file) fail("write", rewritten, errno);
-    if (std::rename(rewritten.c_str(), target.c_str()) != 0) fail("rename to", target, errno);
+    if (!file) fail(option_, "write", rewritten, errno);
+    if (std::rename(rewritten.c_str(), target.c_str()) != 0) fail(option_, "rename to", target, errno);
   }
   file_.reset(std::fopen(path_.c_str(), "ae"));
-  if (!file_) fail("open", path_, errno);
+  if (!file_) fail(option_, "open", path_, errno);
 }
 
-void LossLog::append(std::int64_t step, double loss) {
-  if (std::fprintf(file_.get(), "%lld,%.17g\n", static_cast<long long>(step), loss) < 0 ||
+void StepLog::append(std::int64_t step, const std::string& value) {
+  if (std::fprintf(file_.get(), "%lld,%s\n", static_cast<long long>(step), value.c_str()) < 0 ||
       std::fflush(file_.get()) != 0) {
-    fail("write", path_, errno);
+    fail(option_, "write", path_, errno);
   }
 }
 
