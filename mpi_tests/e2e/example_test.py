@@ -26,6 +26,7 @@ STARTS = {
     "gan": [(2, 300, signal.SIGKILL), (2,)],
     "agent": [(2, 300, signal.SIGKILL), (2,)],
     "scripted": [(2, 300, signal.SIGKILL), (2,)],
+    "custom_optimizer": [(2, 300, signal.SIGKILL), (2,)],
 }
 LAST_STEP = {"policy": 2000}
 # By program: the starts of a run that goes on with another state for each rank, so that only its end is asserted.

@@ -38,7 +38,7 @@ muster_e2e_test(draw_sharding ${MUSTER_SYSTEM_PYTHON} ${PROJECT_SOURCE_DIR}/scri
 # The programs of examples/, killed and started again.
 set(examples stencil)
 if(MUSTER_TORCH)
-  foreach(name minimal sharded policy gan agent scripted)
+  foreach(name minimal sharded policy gan agent scripted custom_optimizer)
     list(APPEND examples ${name})
     target_compile_definitions(${name} PRIVATE $<TARGET_PROPERTY:muster_flags,INTERFACE_COMPILE_DEFINITIONS>)
     muster_reuse_headers(${name} muster_torch)
@@ -52,8 +52,9 @@ endforeach()
 # What pages show of C++ is compiled, here or as an example.
 muster_e2e_test(docs_example ${MUSTER_SYSTEM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/docs_example.py ${PROJECT_SOURCE_DIR}
                 examples/minimal.cpp examples/sharded.cpp examples/policy.cpp examples/stencil.cpp examples/gan.cpp
-                examples/agent.cpp examples/scripted.cpp
-                mpi_tests/e2e/docs_fragments.cpp mpi_tests/parallel/torch_experts_test.cpp)
+                examples/agent.cpp examples/scripted.cpp examples/custom_optimizer.cpp
+                mpi_tests/e2e/docs_fragments.cpp mpi_tests/parallel/torch_experts_test.cpp
+                mpi_tests/parallel/torch_custom_optimizer_test.cpp)
 if(MUSTER_TORCH)
   add_executable(docs_fragments e2e/docs_fragments.cpp)
   target_link_libraries(docs_fragments PRIVATE muster_torch muster_flags)

@@ -14,6 +14,7 @@
 #include "torch/param_state.hpp"
 #include "torch/parameter_keys.hpp"
 #include "torch/tensor.hpp"
+#include "torch/wanted_slots.hpp"
 
 namespace muster::torch_adapter {
 
@@ -62,23 +63,6 @@ struct Expected {
     return {};
   }
 };
-
-// A tensor that only states what is expected: the core reports it as missing or as not fitting, and never fills it.
-Tensor expectation(std::string path, DType dtype, Shape shape) {
-  return {.description = {{std::move(path), dtype, std::move(shape)}},
-          .memory = {.data = nullptr, .read = {}, .write = [](std::uint64_t, std::span<const std::byte>) {
-                       throw Error(ErrorKind::internal, "a tensor that does not fit was filled");
-                     }}};
-}
-
-// The type to make a tensor of, which the program has not made yet.
-torch::ScalarType type_to_make(const std::string& path, DType dtype) {
-  try {
-    return to_scalar_type(dtype);
-  } catch (const Error& error) {
-    throw Error(ErrorKind::mismatch, fmt::format("{}: {}", path, error.what()));
-  }
-}
 
 // Makes the state of one parameter on the side. Tensors that the optimizer has already are wanted where they lie;
 // scalars and new tensors live in the new state, which a commit installs.
@@ -233,18 +217,6 @@ std::int64_t history_size(const torch::optim::OptimizerOptions& options) {
   return lbfgs != nullptr ? std::max<std::int64_t>(lbfgs->history_size(), 0) : 0;
 }
 
-// A parameter of the optimizer as it is after the load.
-torch::Tensor as_loaded(const LoadBuilder& load, const torch::Tensor& parameter) {
-  const auto by = load.replacement_of(parameter);
-  return by.defined() ? by : parameter;
-}
-
-Placement placement_as_loaded(const LoadBuilder& load, const OptimizerView& view, const torch::Tensor& parameter) {
-  const auto by = load.replacement_of(parameter);
-  const bool has_other_shape = by.defined() && by.sizes() != parameter.sizes();
-  return has_other_shape ? Placement{shape_of(by), Shard::whole()} : view.optimizer_placement(parameter);
-}
-
 void prepare(LoadBuilder& load, const OptimizerClass& kind, const OptimizerView& view, const GroupKeys& keys,
              Restored& restored) {
   require_whole(kind, view, keys);
@@ -299,20 +271,11 @@ void prepare_optimizer(LoadBuilder& load, const OptimizerView& view) {
     load.missing(path + ": the checkpoint has no optimizer");
     return;
   }
-  const auto match = load.is_partial()    ? GroupMatch::options_only
-                     : view.is_parallel() ? GroupMatch::part
-                                          : GroupMatch::same;
   const auto* kind = class_of(view.ref());
   if (kind == nullptr) return prepare_archived(load, view, keys, *document);
-  auto parsed = parse_param_groups(path, *document, *kind, optimizer, keys, match, load.strict(),
+  auto parsed = parse_param_groups(path, *document, *kind, optimizer, keys, group_match(load, view), load.strict(),
                                    [&load](const std::string& key) { return load.key_here(key); });
-  for (const auto& line : parsed.problems) load.problem(line);
-  for (const auto& line : parsed.missing) load.missing(line);
-  for (const auto& line : parsed.unexpected) load.unexpected(line);
-  if (!parsed.usable || (load.strict() && !(parsed.problems.empty() && parsed.missing.empty())) ||
-      (load.refuses_unexpected() && !parsed.unexpected.empty())) {
-    return;
-  }
+  if (!is_usable(load, parsed)) return;
   const auto restored = std::make_shared<Restored>();
   restored->options = std::move(parsed.options);
   // Tensors made here outlive the load: they must be usable in training whatever mode the caller is in.

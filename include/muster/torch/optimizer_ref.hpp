@@ -16,10 +16,18 @@ namespace MUSTER_EXPORT muster {
 // * an optimizer of a class for which there are OptimizerTraits. The reference must be to that class and not to
 //   torch::optim::Optimizer.
 // * any other optimizer whose `save` writes something and whose `load` reads it. What it writes is taken apart: the
-// state
-//   of a parameter becomes tensors under the key of the parameter, and options become JSON, as for other optimizers.
-//   What else it writes is in <optimizer>/archive. A save makes two copies of its state in host memory, of which one
-//   lasts until the save has read it; a load makes one. OptimizerTraits avoid that.
+//   state of a parameter becomes tensors under the key of the parameter, and options become JSON, as for other
+//   optimizers. Anything else is in <optimizer>/archive and in the document param_groups. These are the rules:
+//   - The state of parameters is found if it is laid out as torch::optim::serialize does it, or if the keys of "state"
+//     are the positions of the parameters.
+//   - A save makes two copies of the state in host memory, of which one lasts until the save has read it. A load makes
+//     two. OptimizerTraits avoid the copies.
+//   - A load makes tensors on the device of their parameter, and those without dimensions on the CPU.
+//   - A load restores the options if their class implements clone() and serialize(), also if `load` does not.
+//   - If the optimizer does not save what was loaded, the load fails with CollectiveError{internal} after it changed
+//     the state.
+//   An optimizer that writes nothing is CollectiveError{usage} on all ranks. In a job that cuts tensors, so are tensors
+//   that are not the state of a parameter and have dimensions.
 // The rules for pointers are those of ModelRef.
 class OptimizerRef {
  public:
