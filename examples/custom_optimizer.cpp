@@ -11,8 +11,12 @@
 #include <torch/torch.h>
 
 #include <iostream>
+#include <memory>
 #include <muster/torch.hpp>
 #include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 struct LionOptions : torch::optim::OptimizerCloneableOptions<LionOptions> {
   double lr = 1e-3;
