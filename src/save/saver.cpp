@@ -35,7 +35,7 @@ constexpr auto kNone = mpi::CallHeader::kNone;
 // How far a rank came in preparing its part of a save, as the header tells; the smallest counts.
 enum Prepared : std::uint64_t { kFailedInAgree, kFailedInPlan, kReady };
 
-bool may_find_no_room(const SaveOptions& options, bool is_async) {
+bool may_find_it_busy(const SaveOptions& options, bool is_async) {
   return is_async && options.async.when_busy != WhenBusy::wait;
 }
 
@@ -63,7 +63,7 @@ std::optional<BegunSave> Saver::save(const Describe& describe, const SaveOptions
     background_->throw_if_out_of_step();
     if (!is_async) {
       background_->drain();
-    } else if (may_find_no_room(options, is_async)) {
+    } else if (may_find_it_busy(options, is_async)) {
       background_->poll();
     } else {
       background_->wait_until_fewer_than(static_cast<std::size_t>(std::max(options.async.max_in_flight, 1)),
@@ -171,7 +171,7 @@ void Saver::require_free_tag(const SaveOptions& options) const {
   }
 }
 
-bool Saver::has_room(const SaveOptions& options) {
+bool Saver::has_free_slot(const SaveOptions& options) {
   return !background_ || background_->in_flight() < static_cast<std::size_t>(std::max(options.async.max_in_flight, 1));
 }
 
@@ -180,10 +180,10 @@ void Saver::agree(SaveJob& job, const Describe& describe) {
   const auto& options = job.options;
   job.number = saves_ + 1;
   post(job, SavePhase::agree);
-  const bool room = !may_find_no_room(options, job.is_async) || has_room(options);
+  const bool may_begin = !may_find_it_busy(options, job.is_async) || has_free_slot(options);
   std::exception_ptr failure;
   try {
-    if (room) prepare(job, describe);
+    if (may_begin) prepare(job, describe);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -192,7 +192,7 @@ void Saver::agree(SaveJob& job, const Describe& describe) {
   const auto tag = hash_bytes(as_bytes(options.tag));
   const auto text = options_text(options, job.is_async);
   const auto option_hash = hash_bytes(as_bytes(text));
-  const bool reusable = room && !failure && planner_.plan_fits(job);
+  const bool reusable = may_begin && !failure && planner_.plan_fits(job);
   std::array<std::uint64_t, mpi::CallHeader::kValues> values{
       !failure ? kReady : (job.phase == SavePhase::plan ? kFailedInPlan : kFailedInAgree),
       team_.is_root() ? job.generation : kNone,
@@ -202,7 +202,7 @@ void Saver::agree(SaveJob& job, const Describe& describe) {
       option_hash,
       ~option_hash,
       reusable ? std::uint64_t{1} : 0,
-      room ? std::uint64_t{1} : 0};
+      may_begin ? std::uint64_t{1} : 0};
   header_.check_same_call(job.is_async ? "save in the background" : "save", values, [this] { poll(); });
   saves_ = job.number;
   throw_failure(values[2]);

@@ -50,7 +50,7 @@ class Saver {
  private:
   void agree(SaveJob& job, const Describe& describe);
   void prepare(SaveJob& job, const Describe& describe) const;
-  [[nodiscard]] bool has_room(const SaveOptions& options);
+  [[nodiscard]] bool has_free_slot(const SaveOptions& options);
   void plan(SaveJob& job);
   void open(SaveJob& job);
   void open_part(SaveJob& job);

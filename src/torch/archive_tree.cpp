@@ -80,7 +80,8 @@ std::optional<std::vector<IValue>> typed_elements(const json& values, const c10:
 
 std::optional<IValue> typed_value(const json& value, const c10::Type& type) {
   const auto kind = type.kind();
-  if (kind == TypeKind::OptionalType) return value.is_null() ? IValue() : typed_value(value, *type.containedTypes()[0]);
+  if (kind == TypeKind::OptionalType)
+    return value.is_null() ? std::optional(IValue()) : typed_value(value, *type.containedTypes()[0]);
   if (kind == TypeKind::TensorType) return value.is_null() ? std::optional(IValue(at::Tensor())) : std::nullopt;
   if (kind != TypeKind::ListType && kind != TypeKind::TupleType && kind != TypeKind::DictType) {
     auto found = evident_value(value);
@@ -235,7 +236,7 @@ std::optional<json> option_json(const IValue& value) { return plain_json(value);
 
 std::optional<IValue> option_value(const json& value, const IValue& like) {
   if (like.isList() || like.isTuple() || like.isGenericDict()) {
-    return value.is_null() ? IValue() : typed_value(value, *like.type());
+    return value.is_null() ? std::optional(IValue()) : typed_value(value, *like.type());
   }
   auto found = evident_value(value);
   // An option that is not set has no type.
