@@ -131,7 +131,7 @@ void SampleStream::load_state(const nlohmann::json& state) {
   }
   require_equal("length", number(state, "length"), options_.length);
   require_equal("seed", number(state, "seed"), options_.seed);
-  const auto& shuffle = member(state, "shuffle");
+  const auto shuffle = member(state, "shuffle");
   if (shuffle != options_.shuffle) {
     refuse("has \"shuffle\": " + text_of(shuffle) + ", and this stream has " + (options_.shuffle ? "true" : "false"));
   }
