@@ -501,6 +501,18 @@ TEST(TorchUserContent, NoneIsNone) {
   EXPECT_EQ(load_checkpoint(MPI_COMM_WORLD, scratch.path()), json(false));
 }
 
+// The options of background saves may stay set in a save that is none.
+TEST(TorchUserContent, OverlappedStagingNeedsAHandleInTheBackgroundAlone) {
+  const Scratch scratch;
+  SaveArgs args{.tag = "a", .user_content = 1, .async_save = true, .async = {.overlap_staging = true}};
+  const auto error = collective_error_of([&] { save_checkpoint(MPI_COMM_WORLD, scratch.path(), args); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::usage);
+  args.async_save = false;
+  save_checkpoint(MPI_COMM_WORLD, scratch.path(), args);
+  EXPECT_EQ(load_checkpoint(MPI_COMM_WORLD, scratch.path()), json(1));
+}
+
 TEST(TorchUserContent, TheExampleOfTheManual) {
   const Scratch scratch;
   const MPI_Comm comm = MPI_COMM_WORLD;

@@ -41,7 +41,7 @@ class SavedByCall : public StateSource {
  public:
   explicit SavedByCall(const SaveArgs& args) : state_(state_of(args)), args_(args) {}
   [[nodiscard]] State describe(const DescribeContext& context) const override {
-    if (context.overlap_staging) {
+    if (args_.async_save && context.overlap_staging) {
       throw Error(ErrorKind::usage,
                   "overlap_staging needs the handle of Checkpointer::save_async, to wait for before the state changes");
     }
